@@ -1,0 +1,152 @@
+"""The core: how much every token pulls the text towards the image, or pushes it away.
+
+For the cosine s of an image and a text feature, text layer l with post-softmax attention A[l] (heads, tokens,
+tokens), and row r where the text feature is read (the end-of-text token):
+
+    R[l] = mean over heads of (ds/dA[l][:, r, :] * A[l][:, r, :])        (tokens,)
+    attribution = mean over the last K layers of R[l]
+
+No ReLU: negative values are the signal. Source: arXiv 2412.18404, starting from Chefer et al. 2021 (GAE).
+
+Two paths give the same numbers. **Replay**, for causal towers read at the end-of-text token: nothing depends on that
+token but itself, so one no-grad pass gives all other tokens' keys and values, and only the end-of-text token's way
+through the explained layers is run again with gradients. **Full**, for all towers: gradients through the last layers
+of the text tower whole. Neither touches the image tower or a parameter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clip4dm.layers import first_layer
+from clip4dm.text_tower import TextTower, after_attention, heads_of
+from clip4dm.words import EncodedCaption
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a batch of P pairs gives, in fp32 on the tower's device.
+
+    per_layer: (P, explained layers, T), R[l] at every token position, start and end tokens included: which
+    columns are words is the caption's to say (`EncodedCaption.unit_of`).
+    text_features: (P, features), unit length. cosine: (P,).
+    """
+
+    per_layer: Tensor
+    text_features: Tensor
+    cosine: Tensor
+
+
+def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_features: Tensor,
+              start_layer_text: int = -3, *, caption_of: Sequence[int] | None = None,
+              path: Literal["auto", "replay", "full"] = "auto") -> Attribution:
+    """Token attributions of P image-caption pairs.
+
+    captions: the distinct captions, each passed through the tower once. image_features: (P, features), unit length.
+    caption_of: for each pair the index of its caption; None = pair i has caption i. path: "auto" takes replay
+    where the tower is causal. Errors: ValueError for an impossible start_layer_text, shape or path.
+    """
+    start = first_layer(start_layer_text, tower.layers)
+    index = list(range(len(captions))) if caption_of is None else list(caption_of)
+    if image_features.ndim != 2 or len(image_features) != len(index):
+        raise ValueError(f"expected {len(index)} image features (pairs, features), got {tuple(image_features.shape)}")
+    if path == "replay" and not tower.causal:
+        raise ValueError("the replay path needs a causal text tower read at its end-of-text token; use path='full'")
+    image_features = image_features.to(tower.device, torch.float32)
+    ids = tower.pad([c.ids for c in captions], captions[0].padded)
+    lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
+    pooled = tower.pooled_position(ids, lengths)
+    pairs = torch.tensor(index, device=tower.device)
+    run = _replay if path == "replay" or (path == "auto" and tower.causal) else _full
+    with torch.no_grad():
+        return run(tower, ids, pooled, pairs, image_features, start)
+
+
+def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
+    """Unit text features (captions, features), fp32, without attributions: for references."""
+    ids = tower.pad([c.ids for c in captions], captions[0].padded)
+    lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
+    pooled = tower.pooled_position(ids, lengths)
+    with torch.no_grad():
+        x, mask = tower.embed(ids)
+        for block in tower.blocks:
+            x = _block(block, x, mask)
+        _, ln_final, projection = tower.float_part(tower.layers)
+        return tower.finish(x[torch.arange(len(x)), pooled].float(), ln_final, projection)
+
+
+def _mask(causal: Tensor | None, x: Tensor) -> Tensor | None:
+    return None if causal is None else causal.to(x.dtype)
+
+
+def _block(block, x: Tensor, mask: Tensor | None) -> Tensor:
+    """One block as open_clip runs it, without its attention map."""
+    q, k, v = heads_of(block, x)
+    return after_attention(block, x, F.scaled_dot_product_attention(q, k, v, _mask(mask, q), scale=1.0))
+
+
+def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
+            start: int) -> Attribution:
+    x, mask = tower.embed(ids)  # (C, T, width)
+    for block in tower.blocks[:start]:
+        x = _block(block, x, mask)
+    end = x[torch.arange(len(x)), pooled].float()  # (C, width): the end-of-text token before the explained layers
+    states = []
+    for number, block in enumerate(tower.blocks[start:], start + 1):
+        q, k, v = heads_of(block, x)
+        states.append((k, v))
+        if number < tower.layers:  # of the last layer only keys and values matter
+            mixed = F.scaled_dot_product_attention(q, k, v, _mask(mask, q), scale=1.0)
+            x = after_attention(block, x, mixed)
+
+    blocks, ln_final, projection = tower.float_part(start)
+    # Earlier tokens alone: the end-of-text token's own key and value are part of the replay.
+    later = torch.arange(ids.shape[1], device=ids.device) >= pooled[pairs, None]  # (P, T)
+    maps = []
+    with torch.enable_grad():
+        x = end[pairs, None]  # (P, 1, width)
+        for block, (k, v) in zip(blocks, states):
+            k, v = k[pairs].float(), v[pairs].float()  # (P, heads, T, head width)
+            q, own_k, own_v = heads_of(block, x)  # (P, heads, 1, head width)
+            logits = (q @ k.transpose(-1, -2)).masked_fill(later[:, None, None], float("-inf"))
+            own = (q * own_k).sum(-1, keepdim=True)
+            attention = torch.cat([logits, own], dim=-1).softmax(-1)  # (P, heads, 1, T + 1)
+            maps.append(attention if attention.requires_grad else attention.requires_grad_())
+            mixed = attention[..., :-1] @ v + attention[..., -1:] * own_v
+            x = after_attention(block, x, mixed)
+        text_features = tower.finish(x[:, 0], ln_final, projection)
+        cosine = (text_features * image_features).sum(-1)
+        gradients = torch.autograd.grad(cosine.sum(), maps)
+    per_layer = torch.stack([(g * a.detach())[:, :, 0, :-1].mean(1) for g, a in zip(gradients, maps)], dim=1)
+    return Attribution(per_layer, text_features.detach(), cosine.detach())
+
+
+def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
+          start: int) -> Attribution:
+    x, mask = tower.embed(ids)
+    for block in tower.blocks[:start]:
+        x = _block(block, x, mask)
+    blocks, ln_final, projection = tower.float_part(start)
+    x = x[pairs].float()  # (P, T, width)
+    if mask is not None:
+        mask = mask.float()[pairs] if mask.ndim == 4 else mask.float()
+    rows = torch.arange(len(x), device=x.device)
+    maps = []
+    with torch.enable_grad():
+        for block in blocks:
+            q, k, v = heads_of(block, x)
+            logits = q @ k.transpose(-1, -2)
+            attention = (logits if mask is None else logits + mask).softmax(-1)  # (P, heads, T, T)
+            maps.append(attention if attention.requires_grad else attention.requires_grad_())
+            x = after_attention(block, x, attention @ v)
+        text_features = tower.finish(x[rows, pooled[pairs]], ln_final, projection)
+        cosine = (text_features * image_features).sum(-1)
+        gradients = torch.autograd.grad(cosine.sum(), maps)
+    at = pooled[pairs]
+    per_layer = torch.stack([(g[rows, :, at] * a.detach()[rows, :, at]).mean(1) for g, a in zip(gradients, maps)], 1)
+    return Attribution(per_layer[..., :ids.shape[1]], text_features.detach(), cosine.detach())

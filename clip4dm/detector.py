@@ -1,0 +1,163 @@
+"""CLIP4DM: encode images once, detect for many captions."""
+
+from __future__ import annotations
+
+from typing import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from clip4dm.attribution import attribute
+from clip4dm.detection import Detection, check_settings, make_detection
+from clip4dm.images import ImageError, ImageLike, load_image
+from clip4dm.layers import first_layer
+from clip4dm.models import LoadedModel, load_model
+from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy
+from clip4dm.words import EncodedCaption, encode_caption
+
+DEFAULT_BATCH_SIZE = 64
+
+
+class CLIP4DM:
+    """Finds the words of captions that are not true of images.
+
+    model: from `load_model`. template: put before every caption. start_layer_text: the text layers from this Python
+    index on are averaged. sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
+    epsilon: a word is misaligned below it. batch_size: captions and images per pass.
+    Errors: ValueError for settings that cannot be.
+    """
+
+    def __init__(self, model: LoadedModel, *, template: str = TEMPLATE, start_layer_text: int = START_LAYER_TEXT,
+                 sorted_by: SortedBy = "threshold", epsilon: float = EPSILON, batch_size: int = DEFAULT_BATCH_SIZE):
+        check_settings(sorted_by, epsilon)
+        first_layer(start_layer_text, model.tower.layers)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        self.model = model
+        self.template = template
+        self.start_layer_text = start_layer_text
+        self.sorted_by = sorted_by
+        self.epsilon = epsilon
+        self.batch_size = batch_size
+
+    @classmethod
+    def from_pretrained(cls, backbone: str | None = None, pretrained: str | None = None, device: str = "auto",
+                        precision: str = "fp32", **settings) -> CLIP4DM:
+        """Load a model (see `load_model`) and make a detector of it; settings go to the constructor."""
+        return cls(load_model(backbone, pretrained, device, precision), **settings)
+
+    def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
+        """Images -> unit features (images, features), fp32, on the model's device; no gradient is ever recorded.
+
+        images: one or several of: path, PIL image of any mode, uint8 array or tensor, or a float tensor that is
+        already preprocessed, (3, size, size) or (n, 3, size, size). Errors: ImageError.
+        """
+        features = []
+        for batch in _batches(self._pixels(images), self.batch_size):
+            pixels = torch.stack(batch).to(self.model.device, self.model.dtype)
+            with torch.inference_mode():
+                features.append(F.normalize(self.model.model.encode_image(pixels).float(), dim=-1))
+        if not features:
+            raise ImageError("no images were given")
+        return torch.cat(features).clone()  # a plain tensor: inference tensors may not enter autograd
+
+    def detect(self, images: Tensor | ImageLike | Sequence[ImageLike], captions: str | Sequence[str],
+               ) -> list[Detection]:
+        """Detections of image-caption pairs, in the captions' order.
+
+        images: features from `encode_images`, (1, features) or (captions, features), or images as there. One
+        image serves all captions; otherwise image i belongs to caption i. Equal captions are read once a batch.
+        Errors: ValueError for counts that do not match, ImageError, CaptionError.
+        """
+        captions = [captions] if isinstance(captions, str) else list(captions)
+        if not captions:
+            return []
+        features = self._features(images)
+        if len(features) not in (1, len(captions)):
+            raise ValueError(f"{len(features)} images and {len(captions)} captions: give one image for all captions, "
+                             "or one for each")
+        return self.detect_encoded(features, self.encode_captions(captions))
+
+    def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
+        """Template and captions as token ids with their words; equal captions share one object."""
+        made: dict[str, EncodedCaption] = {}
+        for caption in captions:
+            if not isinstance(caption, str) or caption not in made:
+                made[caption] = encode_caption(self.model.tokenizer, caption, self.template)
+        return [made[caption] for caption in captions]
+
+    def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
+        """As `detect`, of unit features (1 or captions, features) and captions from `encode_captions`."""
+        # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
+        order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
+        results: list[Detection | None] = [None] * len(encoded)
+        for batch in _batches(order, self.batch_size):
+            image_of = torch.tensor(batch if len(features) > 1 else [0] * len(batch), device=features.device)
+            for i, detection in zip(batch, self._detect_batch(features[image_of], [encoded[i] for i in batch])):
+                results[i] = detection
+        return results
+
+    def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Iterator[Detection]:
+        distinct = list({id(e): e for e in encoded}.values())
+        place = {id(e): i for i, e in enumerate(distinct)}
+        result = attribute(self.model.tower, distinct, features, self.start_layer_text,
+                           caption_of=[place[id(e)] for e in encoded])
+        per_layer, cosine = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()
+        for row, score, caption in zip(per_layer, cosine, encoded):
+            yield make_detection(
+                caption, unit_means(row, caption), score, layers=self.model.tower.layers,
+                sorted_by=self.sorted_by, epsilon=self.epsilon, start_layer_text=self.start_layer_text)
+
+    def _features(self, images) -> Tensor:
+        size = self.model.model.visual.image_size
+        is_features = isinstance(images, Tensor) and images.ndim == 2 and images.is_floating_point()
+        if is_features:
+            return F.normalize(images.detach().to(self.model.device, torch.float32), dim=-1)
+        if isinstance(images, Tensor) and images.ndim == 1:
+            raise ValueError(f"image features are (images, features), got {tuple(images.shape)}; pixels would be "
+                             f"(3, {size}, {size})")
+        return self.encode_images(images)
+
+    def _pixels(self, images) -> Iterator[Tensor]:
+        """One preprocessed (3, size, size) tensor an image."""
+        if isinstance(images, (str, bytes)) or hasattr(images, "__fspath__") or not hasattr(images, "__iter__"):
+            images = [images]
+        elif isinstance(images, (Tensor, np.ndarray)) and images.ndim <= 3:
+            images = [images]
+        for image in images:
+            if isinstance(image, Tensor) and image.is_floating_point():
+                yield self._checked(image)
+            else:
+                yield self.model.preprocess(load_image(image))
+
+    def _checked(self, pixels: Tensor) -> Tensor:
+        size = self.model.model.visual.image_size
+        expected = (3, *size) if isinstance(size, (tuple, list)) else (3, size, size)
+        if tuple(pixels.shape) != expected:
+            raise ImageError(f"a preprocessed picture has shape {expected}, got {tuple(pixels.shape)}. Give a uint8 "
+                             "tensor or a PIL image to have it preprocessed.")
+        return pixels
+
+
+def unit_means(per_layer: np.ndarray, caption: EncodedCaption) -> np.ndarray:
+    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units."""
+    sums = np.zeros((per_layer.shape[0], len(caption.units)))
+    counts = np.zeros(len(caption.units))
+    owners = np.asarray(caption.unit_of)
+    mine = np.flatnonzero(owners >= 0)
+    np.add.at(sums.T, owners[mine], per_layer.T[mine].astype(np.float64))
+    np.add.at(counts, owners[mine], 1)
+    return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+
+def _batches(items: Iterable, size: int) -> Iterator[list]:
+    batch = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

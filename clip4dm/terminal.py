@@ -1,0 +1,56 @@
+"""A caption on a terminal, its misaligned words coloured, the stronger the redder."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from typing import IO
+
+from clip4dm.detection import Detection, Word
+
+# Backgrounds of xterm's 256 colours from pale to deep red, with a foreground that can be read on each.
+_SHADES = (("224", "0"), ("217", "0"), ("210", "0"), ("203", "0"), ("196", "15"), ("160", "15"))
+_RESET = "\x1b[0m"
+_DIM = "\x1b[2m"
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that shows colours (NO_COLOR and TERM=dumb say no)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def coloured_caption(detection: Detection) -> str:
+    """The caption with ANSI colours, and below it the misaligned words with their attributions, strongest first."""
+    strongest = min((w.attribution for w in detection.misaligned), default=0.0)
+    marked = {word: _shade(word, strongest) for word in detection.misaligned}
+    pieces, end = [], 0
+    for word in detection.words:
+        start = max(word.start, end)
+        pieces.append(_printable(detection.caption[end:start]))
+        text = _printable(detection.caption[start:word.end])
+        if word in marked:
+            pieces.append(f"{marked[word]}{text}{_RESET}")
+        else:
+            pieces.append(text if word.scored else f"{_DIM}{text}{_RESET}")
+        end = max(end, word.end)
+    pieces.append(_printable(detection.caption[end:]))
+    lines = ["".join(pieces)]
+    found = sorted(detection.misaligned, key=lambda word: word.attribution)
+    listed = ", ".join(f"{_printable(word.text)} {word.attribution:.2e}" for word in found)
+    lines.append(f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
+                 f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}")
+    if detection.truncated:
+        lines.append(f"{_DIM}dim words lie beyond CLIP's context and were not scored{_RESET}")
+    return "\n".join(lines)
+
+
+def _shade(word: Word, strongest: float) -> str:
+    share = word.attribution / strongest if strongest else 1.0
+    background, foreground = _SHADES[min(len(_SHADES) - 1, max(0, round(share * (len(_SHADES) - 1))))]
+    return f"\x1b[48;5;{background};38;5;{foreground}m"
+
+
+def _printable(text: str) -> str:
+    """A caption may come from anywhere: its control characters must not reach the terminal."""
+    return "".join(" " if c in "\n\r\t" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs")
+                   else c for c in text)

@@ -1,0 +1,74 @@
+"""The words of a caption that are not true of a picture.
+
+    python infer.py                                            the published example on a photograph of coffee
+    python infer.py --image photo.jpg --text "a red car" "a blue car"
+
+For each caption a line: the published code's dict. On a terminal also the caption, its misaligned words coloured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors
+from clip4dm.scores import EPSILON, SORTED_BY
+
+EXAMPLE_IMAGE = Path(__file__).parent / "misc" / "coffee.png"
+EXAMPLE_TEXTS = ["a cup of coke", "a cup of coffee"]
+BACKBONE = "ViT-H-14"
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("picture and captions")
+    data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE", help="a picture (default: a cup of coffee)")
+    data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
+    add_model_options(parser, BACKBONE)
+    method = add_method_options(parser)
+    method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
+                        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)")
+    method.add_argument("--epsilon", type=float, default=EPSILON, help="a word is misaligned below it (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
+    args = parser.parse_args(argv)
+    if args.text is None:
+        if args.image != str(EXAMPLE_IMAGE):
+            parser.error("--image needs --text: say which captions to check against it")
+        args.text = EXAMPLE_TEXTS
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with one_line_errors("infer.py", ValueError, OSError):
+        from clip4dm.images import load_image
+
+        picture = load_image(args.image)  # before the model: a wrong path should not cost a download
+        from clip4dm import CLIP4DM
+
+        detector = CLIP4DM.from_pretrained(
+            *model_arguments(args, BACKBONE), device=args.device, precision=args.precision, template=args.template,
+            start_layer_text=args.start_layer_text, sorted_by=args.sorted_by, epsilon=args.epsilon)
+        for detection in detector.detect([picture], args.text):
+            show(detection, args.image, as_json=args.json)
+
+
+def show(detection, image: str, as_json: bool) -> None:
+    from clip4dm.terminal import coloured_caption, wants_colour
+
+    if as_json:
+        print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False))
+        return
+    if wants_colour(sys.stdout):
+        print(coloured_caption(detection))
+    print(detection.as_published())
+    if detection.truncated:
+        unscored = [word.text for word in detection.words if not word.scored]
+        print(f"infer.py: note: {len(unscored)} words lie beyond CLIP's context and were not scored: "
+              f"{' '.join(unscored)[:200]}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
