@@ -24,13 +24,15 @@ BACKBONE = "ViT-H-14"
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("picture and captions")
-    data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE", help="a picture (default: a cup of coffee)")
+    data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE",
+                      help="a picture (default: a cup of coffee)")
     data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
     method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
                         help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)")
-    method.add_argument("--epsilon", type=float, default=EPSILON, help="a word is misaligned below it (default: %(default)s)")
+    method.add_argument("--epsilon", type=float, default=EPSILON,
+                        help="a word is misaligned below it (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
     args = parser.parse_args(argv)
     if args.text is None:

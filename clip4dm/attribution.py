@@ -16,8 +16,9 @@ of the text tower whole. Neither touches the image tower or a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,15 @@ def _mask(causal: Tensor | None, x: Tensor) -> Tensor | None:
     return None if causal is None else causal.to(x.dtype)
 
 
+def _softmax(logits: Tensor) -> Tensor:
+    """Softmax over the last dimension, out of operations whose gradients are the same bits for any thread count.
+
+    torch.softmax's own gradient is not, and a run under torchrun must repeat one with other threads exactly.
+    """
+    powers = (logits - logits.detach().amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
 def _block(block, x: Tensor, mask: Tensor | None) -> Tensor:
     """One block as open_clip runs it, without its attention map."""
     q, k, v = heads_of(block, x)
@@ -110,19 +120,20 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
     maps = []
     with torch.enable_grad():
         x = end[pairs, None]  # (P, 1, width)
-        for block, (k, v) in zip(blocks, states):
+        for block, (k, v) in zip(blocks, states, strict=True):
             k, v = k[pairs].float(), v[pairs].float()  # (P, heads, T, head width)
             q, own_k, own_v = heads_of(block, x)  # (P, heads, 1, head width)
             logits = (q @ k.transpose(-1, -2)).masked_fill(later[:, None, None], float("-inf"))
             own = (q * own_k).sum(-1, keepdim=True)
-            attention = torch.cat([logits, own], dim=-1).softmax(-1)  # (P, heads, 1, T + 1)
+            attention = _softmax(torch.cat([logits, own], dim=-1))  # (P, heads, 1, T + 1)
             maps.append(attention if attention.requires_grad else attention.requires_grad_())
             mixed = attention[..., :-1] @ v + attention[..., -1:] * own_v
             x = after_attention(block, x, mixed)
         text_features = tower.finish(x[:, 0], ln_final, projection)
         cosine = (text_features * image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), maps)
-    per_layer = torch.stack([(g * a.detach())[:, :, 0, :-1].mean(1) for g, a in zip(gradients, maps)], dim=1)
+    rows = [(g * a.detach())[:, :, 0, :-1].mean(1) for g, a in zip(gradients, maps, strict=True)]
+    per_layer = torch.stack(rows, dim=1)
     return Attribution(per_layer, text_features.detach(), cosine.detach())
 
 
@@ -141,12 +152,13 @@ def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_fe
         for block in blocks:
             q, k, v = heads_of(block, x)
             logits = q @ k.transpose(-1, -2)
-            attention = (logits if mask is None else logits + mask).softmax(-1)  # (P, heads, T, T)
+            attention = _softmax(logits if mask is None else logits + mask)  # (P, heads, T, T)
             maps.append(attention if attention.requires_grad else attention.requires_grad_())
             x = after_attention(block, x, attention @ v)
         text_features = tower.finish(x[rows, pooled[pairs]], ln_final, projection)
         cosine = (text_features * image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), maps)
     at = pooled[pairs]
-    per_layer = torch.stack([(g[rows, :, at] * a.detach()[rows, :, at]).mean(1) for g, a in zip(gradients, maps)], 1)
+    rows_of = [(g[rows, :, at] * a.detach()[rows, :, at]).mean(1) for g, a in zip(gradients, maps, strict=True)]
+    per_layer = torch.stack(rows_of, dim=1)
     return Attribution(per_layer[..., :ids.shape[1]], text_features.detach(), cosine.detach())

@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import warnings
-from typing import Iterator
+from collections.abc import Iterator
 
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 

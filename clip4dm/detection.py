@@ -81,7 +81,7 @@ class Detection:
         that a full stop may be the lowest "word". Words beyond the context are absent.
         """
         means = layer_mean(self.layer_attributions, self.start_layer_text, self.layers)
-        named = [(unit.text, float(value)) for unit, value in zip(self.encoded.units, means)
+        named = [(unit.text, float(value)) for unit, value in zip(self.encoded.units, means, strict=True)
                  if unit.scored and not (unit.ascii_punctuation and self.sorted_by == "threshold")]
         ranked = sorted(range(len(named)), key=lambda i: named[i][1])
         if self.sorted_by == "most_negative":
@@ -123,7 +123,7 @@ def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosi
     check_settings(sorted_by, epsilon)
     means = layer_mean(layer_attributions, start_layer_text, layers)
     words = []
-    for unit, value in zip(encoded.units, means):
+    for unit, value in zip(encoded.units, means, strict=True):
         if unit.candidate:
             attribution = float(value) if unit.scored else None
             words.append(Word(unit.text, unit.start, unit.end, attribution, scores.is_misaligned(attribution, epsilon)))

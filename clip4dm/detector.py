@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy
 from clip4dm.words import EncodedCaption, encode_caption
 
 DEFAULT_BATCH_SIZE = 64
+T = TypeVar("T")
 
 
 class CLIP4DM:
@@ -56,9 +59,7 @@ class CLIP4DM:
         """
         features = []
         for batch in _batches(self._pixels(images), self.batch_size):
-            pixels = torch.stack(batch).to(self.model.device, self.model.dtype)
-            with torch.inference_mode():
-                features.append(F.normalize(self.model.model.encode_image(pixels).float(), dim=-1))
+            features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
         return torch.cat(features).clone()  # a plain tensor: inference tensors may not enter autograd
@@ -93,11 +94,33 @@ class CLIP4DM:
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
         order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
         results: list[Detection | None] = [None] * len(encoded)
-        for batch in _batches(order, self.batch_size):
+
+        def run(batch: list[int]) -> list[Detection]:
             image_of = torch.tensor(batch if len(features) > 1 else [0] * len(batch), device=features.device)
-            for i, detection in zip(batch, self._detect_batch(features[image_of], [encoded[i] for i in batch])):
+            return list(self._detect_batch(features[image_of], [encoded[i] for i in batch]))
+
+        for batch in _batches(order, self.batch_size):
+            for i, detection in zip(batch, chain.from_iterable(self._in_parts_that_fit(run, batch)), strict=True):
                 results[i] = detection
         return results
+
+    def _in_parts_that_fit(self, run: Callable[[list], T], batch: list) -> list[T]:
+        """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
+        try:
+            return [run(batch)]
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+        # Outside the except clause: the error's traceback holds on to the tensors that filled the memory.
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.batch_size = (len(batch) + 1) // 2
+        return [part for half in _batches(batch, self.batch_size) for part in self._in_parts_that_fit(run, half)]
+
+    def _encode_batch(self, batch: list[Tensor]) -> Tensor:
+        pixels = torch.stack(batch).to(self.model.device, self.model.dtype)
+        with torch.inference_mode():
+            return F.normalize(self.model.model.encode_image(pixels).float(), dim=-1)
 
     def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Iterator[Detection]:
         distinct = list({id(e): e for e in encoded}.values())
@@ -105,7 +128,7 @@ class CLIP4DM:
         result = attribute(self.model.tower, distinct, features, self.start_layer_text,
                            caption_of=[place[id(e)] for e in encoded])
         per_layer, cosine = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()
-        for row, score, caption in zip(per_layer, cosine, encoded):
+        for row, score, caption in zip(per_layer, cosine, encoded, strict=True):
             yield make_detection(
                 caption, unit_means(row, caption), score, layers=self.model.tower.layers,
                 sorted_by=self.sorted_by, epsilon=self.epsilon, start_layer_text=self.start_layer_text)

@@ -8,12 +8,18 @@ would run `create_model("ViT-B-32", "openai")` with plain GELU after a warning.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.checkpoints import (
-    WeightsSource, ModelError, file_sha256, is_torchscript, resolve_source, short_reason,
+    ModelError,
+    WeightsSource,
+    file_sha256,
+    is_torchscript,
+    resolve_source,
+    short_reason,
 )
 
 if TYPE_CHECKING:

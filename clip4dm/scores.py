@@ -9,7 +9,8 @@ with s the plain cosine of the image and the text feature, without the logit sca
 
 from __future__ import annotations
 
-from typing import Iterable, Literal, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5

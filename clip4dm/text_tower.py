@@ -8,7 +8,7 @@ so that a text tower which does something else is refused instead of explained w
 from __future__ import annotations
 
 import copy
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,8 @@ class TextTower:
     """The text side of an open_clip CLIP, CustomTextCLIP or CoCa model.
 
     causal: every token sees only earlier ones and the feature is read at the end-of-text token, so that the
-    exact fast path of `attribution` applies. layers: the number of blocks. Errors: ModelError if the text tower is not one of open_clip's own.
+    exact fast path of `attribution` applies. layers: the number of blocks.
+    Errors: ModelError if the text tower is not one of open_clip's own.
     """
 
     def __init__(self, model: nn.Module):
@@ -55,7 +56,7 @@ class TextTower:
         if not self.causal and not padded:
             length = self.text.context_length
         batch = torch.zeros(len(ids), length, dtype=torch.long)
-        for row, values in zip(batch, ids):
+        for row, values in zip(batch, ids, strict=True):
             row[:len(values)] = torch.as_tensor(values)
         return batch.to(self.device)
 

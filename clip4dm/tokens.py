@@ -90,7 +90,7 @@ def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
             f"{type(inner).__name__} cannot say where its tokens stand in the text. "
             "Give a model folder whose tokenizer has a tokenizer.json (a fast tokenizer).")
     if getattr(tokenizer, "tokenizer_mode", ""):
-        raise TokenizerError(f"tokenizer mode {tokenizer.tokenizer_mode!r} is not supported; only the standard mode is.")
+        raise TokenizerError(f"tokenizer mode {tokenizer.tokenizer_mode!r} is not supported, only the standard mode.")
     base = base_clean(text)
     final = final_clean(base, _hf_clean(tokenizer)(text))
     context = tokenizer.context_length
@@ -116,7 +116,7 @@ def _hf_clean(tokenizer: HFTokenizer):
 
 def _hf_spans(final: Tracked, encoding) -> list[Span | None]:
     spans: list[Span | None] = []
-    for (start, end), special in zip(encoding["offset_mapping"], encoding["special_tokens_mask"]):
+    for (start, end), special in zip(encoding["offset_mapping"], encoding["special_tokens_mask"], strict=True):
         # Sentencepiece tokens count the blank before a word as theirs.
         while start < end and final.text[start].isspace():
             start += 1

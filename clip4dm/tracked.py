@@ -12,8 +12,8 @@ import difflib
 import html
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 Span = tuple[int, int]
 
@@ -132,7 +132,7 @@ def _fix_text(tracked: Tracked) -> Tracked:
         return tracked.after(fixed, align(source, fixed))
     sources: list[Span] = []
     offset = 0
-    for piece, new in zip(pieces, repaired):
+    for piece, new in zip(pieces, repaired, strict=True):
         local = _align_piece(piece, new, fix_text)
         sources.extend((start + offset, end + offset) for start, end in local)
         offset += len(piece)
@@ -167,7 +167,7 @@ def align(source: str, target: str) -> list[Span]:
 
 
 def _common_prefix(a: str, b: str) -> str:
-    length = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return a[:length]
 
 

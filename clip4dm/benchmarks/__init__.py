@@ -1,0 +1,81 @@
+"""The benchmarks: a registry of readers and decision rules, and recognition of a file by its structure."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Judgement, Reading, Sample
+from clip4dm.benchmarks.foil import FOIL
+from clip4dm.benchmarks.hat import HAT
+from clip4dm.benchmarks.labels import read_json
+from clip4dm.benchmarks.nocaps import NOCAPS
+from clip4dm.benchmarks.richhf import RICHHF
+from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
+
+__all__ = ["BENCHMARKS", "Benchmark", "BenchmarkError", "Judgement", "Reading", "Sample", "get_benchmark",
+           "read_benchmark"]
+
+BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (FOIL, NOCAPS, HAT, RICHHF, SEETRUE)}
+
+
+def get_benchmark(name: str) -> Benchmark:
+    """A benchmark by name. Errors: BenchmarkError with the nearest names."""
+    if name not in BENCHMARKS:
+        near = difflib.get_close_matches(name.lower(), BENCHMARKS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise BenchmarkError(f"unknown benchmark {name!r}; there are: {', '.join(BENCHMARKS)}.{hint}")
+    return BENCHMARKS[name]
+
+
+def read_benchmark(path: Path, name: str | None = None, *, img_dir: Path | None = None,
+                   reference_path: Path | None = None) -> tuple[Benchmark, Reading]:
+    """Read an annotation file as the benchmark of that name, or as the one whose structure it has.
+
+    The path says nothing of the benchmark, only the content. Errors: BenchmarkError.
+    """
+    asked = get_benchmark(name) if name else None
+    content = _content(Path(path))
+    found = next((b for b in BENCHMARKS.values() if b.recognises(content)), None)
+    if asked is None and found is None:
+        listed = "; ".join(f"{b.name}: {b.structure}" for b in BENCHMARKS.values())
+        raise BenchmarkError(f"{path} is no annotation file of a known benchmark: it is {_kind(content)}. Known are "
+                             f"{listed}")
+    if asked is not None and found is not asked:
+        looks = f"; it looks like {found.name}'s" if found else f": it is {_kind(content)}"
+        raise BenchmarkError(f"{path} is no annotation file of {asked.name}{looks}. Expected {asked.structure}")
+    benchmark = found
+    samples, left_out = benchmark.reader(Path(path), content, img_dir, reference_path)
+    return benchmark, Reading(samples, left_out)
+
+
+def _content(path: Path) -> Any:
+    """Parsed JSON, a CSV's rows, or the path itself of a tfrecord or a saved dataset."""
+    if not path.exists():
+        raise BenchmarkError(f"no such annotation file: {path}")
+    if is_saved_dataset(path) or RICHHF.recognises(path):
+        return path
+    if path.is_dir():
+        raise BenchmarkError(f"{path} is a folder, and no Hugging Face dataset saved to disk; give a file")
+    try:
+        with open(path, encoding="utf-8") as file:
+            first = file.read(4096).lstrip("\ufeff \t\r\n")
+    except UnicodeDecodeError:
+        raise BenchmarkError(f"{path} is neither text (JSON, CSV) nor a tfrecord") from None
+    if not first:
+        raise BenchmarkError(f"{path} is empty")
+    if first[0] in "[{":
+        return read_json(path)
+    return read_csv(path)
+
+
+def _kind(content: Any) -> str:
+    if isinstance(content, Path):
+        return "a tfrecord" if content.is_file() else "a saved dataset"
+    if isinstance(content, dict):
+        return f"an object of {', '.join(list(map(str, content))[:8]) or 'nothing'}"
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        return f"rows of {', '.join(list(map(str, content[0]))[:8])}"
+    return "an empty list" if content == [] else f"a list of {type(content[0]).__name__}" \
+        if isinstance(content, list) else f"a {type(content).__name__}"

@@ -1,0 +1,87 @@
+"""Decision rules: from a caption's words to what a benchmark counts. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
+from clip4dm.benchmarks.labels import overlaps_any
+
+
+class ScoredWord(Protocol):
+    text: str
+    start: int
+    end: int
+    attribution: float | None
+
+
+def found(words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> list[int]:
+    """Indices of the words said to be misaligned: below epsilon, or in most_negative mode the lowest alone."""
+    scored = [i for i, word in enumerate(words) if word.attribution is not None]
+    if sorted_by == "most_negative":
+        return [min(scored, key=lambda i: words[i].attribution)] if scored else []
+    return [i for i in scored if words[i].attribution < epsilon]
+
+
+def phrases(words: Sequence[ScoredWord], indices: Sequence[int]) -> list[list[int]]:
+    """Runs of neighbours in the caption's sequence of words; a '.' or ',' between two words does not part them."""
+    runs: list[list[int]] = []
+    for i in indices:
+        if runs and i == runs[-1][-1] + 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return runs
+
+
+def joined(words: Sequence[ScoredWord], run: Sequence[int]) -> str:
+    return " ".join(words[i].text for i in run)
+
+
+def judge_lowest_word(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
+    """FOIL, nocaps-FOIL: the lowest word; a hit if it is the foil word. In threshold mode, if it is below epsilon."""
+    candidates = found(words, sorted_by, epsilon)
+    if not candidates:
+        return _verdict(sample, "", (), False, False)
+    word = words[min(candidates, key=lambda i: words[i].attribution)]
+    hit = word.text.strip().lower() == sample.label.strip().lower()
+    return _verdict(sample, word.text, ((word.start, word.end),), hit,
+                    overlaps_any((word.start, word.end), sample.spans))
+
+
+def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
+    """HAT: neighbours below epsilon merge, the phrase of the lowest mean counts; a hit if it is part of the label."""
+    runs = phrases(words, found(words, sorted_by, epsilon))
+    if not runs:
+        return _verdict(sample, "", (), False, False)
+    run = min(runs, key=lambda r: sum(words[i].attribution for i in r) / len(r))
+    spans = tuple((words[i].start, words[i].end) for i in run)
+    predicted = joined(words, run)
+    return _verdict(sample, predicted, spans, predicted.lower() in sample.label.lower(),
+                    any(overlaps_any(span, sample.spans) for span in spans))
+
+
+def judge_tokens(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
+    """Rich-HF: a token is said to be misaligned if a misaligned word overlaps it; counted over exact token spans."""
+    indices = found(words, sorted_by, epsilon)
+    spans = tuple((words[i].start, words[i].end) for i in indices)
+    said = [overlaps_any(token, spans) for token in sample.tokens]
+    pairs = list(zip(said, sample.token_labels, strict=True))
+    return Judgement(joined(words, indices), spans, tp=sum(s and t for s, t in pairs),
+                     fp=sum(s and not t for s, t in pairs), fn=sum(t and not s for s, t in pairs))
+
+
+def judge_phrases(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
+    """SeeTRUE-Feedback: the misaligned words, neighbours merged, joined by ", " for the entailment model."""
+    indices = found(words, sorted_by, epsilon)
+    predicted = ", ".join(joined(words, run) for run in phrases(words, indices))
+    return Judgement(predicted, tuple((words[i].start, words[i].end) for i in indices))
+
+
+def _verdict(sample: Sample, predicted: str, spans: tuple[Span, ...], hit: bool, hit_span: bool) -> Judgement:
+    """Hits count for misaligned captions alone; an empty prediction never is one."""
+    if not sample.misaligned:
+        return Judgement(predicted, spans)
+    # A caption whose label stands nowhere in it can be hit by no span.
+    return Judgement(predicted, spans, hit=bool(predicted) and hit, hit_span=bool(predicted) and hit_span)

@@ -1,0 +1,82 @@
+"""The run's plan and its pictures: blocks of images, decoded and resized in worker processes, one by one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clip4dm.benchmarks.base import Sample
+
+IMAGES_PER_BLOCK = 32
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some images and all their samples: the unit of work, of storage and of resumption."""
+
+    number: int
+    images: tuple[str, ...]
+    samples: tuple[Sample, ...]
+
+
+def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]:
+    """Samples grouped by image, images in order of first appearance: the same plan for every run of these samples."""
+    by_image: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_image.setdefault(sample.image, []).append(sample)
+    images = list(by_image)
+    blocks = []
+    for number, start in enumerate(range(0, len(images), images_per_block)):
+        mine = tuple(images[start:start + images_per_block])
+        blocks.append(Block(number, mine, tuple(sample for image in mine for sample in by_image[image])))
+    return blocks
+
+
+def missing_images(samples: Sequence[Sample], img_dir: Path) -> list[str]:
+    """The images that are no file in img_dir, each once, in order."""
+    return [image for image in dict.fromkeys(sample.image for sample in samples) if not (img_dir / image).is_file()]
+
+
+def default_workers() -> int:
+    """Worker processes for decoding: one a core, at most eight."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+class _Pictures:
+    """A map-style dataset: path -> preprocessed tensor, or the reason why there is none."""
+
+    def __init__(self, paths: Sequence[Path], preprocess: Callable):
+        self.paths, self.preprocess = paths, preprocess
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int):
+        from clip4dm.images import ImageError, load_image
+
+        try:
+            return self.preprocess(load_image(self.paths[index]))
+        except ImageError as error:
+            return str(error)
+
+
+def _quiet_worker(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+
+
+def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, workers: int) -> Iterator[tuple]:
+    """(block, pictures): for each of the block's images a (3, size, size) tensor, or a string saying why not.
+
+    Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
+    """
+    from torch.utils.data import DataLoader
+
+    paths = [img_dir / image for block in blocks for image in block.images]
+    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, num_workers=min(workers, len(paths)),
+                        worker_init_fn=_quiet_worker, prefetch_factor=8 if workers and paths else None)
+    pictures = iter(loader)
+    for block in blocks:
+        yield block, [next(pictures) for _ in block.images]

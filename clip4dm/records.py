@@ -1,0 +1,159 @@
+"""samples.jsonl: one line a sample, holding all that any metric needs, so that the model runs once.
+
+A record keeps the cosine and, for every unit of the caption and every text layer, the attribution (float32,
+base64). `score_record` is the pure function from a record and the settings (epsilon, sorted_by, start_layer_text)
+to words, verdicts and scores; a run and a re-scoring both use it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clip4dm import scores
+from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
+from clip4dm.detection import Detection, Word
+from clip4dm.layers import layer_mean
+
+CANDIDATE, PUNCTUATION, ASCII_PUNCTUATION = 0, 1, 2  # what a unit is, in a record's "units"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What turns stored attributions into verdicts. layers: of the text tower, to count start_layer_text by."""
+
+    sorted_by: SortedBy
+    epsilon: float
+    start_layer_text: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A sample under some settings. published: judged on the published code's units; sound: on words alone.
+
+    f_clip_score_published: most_negative mode takes the lowest unit for the sum. sum_negative: the published
+    sum_negative_attribution.
+    """
+
+    words: tuple[Word, ...]
+    published: Judgement
+    sound: Judgement
+    clip_score: float
+    f_clip_score: float
+    f_clip_score_published: float
+    sum_negative: float
+
+
+def stored_fields(detection: Detection) -> dict[str, Any]:
+    """The model's part of a record."""
+    units = []
+    for unit in detection.encoded.units:
+        kind = CANDIDATE if unit.candidate else ASCII_PUNCTUATION if unit.ascii_punctuation else PUNCTUATION
+        units.append([unit.start, unit.end, kind, int(unit.scored)])
+    values = np.ascontiguousarray(detection.layer_attributions, dtype="<f4")
+    return {
+        "cosine": detection.cosine,
+        "truncated": detection.truncated,
+        "units": units,
+        "layer_attributions": base64.b64encode(values.tobytes()).decode("ascii"),
+    }
+
+
+def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings) -> Scored:
+    """A record (with `stored_fields`) judged by its benchmark under the given settings."""
+    units = record["units"]
+    values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
+    per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
+    means = layer_mean(per_layer, settings.start_layer_text, settings.layers)
+    everything = []
+    for (start, end, kind, scored), value in zip(units, means.tolist(), strict=True):
+        attribution = value if scored else None
+        everything.append((kind, Word(sample.caption[start:end], start, end, attribution,
+                                      scores.is_misaligned(attribution, settings.epsilon))))
+    words = tuple(word for kind, word in everything if kind == CANDIDATE)
+    # The published code drops ASCII punctuation in threshold mode alone.
+    dropped = (ASCII_PUNCTUATION,) if settings.sorted_by == "threshold" else ()
+    published = [word for kind, word in everything if kind not in dropped and word.scored]
+
+    def judged(candidates):
+        return benchmark.judge(sample, candidates, settings.sorted_by, settings.epsilon)
+
+    cosine, attributions = record["cosine"], [word.attribution for word in words]
+    as_published = [word.attribution for word in published]
+    if settings.sorted_by == "threshold":
+        sum_negative = scores.misaligned_sum(as_published, settings.epsilon)
+    else:
+        sum_negative = min(as_published, default=0.0)
+    return Scored(
+        words=words,
+        published=judged(published),
+        sound=judged(words),
+        clip_score=scores.clip_score(cosine),
+        f_clip_score=scores.f_clip_score(cosine, attributions, settings.epsilon),
+        f_clip_score_published=scores.f_clip_score_published(
+            cosine, as_published, settings.sorted_by, settings.epsilon),
+        sum_negative=sum_negative,
+    )
+
+
+def make_record(sample: Sample, detection: Detection, benchmark, settings: Settings, *,
+                ref_clip_score: float | None = None) -> dict[str, Any]:
+    """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later."""
+    stored = stored_fields(detection)
+    scored = score_record(stored, sample, benchmark, settings)
+    return {
+        "id": sample.id,
+        "caption": sample.caption,
+        "pair_score": scored.clip_score,
+        "GT_foil_word": sample.label,
+        "predicted_foil_word": scored.published.predicted,
+        "sum_negative_attribution": scored.sum_negative,
+        "gt_score": sample.gt_score if sample.gt_score is not None else float(not sample.misaligned),
+        "is_correct": scored.published.hit,
+        "is_correct_span": scored.sound.hit_span,
+        "image_id": sample.image_id,
+        "word_attributions": [[word.text, word.attribution] for word in scored.words],
+        "f_clip_score": scored.f_clip_score,
+        "ref_clipscore": ref_clip_score,
+        "nli_score": None,
+        "groupby": dict(sample.groups),
+        "image": sample.image,
+        "label": {"misaligned": sample.misaligned, "spans": sample.spans, "tokens": sample.tokens,
+                  "token_labels": sample.token_labels, "gt_score": sample.gt_score},
+        **stored,
+    }
+
+
+def sample_of(record: Mapping[str, Any]) -> Sample:
+    """The sample that a record was made of, references apart: re-scoring needs no annotation file."""
+    label = record["label"]
+    return Sample(
+        id=record["id"], image=record["image"], image_id=record["image_id"], caption=record["caption"],
+        misaligned=label["misaligned"], spans=_spans(label["spans"]), label=record["GT_foil_word"],
+        tokens=_spans(label["tokens"]), token_labels=tuple(label["token_labels"]), gt_score=label["gt_score"],
+        groups=record["groupby"],
+    )
+
+
+def _spans(pairs: list[list[int]]) -> tuple[Span, ...]:
+    return tuple((start, end) for start, end in pairs)
+
+
+def skipped_record(sample: Sample, reason: str) -> dict[str, Any]:
+    """The line of a sample whose picture could not be read."""
+    return {"id": sample.id, "caption": sample.caption, "image_id": sample.image_id, "image": sample.image,
+            "skipped": reason}
+
+
+def to_line(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "surrogatepass")
+
+
+def from_line(line: bytes) -> dict[str, Any]:
+    return json.loads(line.decode("utf-8", "surrogatepass"))

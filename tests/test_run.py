@@ -1,0 +1,177 @@
+"""main.py's run on a tiny model: interrupted in every way, resumed, sharded, re-scored; the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from making import make_coco_captions, make_foil, make_pictures, make_tiny_clip
+
+from clip4dm.runs import Options, evaluate, rescore
+from clip4dm.runstore import RunError
+
+ROOT = Path(__file__).parent.parent
+IMAGES = 23
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    names = make_pictures(folder / "images", IMAGES)
+    foil = make_foil(folder / "foil.json", names)
+    return {
+        "data_path": str(foil), "img_dir": str(folder / "images"), "backbone": None,
+        "pretrained": str(make_tiny_clip(folder / "tiny")), "get_refclipscore": True,
+        "reference_path": str(make_coco_captions(folder / "captions.json", foil)),
+        "device": "cpu", "num_workers": 0, "images_per_block": 2,
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(data, tmp_path_factory):
+    """An uninterrupted run: (samples.jsonl, result.json) as bytes, and its outcome."""
+    outcome = evaluate(Options(**data, output=str(tmp_path_factory.mktemp("reference"))), say=lambda line: None)
+    return files_of(outcome.folder), outcome
+
+
+def files_of(folder: Path) -> tuple[bytes, bytes]:
+    return (folder / "samples.jsonl").read_bytes(), (folder / "result.json").read_bytes()
+
+
+def only_run(output: Path) -> Path:
+    folder, = {path.parent for path in output.rglob("config.json")}
+    return folder
+
+
+def command(data: dict, output: Path, *more: str) -> list[str]:
+    given = {**data, "output": str(output)}
+    given.pop("backbone")
+    blocks = given.pop("images_per_block")
+    assert blocks == 2
+    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
+    return [str(ROOT / "main.py"), *options, "--images_per_block", "2", *more]
+
+
+def test_the_result_says_all_that_made_it(reference, data):
+    (samples, result_bytes), outcome = reference
+    result = json.loads(result_bytes)
+    lines = [json.loads(line) for line in samples.splitlines()]
+    assert len(lines) == result["n"] == 2 * IMAGES
+    assert result["skipped"]["count"] == 0
+    assert result["benchmark"] == "foil"
+    assert result["settings"] == {"sorted_by": "most_negative", "epsilon": -5e-5, "start_layer_text": -3, "layers": 4}
+    assert {"torch", "open_clip_torch", "pillow", "clip4dm"} <= set(result["versions"])
+    assert len(result["weights_sha256"]) == len(result["data_sha256"]) == 64
+    assert set(result["AP"]) == {"F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "refCLIPScore"}
+    for name in ("value", "low", "high", "n", "reason"):
+        assert name in result["LA"] and name in result["LA_span"] and name in result["AP"]["refCLIPScore"]
+    published = {"id", "caption", "pair_score", "GT_foil_word", "predicted_foil_word", "sum_negative_attribution",
+                 "gt_score", "is_correct", "image_id", "word_attributions", "ref_clipscore", "nli_score", "groupby"}
+    assert all(published <= set(line) for line in lines)
+    assert outcome.folder.parent.parent.name == "foil"
+    assert (outcome.folder / "timing.json").is_file()
+
+
+def test_the_figures_are_sklearns_of_the_stored_lines(reference):
+    from sklearn.metrics import average_precision_score
+
+    (samples, result_bytes), _ = reference
+    lines, result = [json.loads(line) for line in samples.splitlines()], json.loads(result_bytes)
+    original = [line["GT_foil_word"] == "ORIG" for line in lines]
+    for name, key in (("CLIPScore", "pair_score"), ("refCLIPScore", "ref_clipscore"), ("F-CLIPScore", "f_clip_score")):
+        expected = average_precision_score(original, [line[key] for line in lines])
+        assert result["AP"][name]["value"] == pytest.approx(expected, abs=1e-12)
+    foils = [line for line in lines if line["GT_foil_word"] != "ORIG"]
+    hits = [line["predicted_foil_word"].lower() == line["GT_foil_word"].lower() for line in foils]
+    assert result["LA"]["value"] == pytest.approx(sum(hits) / len(hits), abs=1e-12)
+    assert [line["is_correct"] for line in foils] == hits
+    assert all(line["is_correct"] is None for line in lines if line["GT_foil_word"] == "ORIG")
+
+
+def test_killed_at_twenty_random_moments(reference, data, tmp_path):
+    """kill -9, twenty times: every child goes on where the last one fell, and the end is the same bytes."""
+    chance = random.Random(7)
+    delays = [f"{chance.uniform(0.3, 1.6):.3f}" for _ in range(20)]
+    options = {**data, "output": str(tmp_path)}
+    # Slowed down, so that a run outlasts many kills: see IMAGES and images_per_block.
+    done = subprocess.run([sys.executable, str(ROOT / "tests" / "killable.py"), json.dumps(options), *delays],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    attempts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(attempts) == 21 and attempts[-1]["status"] == 0
+    assert any(attempt["status"] == signal.SIGKILL for attempt in attempts[:-1])
+    assert files_of(only_run(tmp_path)) == reference[0]
+
+
+def test_ctrl_c_then_the_same_command(reference, data, tmp_path):
+    slow = {**data, "num_workers": 1}
+    process = subprocess.Popen([sys.executable, *command(slow, tmp_path)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("samples.jsonl")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    # A machine may have finished all blocks before the signal came; both ends are sound.
+    assert process.returncode in (130, 0), errors
+    assert "Traceback" not in errors
+    subprocess.run([sys.executable, *command(slow, tmp_path)], check=True, capture_output=True, timeout=120)
+    assert files_of(only_run(tmp_path)) == reference[0]
+
+
+def test_two_processes_under_torchrun_give_the_same_bytes(reference, data, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         *command(data, tmp_path)], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert files_of(only_run(tmp_path)) == reference[0]
+    assert json.loads((only_run(tmp_path) / "timing.json").read_text())["processes"] == 2
+
+
+def test_running_again_computes_nothing(reference, data, tmp_path):
+    options = Options(**data, output=str(tmp_path))
+    folder = evaluate(options, say=lambda line: None).folder
+    written = (folder / "samples.jsonl").stat().st_mtime_ns
+    evaluate(options, say=lambda line: None)
+    assert (folder / "samples.jsonl").stat().st_mtime_ns == written
+    assert files_of(folder) == reference[0]
+
+
+def test_workers_and_resuming_do_not_change_a_byte(reference, data, tmp_path):
+    folder = evaluate(Options(**{**data, "num_workers": 2}, output=str(tmp_path)), say=lambda line: None).folder
+    assert files_of(folder) == reference[0]
+
+
+@pytest.mark.parametrize("change", [
+    {"epsilon": -1e-3}, {"sorted_by": "threshold"}, {"template": "a photo of "}, {"precision": "bf16"}, {"limit": 5},
+    {"get_refclipscore": False}, {"start_layer_text": -1}])
+def test_other_settings_go_to_another_folder(reference, data, tmp_path, change):
+    folder = evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None).folder
+    assert folder.name != reference[1].folder.name
+
+
+@pytest.mark.parametrize("settings", [
+    {"epsilon": -1e-4, "sorted_by": "threshold"}, {"start_layer_text": -1}, {"start_layer_text": 0},
+    {"sorted_by": "threshold", "epsilon": 0.0, "start_layer_text": -2}])
+def test_rescoring_equals_a_run_with_those_settings(reference, data, tmp_path, settings):
+    again = rescore(reference[1].folder, **settings, say=lambda line: None).result
+    fresh = evaluate(Options(**{**data, **settings}, output=str(tmp_path)), say=lambda line: None).result
+    for name in ("n", "LA", "LA_span", "AP", "groups", "settings"):
+        assert again[name] == fresh[name], name
+
+
+def test_rescoring_wants_a_finished_run_and_possible_settings(reference, tmp_path):
+    with pytest.raises(RunError, match="no finished run"):
+        rescore(tmp_path)
+    with pytest.raises(ValueError, match="out of range"):
+        rescore(reference[1].folder, start_layer_text=-9)
+    with pytest.raises(ValueError, match="sorted_by"):
+        rescore(reference[1].folder, sorted_by="loudest")
