@@ -46,7 +46,10 @@ def default_workers() -> int:
 
 
 class _Pictures:
-    """A map-style dataset: path -> preprocessed tensor, or the reason why there is none."""
+    """A map-style dataset: path -> preprocessed (3, size, size) array, or the reason why there is none.
+
+    Arrays, not tensors: they come through a pipe, and need neither shared memory nor its file descriptors.
+    """
 
     def __init__(self, paths: Sequence[Path], preprocess: Callable):
         self.paths, self.preprocess = paths, preprocess
@@ -58,9 +61,13 @@ class _Pictures:
         from clip4dm.images import ImageError, load_image
 
         try:
-            return self.preprocess(load_image(self.paths[index]))
+            return self.preprocess(load_image(self.paths[index])).numpy()
         except ImageError as error:
             return str(error)
+
+
+def _as_it_is(item):
+    return item
 
 
 def _quiet_worker(_: int) -> None:
@@ -72,11 +79,13 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
 
     Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
     """
+    import torch
     from torch.utils.data import DataLoader
 
     paths = [img_dir / image for block in blocks for image in block.images]
-    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, num_workers=min(workers, len(paths)),
+    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, num_workers=min(workers, len(paths)), collate_fn=_as_it_is,
                         worker_init_fn=_quiet_worker, prefetch_factor=8 if workers and paths else None)
     pictures = iter(loader)
     for block in blocks:
-        yield block, [next(pictures) for _ in block.images]
+        found = [next(pictures) for _ in block.images]
+        yield block, [picture if isinstance(picture, str) else torch.from_numpy(picture) for picture in found]

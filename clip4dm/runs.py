@@ -15,7 +15,7 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.detection import check_settings
 from clip4dm.layers import first_layer
 from clip4dm.loading import IMAGES_PER_BLOCK, default_workers, missing_images
-from clip4dm.provenance import fingerprint, git_revision, path_sha256, versions
+from clip4dm.provenance import fingerprint, git_revision, path_sha256, same_bits_for_any_threads, versions
 from clip4dm.records import Settings
 from clip4dm.runstore import CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
 
@@ -71,6 +71,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
 
     say: takes the lines meant for a person. Errors: BenchmarkError, ModelError, RunError, ValueError.
     """
+    same_bits_for_any_threads()
     from clip4dm.evaluation import Evaluation, Workers
 
     workers = Workers.from_environment()
