@@ -46,6 +46,11 @@ class TextTower:
     def device(self) -> torch.device:
         return self.text.positional_embedding.device
 
+    @property
+    def working_dtype(self) -> torch.dtype:
+        """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
+        return torch.float64 if self._dtype() == torch.float64 else torch.float32
+
     def pad(self, ids: Sequence[Sequence[int]], padded: bool) -> Tensor:
         """Token ids -> (batch, tokens) int64 on the tower's device.
 
@@ -87,8 +92,8 @@ class TextTower:
         return x, mask
 
     def float_part(self, start: int) -> tuple[list[nn.Module], nn.Module, Tensor | nn.Module | None]:
-        """Blocks from `start` on, ln_final and the projection in fp32: themselves, or copies of lower precision."""
-        if self.text.positional_embedding.dtype == torch.float32 and self._dtype() == torch.float32:
+        """Blocks from `start` on, ln_final and the projection in the working dtype: themselves, or copies made once."""
+        if self._dtype() == self.working_dtype:
             return self.blocks[start:], self.text.ln_final, self.text.text_projection
         if self._float is None or self._float[0] > start:
             # Kept for the next batch. Copies are made of the last layers only: at most what is asked for.

@@ -1,0 +1,243 @@
+"""Every kind of text tower against an oracle outside our code: open_clip's own forward, its attention maps recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from clip4dm.attribution import attribute, text_features
+from clip4dm.checkpoints import ModelError
+from clip4dm.layers import first_layer
+from clip4dm.text_tower import TextTower
+from clip4dm.words import encode_caption
+
+VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 4}
+TOWERS = {
+    "clip": {},
+    "clip_eos": {"pool_type": "eos", "eos_id": 49407},
+    "layer_scale": {"ls_init_value": 0.3},
+    "custom_blocks": {"qk_norm": True, "scale_heads": True, "scale_attn_inner": True, "scale_attn": True,
+                      "scale_fc": True},
+    "custom_text": {"_custom": True},
+    "bidirectional": {"_custom": True, "no_causal_mask": True, "proj_bias": True},
+    "siglip": {"_custom": True, "no_causal_mask": True, "pool_type": "last", "proj_bias": True,
+               "norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}},
+    "coca": {"_custom": True, "embed_cls": True, "context_length": 76, "output_tokens": True},
+}
+CAUSAL = ("clip", "clip_eos", "layer_scale", "custom_blocks", "custom_text")
+FP32 = 5e-6  # of the largest attribution: what fp32 itself costs on these models, against float64
+CAPTIONS = ["a dog", "two zebras, one calf and a hot dog on a plate.", "the cat's sofa"]
+
+
+def build(name: str):
+    import open_clip
+
+    torch.manual_seed(11)
+    text = {**TEXT, **TOWERS[name]}
+    custom = text.pop("_custom", False)
+    if name == "coca":
+        multimodal = {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+        vision = {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
+        model = open_clip.CoCa(24, multimodal, text, vision)
+    else:
+        model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(24, VISION, text)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module", params=TOWERS)
+def tower_case(request, tokenizer):
+    model = build(request.param)
+    mine = copy.copy(tokenizer)
+    mine.context_length = TOWERS[request.param].get("context_length", 77)
+    features = F.normalize(torch.randn(len(CAPTIONS), 24, generator=torch.Generator().manual_seed(5)), dim=-1)
+    return request.param, model, mine, [encode_caption(mine, c, "A photo depicts ") for c in CAPTIONS], features
+
+
+@contextlib.contextmanager
+def recorded_attention(monkeypatch):
+    """torch's attention, spelt out, its maps kept: open_clip's modules then run as they are, but can be looked into."""
+    maps = []
+
+    def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **_):
+        logits = query @ key.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+        assert not is_causal
+        weights = (logits if attn_mask is None else logits + attn_mask).softmax(-1)
+        weights.requires_grad_() if not weights.requires_grad else None
+        maps.append(weights)
+        return weights @ value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield maps
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def oracle(model, tokenizer, caption: str, feature, row: int, monkeypatch):
+    with recorded_attention(monkeypatch) as maps:
+        text = F.normalize(model.encode_text(tokenizer(["A photo depicts " + caption])), dim=-1)[0]
+        cosine = text @ feature
+        gradients = torch.autograd.grad(cosine, maps)
+    rows = [(g * a)[0, :, row].mean(0) for g, a in zip(gradients, maps, strict=True)]
+    return torch.stack(rows).detach(), text.detach(), cosine.item()
+
+
+def test_against_open_clips_own_forward(tower_case, monkeypatch):
+    name, model, tokenizer, encoded, features = tower_case
+    tower = TextTower(model)
+    assert tower.causal == (name in CAUSAL)
+    result = attribute(tower, encoded, features, 0)
+    for i, caption in enumerate(CAPTIONS):
+        length = len(encoded[i].ids)
+        row = {"siglip": 76, "coca": 76}.get(name, length - 1)
+        wanted, text, cosine = oracle(model, tokenizer, caption, features[i], row, monkeypatch)
+        torch.testing.assert_close(result.text_features[i], text, rtol=0, atol=2e-6)
+        assert result.cosine[i].item() == pytest.approx(cosine, abs=2e-6)
+        got = result.per_layer[i][:, 1:length - 1]
+        torch.testing.assert_close(got, wanted[:, 1:length - 1], rtol=1e-4, atol=2e-6 * wanted.abs().max().item())
+        torch.testing.assert_close(text_features(tower, [encoded[i]])[0], text, rtol=0, atol=2e-6)
+
+
+def test_replay_equals_full_for_every_start(tower_case):
+    name, model, _, encoded, features = tower_case
+    tower = TextTower(model)
+    if not tower.causal:
+        with pytest.raises(ValueError, match="replay path needs a causal"):
+            attribute(tower, encoded, features, path="replay")
+        return
+    for start in range(-4, 4):
+        replay, full = (attribute(tower, encoded, features, start, path=path) for path in ("replay", "full"))
+        assert replay.per_layer.shape[1] == 4 - start % 4
+        for i, caption in enumerate(encoded):
+            inside = slice(1, len(caption.ids) - 1)
+            a, b = replay.per_layer[i, :, inside], full.per_layer[i, :, inside]
+            assert (a - b).abs().max() <= FP32 * b.abs().max()
+        torch.testing.assert_close(replay.cosine, full.cosine, rtol=0, atol=1e-6)
+
+
+def test_replay_is_full_to_the_last_digits_in_float64(tower_case):
+    """In fp32 the two differ by rounding; that nothing but rounding is between them shows in double precision."""
+    name, model, _, encoded, features = tower_case
+    tower = TextTower(copy.deepcopy(model).double())
+    if tower.causal:
+        for start in range(-4, 4):
+            replay, full = (attribute(tower, encoded, features, start, path=path) for path in ("replay", "full"))
+            assert replay.per_layer.dtype == torch.float64
+            for i, caption in enumerate(encoded):
+                inside = slice(1, len(caption.ids) - 1)
+                a, b = replay.per_layer[i, :, inside], full.per_layer[i, :, inside]
+                assert (a - b).abs().max() <= 1e-12 * b.abs().max()
+
+
+def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case):
+    _, model, _, encoded, features = tower_case
+    tower = TextTower(model)
+    batch = attribute(tower, encoded, features, -3)
+    pairs = [(0, 0), (0, 1), (1, 2), (2, 0), (1, 1)]
+    shared = attribute(tower, encoded, features[[f for _, f in pairs]], -3, caption_of=[c for c, _ in pairs])
+    for i in range(len(encoded)):
+        alone = attribute(tower, encoded[i:i + 1], features[i:i + 1], -3).per_layer[0]
+        scale = alone.abs().max()
+        assert (batch.per_layer[i, :, :alone.shape[1]] - alone).abs().max() <= FP32 * scale
+    for number, (c, f) in enumerate(pairs):
+        alone = attribute(tower, encoded[c:c + 1], features[f:f + 1], -3).per_layer[0]
+        assert (shared.per_layer[number, :, :alone.shape[1]] - alone).abs().max() <= FP32 * alone.abs().max()
+
+
+def test_nothing_is_patched_and_no_parameter_gets_a_gradient(tower_case):
+    _, model, tokenizer, encoded, features = tower_case
+    sdpa, ids = F.scaled_dot_product_attention, tokenizer(CAPTIONS)
+    with torch.no_grad():
+        before = model.encode_text(ids)
+    attribute(TextTower(model), encoded, features, 0)
+    assert F.scaled_dot_product_attention is sdpa
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+    with torch.no_grad():
+        assert torch.equal(model.encode_text(ids), before)
+
+
+def test_low_precision_towers_are_explained_in_fp32(detector, tiny_folder):
+    from clip4dm import CLIP4DM
+
+    picture = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+    exact = detector.detect([picture], CAPTIONS)
+    for precision in ("bf16", "fp16"):
+        low = CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu", precision=precision)
+        features = low.encode_images([picture])
+        assert features.dtype == torch.float32
+        found = low.detect(features, CAPTIONS)
+        a = np.concatenate([d.layer_attributions.ravel() for d in exact])
+        b = np.concatenate([d.layer_attributions.ravel() for d in found])
+        assert b.dtype == np.float32 and np.abs(a - b).max() < 0.1 * np.abs(a).max()
+        assert not np.array_equal(a, b)
+
+
+def test_start_layers_out_of_range():
+    assert [first_layer(i, 12) for i in (-12, -3, 0, 11)] == [0, 9, 0, 11]
+    for wrong in (-13, 12):
+        with pytest.raises(ValueError, match="12 layers, so it may be -12 to 11"):
+            first_layer(wrong, 12)
+
+
+def test_a_foreign_text_tower_is_refused(tokenizer):
+    class Foreign(torch.nn.Module):
+        pass
+
+    with pytest.raises(ModelError, match="not one of open_clip's own transformers"):
+        TextTower(Foreign())
+
+
+def test_a_tower_that_does_something_else_is_refused(tokenizer):
+    model = build("clip")
+    own = model.encode_text
+    model.encode_text = lambda text: own(text).roll(1, -1)
+    with pytest.raises(ModelError, match="computes something else than its blocks say"):
+        TextTower(model).verify(model, tokenizer)
+
+
+def test_siglip_with_a_sentencepiece_like_tokenizer_from_a_folder(tmp_path):
+    """The whole way with a Hugging Face fast tokenizer: words of a tower that reads lower-cased text unpunctuated."""
+    import open_clip
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    from clip4dm import CLIP4DM
+
+    raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"])
+    raw.train_from_iterator(["a photo depicts two zebras one calf and a hot dog on a plate the cats sofa"] * 3, trainer)
+    raw.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
+                            ).save_pretrained(tmp_path)
+    text = {**TEXT, **TOWERS["siglip"], "vocab_size": 120, "context_length": 32, "hf_tokenizer_name": "tokenizer",
+            "tokenizer_kwargs": {"clean": "canonicalize"}}
+    text.pop("_custom")
+    config = {"embed_dim": 24, "custom_text": True, "vision_cfg": VISION, "text_cfg": text}
+    torch.manual_seed(0)
+    model = open_clip.CustomTextCLIP(24, VISION, text)
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    save_file(model.state_dict(), str(tmp_path / "open_clip_model.safetensors"))
+    detector = CLIP4DM.from_pretrained(pretrained=str(tmp_path), device="cpu")
+    assert not detector.model.tower.causal
+    picture = np.zeros((40, 40, 3), dtype=np.uint8)
+    found = detector.detect([picture], ["Two ZEBRAS, one (hot) dog!", "the cat's_sofa.", "", "a " * 40 + "dog"])
+    assert [w.text for w in found[0].words] == ["Two", "ZEBRAS", "one", "(hot)", "dog!"]
+    assert all(w.scored for w in found[0].words)
+    assert [w.text for w in found[1].words] == ["the", "cat's_sofa"]
+    assert found[2].words == ()
+    assert found[3].truncated and not found[3].words[-1].scored and found[3].words[0].scored
