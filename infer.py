@@ -68,8 +68,9 @@ def show(detection, image: str, as_json: bool) -> None:
     print(detection.as_published())
     if detection.truncated:
         unscored = [word.text for word in detection.words if not word.scored]
-        print(f"infer.py: note: {len(unscored)} words lie beyond CLIP's context and were not scored: "
-              f"{' '.join(unscored)[:200]}", file=sys.stderr)
+        beyond = f", from {unscored[0]!r} on" if unscored else ""
+        print(f"infer.py: note: {len(unscored)} words lie beyond CLIP's context and were not scored{beyond}",
+              file=sys.stderr)
 
 
 if __name__ == "__main__":

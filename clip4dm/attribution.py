@@ -8,10 +8,11 @@ tokens), and row r where the text feature is read (the end-of-text token):
 
 No ReLU: negative values are the signal. Source: arXiv 2412.18404, starting from Chefer et al. 2021 (GAE).
 
-Two paths give the same numbers (to 1e-12 in float64; in fp32 both stand some 2e-6 of the largest value off that). **Replay**, for causal towers read at the end-of-text token: nothing depends on that
-token but itself, so one no-grad pass gives all other tokens' keys and values, and only the end-of-text token's way
-through the explained layers is run again with gradients. **Full**, for all towers: gradients through the last layers
-of the text tower whole. Neither touches the image tower or a parameter.
+Two paths give the same numbers: to 1e-12 in float64; in fp32 both stand some 2e-6 of the largest value off that.
+**Replay**, for causal towers read at the end-of-text token: nothing depends on that token but itself, so one no-grad
+pass gives all other tokens' keys and values, and only the end-of-text token's way through the explained layers is run
+again with gradients. **Full**, for all towers: gradients through the last layers of the text tower whole. Neither
+touches the image tower or a parameter.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
     x, mask = tower.embed(ids)  # (C, T, width)
     for block in tower.blocks[:start]:
         x = _block(block, x, mask)
-    end = x[torch.arange(len(x)), pooled].to(tower.working_dtype)  # (C, width): the end-of-text token before the explained layers
+    # (C, width): the end-of-text token before the explained layers
+    end = x[torch.arange(len(x)), pooled].to(tower.working_dtype)
     states = []
     for number, block in enumerate(tower.blocks[start:], start + 1):
         q, k, v = heads_of(block, x)

@@ -54,8 +54,11 @@ def _open(path: Path) -> Image.Image:
     if path.stat().st_size == 0:
         raise ImageError(f"{path} is empty (0 bytes); fetch it again")
     try:
-        with Image.open(path) as image:
-            return _decode(image, str(path))
+        with warnings.catch_warnings():
+            # A large but bounded picture (Pillow warns from 89 megapixels, refuses from 179) is read in silence.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return _decode(image, str(path))
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; fetch it again or convert it") from None
     except Image.DecompressionBombError as error:
@@ -66,13 +69,10 @@ def _open(path: Path) -> Image.Image:
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            # A large but bounded picture (Pillow warns from 89 megapixels, refuses from 179) is read in silence.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image.load()
-            if 0 in image.size:
-                raise ImageError(f"{name} has no pixels: its size is {image.size}")
-            return _eight_bit(image)
+        image.load()
+        if 0 in image.size:
+            raise ImageError(f"{name} has no pixels: its size is {image.size}")
+        return _eight_bit(image)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         if isinstance(error, ImageError):
             raise

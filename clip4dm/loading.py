@@ -83,8 +83,9 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
     from torch.utils.data import DataLoader
 
     paths = [img_dir / image for block in blocks for image in block.images]
-    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, num_workers=min(workers, len(paths)), collate_fn=_as_it_is,
-                        worker_init_fn=_quiet_worker, prefetch_factor=8 if workers and paths else None)
+    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, collate_fn=_as_it_is,
+                        num_workers=min(workers, len(paths)), worker_init_fn=_quiet_worker,
+                        prefetch_factor=8 if workers and paths else None)
     pictures = iter(loader)
     for block in blocks:
         found = [next(pictures) for _ in block.images]

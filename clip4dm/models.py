@@ -156,7 +156,7 @@ def _load_torchscript(model: torch.nn.Module, path: Path) -> None:
     import torch
 
     state = torch.jit.load(str(path), map_location="cpu").state_dict()
-    for key in ("input_resolution", "context_length", "vocab_size"):
+    for key in ("input_resolution", "context_length", "vocab_size", "attn_mask"):
         state.pop(key, None)
     model.load_state_dict(state)
 
