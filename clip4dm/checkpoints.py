@@ -212,7 +212,7 @@ def _from_folder(folder: Path, backbone: str | None, quick_gelu: bool | None) ->
     _check_activation(activation, quick_gelu, f"{config_path}")
     if backbone:
         _check_same_architecture(config, backbone, folder)
-    return WeightsSource(f"local-dir:{folder}", folder.resolve().name, Path(weights).name, Path(weights), activation)
+    return WeightsSource(f"local-dir:{folder}", folder.resolve().name, "folder", Path(weights), activation)
 
 
 def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> WeightsSource:
