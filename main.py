@@ -71,8 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     if outcome.skipped and not args.rescore and not args.skip_missing:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(outcome.skipped.items())[:10])
         print(f"main.py: error: {len(outcome.skipped)} samples were left out for want of a readable picture ({first}). "
-              "All others are stored. Fetch those pictures again and give --overwrite, or give --skip_missing to "
-              "accept this.", file=sys.stderr)
+              "All others are stored: fetch those pictures again and run the same command, or give "
+              "--skip_missing to accept this.", file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -20,6 +20,7 @@ import torch
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
+from clip4dm.images import ImageError, load_image
 from clip4dm.loading import IMAGES_PER_BLOCK, Block, load_blocks, plan_blocks
 from clip4dm.records import Settings, make_record, skipped_record, to_line
 from clip4dm.references import reference_scores
@@ -94,7 +95,7 @@ class Evaluation:
             workers.wait()
             return store
         with store.locked():
-            store.begin(config, resume=resume, overwrite=overwrite)
+            store.begin(config, resume=resume, overwrite=overwrite, readable=self._readable)
             workers.wait()
             workers.wait()
             begun, done = time.monotonic(), store.samples_done()
@@ -110,6 +111,13 @@ class Evaluation:
                     "samples_per_second": round(computed / seconds, 3) if seconds else None,
                     "processes": workers.world, "device": str(self.detector.model.device)})
         return store
+
+    def _readable(self, image: str) -> bool:
+        try:
+            load_image(self.img_dir / image)
+        except ImageError:
+            return False
+        return True
 
     def _compute(self, store: RunStore, blocks: list[Block], workers: Workers, progress: bool) -> None:
         from tqdm import tqdm

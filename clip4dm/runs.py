@@ -219,10 +219,19 @@ def _entailment(name: str, device: str, say: Say):
     from clip4dm.nli import EntailmentModel, NLIUnavailable
 
     try:
-        return EntailmentModel.load(name, device).entailment, None
+        model = EntailmentModel.load(name, device)
     except NLIUnavailable as error:
         say(f"NLI: not computed: {error}")
         return None, str(error)
+
+    def entailment(premises, hypotheses):
+        try:
+            return model.entailment(premises, hypotheses)
+        except NLIUnavailable as error:  # these pairs go without; the rest of the result goes on
+            say(f"NLI: not computed for {len(premises)} samples: {error}")
+            return [None] * len(premises)
+
+    return entailment, None
 
 
 def _settings_name(settings: Settings) -> str:

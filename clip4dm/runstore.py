@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,12 @@ class RunStore:
         self._prefix = 0  # complete blocks in samples.jsonl
         self._prefix_bytes = 0
 
-    def begin(self, config: Mapping[str, Any], *, resume: bool = True, overwrite: bool = False) -> None:
-        """Claim the folder for a run of this config. Errors: RunError if another run's samples are in it."""
+    def begin(self, config: Mapping[str, Any], *, resume: bool = True, overwrite: bool = False,
+              readable: Callable[[str], bool] = lambda image: False) -> None:
+        """Claim the folder for a run of this config. Errors: RunError if another run's samples are in it.
+
+        readable: whether an image that was skipped can be read by now; its block is then computed again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         if overwrite:
             for path in self._own_files():
@@ -59,6 +63,8 @@ class RunStore:
             raise RunError(f"{self.folder} holds samples, but no {CONFIG} that says what made them. Give --overwrite "
                            "or another --output.")
         write_json(path, config)
+        for number, kept in enumerate([self.samples, *self._part_files()]):
+            self._drop_recovered(kept, self.folder / f"samples.part-kept-{number}.jsonl", readable)
         self.collect()
 
     def collect(self) -> None:
@@ -136,6 +142,31 @@ class RunStore:
             except OSError:
                 raise RunError(f"another run is writing to {self.folder}; wait for it or end it") from None
             yield
+
+    def _drop_recovered(self, path: Path, target: Path, readable: Callable[[str], bool]) -> None:
+        """Keep a file's blocks but those in which a skipped image has become readable; they are merged again later."""
+        kept, dropped = [], False
+        for _, offset, length in self._complete(path):
+            with open(path, "rb") as file:
+                file.seek(offset)
+                data = file.read(length)
+            skipped = [from_line(line) for line in data.splitlines(keepends=True) if b'"skipped":' in line]
+            if any(readable(record["image"]) for record in skipped if "skipped" in record):
+                dropped = True
+            else:
+                kept.append((offset, length))
+        if not dropped:
+            return
+        temporary = target.with_suffix(".tmp")
+        with open(path, "rb") as source, open(temporary, "wb") as file:
+            for offset, length in kept:
+                source.seek(offset)
+                file.write(source.read(length))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        if path != target:
+            path.unlink()
 
     def _complete(self, path: Path) -> Iterator[tuple[int, int, int]]:
         """(block, offset, length) of the complete blocks in a file, which holds each block's lines together."""

@@ -175,3 +175,56 @@ def test_rescoring_wants_a_finished_run_and_possible_settings(reference, tmp_pat
         rescore(reference[1].folder, start_layer_text=-9)
     with pytest.raises(ValueError, match="sorted_by"):
         rescore(reference[1].folder, sorted_by="loudest")
+
+
+def test_damaged_pictures_are_recorded_and_only_their_blocks_computed_again(reference, data, tmp_path):
+    import shutil
+
+    images = tmp_path / "images"
+    shutil.copytree(data["img_dir"], images)
+    broken = sorted(images.iterdir())[4]
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:300])
+    options = Options(**{**data, "img_dir": str(images)}, output=str(tmp_path / "out"))
+    outcome = evaluate(options, say=lambda line: None)
+    assert sorted(outcome.skipped) == ["1005-5005-foil", "1005-5005-orig"]
+    assert all(broken.name in reason and str(images) not in reason for reason in outcome.skipped.values())
+    assert outcome.result["n"] == 2 * IMAGES - 2 and outcome.result["skipped"]["damaged"] == 2
+    stored = (outcome.folder / "samples.jsonl").stat().st_mtime_ns
+    evaluate(options, say=lambda line: None)  # still damaged: nothing to do
+    assert (outcome.folder / "samples.jsonl").stat().st_mtime_ns == stored
+    broken.write_bytes(whole)
+    again = evaluate(options, say=lambda line: None)
+    assert again.skipped == {} and again.folder == outcome.folder
+    timing = json.loads((again.folder / "timing.json").read_text())
+    assert timing["samples_computed"] == 4  # one block of two images
+    assert (again.folder / "samples.jsonl").read_bytes() == reference[0][0]
+
+
+def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path):
+    import shutil
+
+    images = tmp_path / "images"
+    shutil.copytree(data["img_dir"], images)
+    for path in sorted(images.iterdir())[:12]:
+        path.unlink()
+    options = {**data, "img_dir": str(images), "output": str(tmp_path / "out")}
+    with pytest.raises(RunError, match=r"12 of 23 images are not in .*000000000010.jpg, \.\.\.\. Fetch them"):
+        evaluate(Options(**options), say=lambda line: None)
+    assert not (tmp_path / "out").exists()
+    outcome = evaluate(Options(**options, skip_missing=True), say=lambda line: None)
+    assert outcome.result["n"] == 22 and outcome.result["skipped"]["missing"] == 24
+    with pytest.raises(RunError, match="None is left to score"):
+        evaluate(Options(**{**options, "img_dir": str(tmp_path)}, skip_missing=True), say=lambda line: None)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"limit": 0}, "--limit must be at least 1"),
+    ({"benchmark": "hat"}, "looks like foil's"),
+    ({"reference_path": None}, "--get_refclipscore needs references"),
+    ({"start_layer_text": 9}, "out of range"),
+    ({"template": "very " * 99}, "template fills"),
+])
+def test_options_that_cannot_be(data, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None)
