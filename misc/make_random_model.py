@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from pathlib import Path
 
 
@@ -19,6 +20,7 @@ def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -
     import torch
     from safetensors.torch import save_file
 
+    logging.disable(logging.WARNING)  # open_clip warns that the weights are random, which is what is wanted
     torch.manual_seed(seed)
     config = open_clip.get_model_config(backbone)
     if config is None:

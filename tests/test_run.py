@@ -233,3 +233,19 @@ def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path)
 def test_options_that_cannot_be(data, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None)
+
+
+def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_papers(reference):
+    from clip4dm import report
+
+    result = {**reference[1].result, "backbone": "ViT-B-32", "pretrained": "openai"}
+    lines = report.table(result).splitlines()
+    location = next(line for line in lines if line.startswith("LA "))
+    assert location.split()[-1] == "0.73" and f"{result['LA']['value']:.3f}" in location
+    assert next(line for line in lines if line.startswith("AP/F-CLIPScore_published")).split()[-1] == "0.71"
+    assert next(line for line in lines if line.startswith("AP/refCLIPScore")).split()[-1] == "0.75"
+    assert next(line for line in lines if line.startswith("LA_span")).split()[-1] == "—"
+    for change in ({"settings": {**result["settings"], "start_layer_text": -1}},
+                   {"args": {**result["args"], "template": "a photo of "}}, {"backbone": "ViT-L-14"}):
+        assert next(line for line in report.table({**result, **change}).splitlines()
+                    if line.startswith("LA ")).split()[-1] == "—"
