@@ -1,0 +1,188 @@
+"""Fetch the pictures and prompts of RichHF-18K: they are in Pick-a-Pic v1, by the file names of its tfrecords.
+
+    python misc/download_richhf_image.py --foil_path test.tfrecord --save_dir ./data/richhf/test
+
+Pick-a-Pic is very large: it is streamed, nothing of it is kept but the pictures wanted, and the stream ends when all
+are found. An interrupted call is taken up where it stopped. Writes the pictures, and beside the folder the JSON that
+main.py reads (./data/richhf/test.json: prompt, tokens, labels, scores, image). Needs: pip install datasets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path, PurePosixPath
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from clip4dm.cli import one_line_errors
+
+DATASET = "yuvalkirstain/pickapic_v1"
+SPLITS = ("test", "validation", "train")  # the small ones first: the stream ends when all is found
+COLUMNS = ("caption", "image_0_uid", "jpg_0", "image_1_uid", "jpg_1")
+SCORES = ("misalignment_score", "artifact_score", "aesthetics_score", "overall_score")
+PROMPTS, STATE = "prompts.jsonl", "stream_state.json"
+SAVE_STATE_EVERY = 2000  # rows
+
+
+def labelled_rows(tfrecord: Path) -> list[dict]:
+    """RichHF's labels, without prompt or picture: filename, labels, and the four scores. Errors: BenchmarkError."""
+    from clip4dm.benchmarks import BenchmarkError
+    from clip4dm.benchmarks.tfrecord import TFRecordError, read_examples
+
+    rows = []
+    try:
+        for number, example in enumerate(read_examples(tfrecord)):
+            try:
+                row = {"filename": example["filename"][0].decode("utf-8"),
+                       "labels": [int(label) for label in example["prompt_misalignment_label"][0].split()]}
+            except (KeyError, IndexError, ValueError, AttributeError) as error:
+                raise BenchmarkError(f"{tfrecord}, record {number} is not RichHF's (filename, "
+                                     f"prompt_misalignment_label): {type(error).__name__} {error}") from error
+            rows.append(row | {name: float(example[name][0]) for name in SCORES if example.get(name)})
+    except TFRecordError as error:
+        raise BenchmarkError(str(error)) from error
+    return rows
+
+
+def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, splits: tuple[str, ...],
+                  revision: str | None, store) -> dict[str, str]:
+    """Stream a Pick-a-Pic until every wanted picture is stored. wanted: uid -> file names. Returns uid -> prompt.
+
+    What is found is on disk at once, and every few thousand rows the place in the stream, so that a later call goes
+    on from there (unless a picture from before it has since been lost or damaged).
+    """
+    from tqdm import tqdm
+
+    from misc.hub_rows import local_files, open_stream, picture_bytes, read_json_lines, rows_of
+
+    prompts = {row["uid"]: row["prompt"] for row in read_json_lines(save_dir / PROMPTS)}
+    missing = {uid for uid, names in wanted.items()
+               if uid not in prompts or not all(store.has(name) for name in names)}
+    splits = ("train",) if local_files(dataset) else splits
+    place = _Place(save_dir / STATE, dataset, revision)
+    start = place.resume(missing)
+    with open(save_dir / PROMPTS, "a", encoding="utf-8") as file, \
+            tqdm(desc="searching", unit="row", disable=not missing) as bar:
+        for split in splits[splits.index(start["split"]) if start else 0:]:
+            if not missing:
+                break
+            stream = open_stream(dataset, split, revision, COLUMNS)
+            if start and start["split"] == split:
+                stream.load_state_dict(start["state"])
+            for number, row in enumerate(rows_of(stream, dataset), 1):
+                for uid, data in ((row["image_0_uid"], row["jpg_0"]), (row["image_1_uid"], row["jpg_1"])):
+                    if uid not in missing:
+                        continue
+                    if all([store.put(name, picture_bytes(data)) for name in wanted[uid]]):
+                        prompts[uid] = row["caption"]
+                        file.write(_line({"uid": uid, "prompt": row["caption"]}))
+                        file.flush()
+                        missing.discard(uid)
+                bar.update()
+                if number % SAVE_STATE_EVERY == 0:
+                    place.save(split, stream.state_dict(), missing)
+                    bar.set_postfix(found=len(wanted) - len(missing), wanted=len(wanted))
+                if not missing:
+                    break
+    place.forget()
+    return prompts
+
+
+class _Place:
+    """Where in the stream a search stood, and what it still lacked then."""
+
+    def __init__(self, path: Path, dataset: str, revision: str | None) -> None:
+        self.path, self.source = path, {"dataset": dataset, "revision": revision}
+
+    def resume(self, missing: set[str]) -> dict | None:
+        from misc.hub_rows import read_json_file
+
+        said = read_json_file(self.path)
+        if said.get("source") == self.source and missing <= set(said.get("missing", ())):
+            return said
+        return None
+
+    def save(self, split: str, state: dict, missing: set[str]) -> None:
+        from misc.hub_rows import write_json
+
+        write_json(self.path, {"source": self.source, "split": split, "state": state, "missing": sorted(missing)})
+
+    def forget(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _line(row: dict) -> str:
+    import json
+
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def uid_of(filename: str) -> str:
+    """The Pick-a-Pic image uid that a RichHF file name carries ("train/UID.png" -> UID)."""
+    return PurePosixPath(filename).stem
+
+
+def download(args: argparse.Namespace) -> None:
+    from clip4dm.benchmarks.richhf import token_spans
+    from misc.fetch_folder import Summary, finish, write_missing
+    from misc.hub_rows import PictureStore, pinned_revision, read_json_lines, write_json, write_source
+
+    rows = labelled_rows(args.foil_path)
+    wanted: dict[str, list[str]] = {}
+    for row in rows:
+        wanted.setdefault(uid_of(row["filename"]), [])
+        if row["filename"] not in wanted[uid_of(row["filename"])]:
+            wanted[uid_of(row["filename"])].append(row["filename"])
+    names = [name for group in wanted.values() for name in group]
+    store = PictureStore(args.save_dir, args.dataset)
+    summary = Summary(wanted=len(names))
+    before = {name for name in names if store.has(name)}
+    try:
+        if args.verify:
+            prompts = {row["uid"]: row["prompt"] for row in read_json_lines(args.save_dir / PROMPTS)}
+        else:
+            revision = pinned_revision(args.dataset, args.revision, args.save_dir)
+            write_source(args.save_dir, dataset=args.dataset, revision=revision)
+            prompts = find_pictures(wanted, args.save_dir, args.dataset, tuple(args.splits), revision, store)
+    except KeyboardInterrupt:
+        summary.interrupted, prompts = True, {}
+    finally:
+        store.close()
+    there = {name for name in names if uid_of(name) in prompts and store.has(name)}
+    summary.present, summary.fetched = len(there & before), len(there - before)
+    summary.bytes = sum(store.manifest.entries[name].size for name in there - before)
+    if not summary.interrupted:
+        summary.failed = {name: store.failed.get(name, "not in the data set") for name in names if name not in there}
+    if not (args.verify or summary.interrupted):
+        out = []
+        for row in rows:
+            if row["filename"] in there:
+                prompt = prompts[uid_of(row["filename"])]
+                out.append({"filename": row["filename"], "image": row["filename"], "prompt": prompt,
+                            "tokens": [prompt[start:end] for start, end in token_spans(prompt)], **row})
+        json_path = args.json_path or args.save_dir.with_name(args.save_dir.name + ".json")
+        write_json(json_path, out)
+        write_missing(args.save_dir, summary)
+        print(f"{len(out)} of {len(rows)} rows: {json_path}")
+    finish("download_richhf_image.py", summary, args.save_dir, args.verify)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--foil_path", type=Path, required=True, metavar="FILE", help="a tfrecord of RichHF-18K")
+    parser.add_argument("--save_dir", type=Path, default=Path("./data/richhf/test"), help="default: %(default)s")
+    parser.add_argument("--json_path", type=Path, metavar="FILE", help="default: SAVE_DIR.json")
+    parser.add_argument("--dataset", default=DATASET, metavar="NAME",
+                        help="Pick-a-Pic v1 on the hub, or its parquet files: a file, folder or pattern "
+                             "(default: %(default)s)")
+    parser.add_argument("--splits", nargs="+", default=SPLITS, help="of a hub data set (default: %(default)s)")
+    parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
+    parser.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
+    args = parser.parse_args(argv)
+    with one_line_errors("download_richhf_image.py", ValueError, OSError):
+        download(args)
+
+
+if __name__ == "__main__":
+    main()
