@@ -1,5 +1,6 @@
 """The words of a caption that are not true of a picture.
 
+    python infer.py --demo                                     a drawn scene, the model that comes along: no download
     python infer.py                                            the published example on a photograph of coffee
     python infer.py --image photo.jpg --text "a red car" "a blue car"
 
@@ -19,6 +20,9 @@ from clip4dm.scores import EPSILON, SORTED_BY
 EXAMPLE_IMAGE = Path(__file__).parent / "misc" / "coffee.png"
 EXAMPLE_TEXTS = ["a cup of coke", "a cup of coffee"]
 BACKBONE = "ViT-H-14"
+DEMO_IMAGE = Path("output") / "demo.png"
+DEMO_SEED = 2_000_003  # a scene that the demo model was not trained on
+DEMO_SIZE = 256
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,6 +31,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE",
                       help="a picture (default: a cup of coffee)")
     data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
+    data.add_argument("--demo", nargs="?", type=int, const=DEMO_SEED, metavar="SEED",
+                      help="draw a scene (saved as output/demo.png) instead, and take the demo model; without --text, "
+                           "a right and a wrong caption of it")
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
     method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
@@ -35,7 +42,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help="a word is misaligned below it (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
     args = parser.parse_args(argv)
-    if args.text is None:
+    if args.demo is not None:
+        if args.image != str(EXAMPLE_IMAGE):
+            parser.error("--demo draws its own picture; leave --image away")
+        args.backbone = args.backbone or (None if args.pretrained else "demo")
+    elif args.text is None:
         if args.image != str(EXAMPLE_IMAGE):
             parser.error("--image needs --text: say which captions to check against it")
         args.text = EXAMPLE_TEXTS
@@ -45,9 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with one_line_errors("infer.py", ValueError, OSError):
-        from clip4dm.images import load_image
-
-        picture = load_image(args.image)  # before the model: a wrong path should not cost a download
+        picture = demo_scene(args) if args.demo is not None else read_picture(args.image)
         from clip4dm import CLIP4DM
 
         detector = CLIP4DM.from_pretrained(
@@ -55,6 +64,35 @@ def main(argv: list[str] | None = None) -> None:
             start_layer_text=args.start_layer_text, sorted_by=args.sorted_by, epsilon=args.epsilon)
         for detection in detector.detect([picture], args.text):
             show(detection, args.image, as_json=args.json)
+
+
+def read_picture(path: str):
+    """The picture, before the model: a wrong path should not cost a download."""
+    from clip4dm.images import load_image
+
+    return load_image(path)
+
+
+def demo_scene(args: argparse.Namespace):
+    """Draw the scene, save it where it can be looked at, and set image and text to it and its captions."""
+    from random import Random
+
+    from clip4dm.demo.captions import write_caption
+    from clip4dm.demo.drawing import draw
+    from clip4dm.demo.foils import make_foil
+    from clip4dm.demo.scenes import sample_scene
+
+    scene, random = sample_scene(args.demo), Random(f"demo {args.demo}")
+    if args.text is None:
+        caption = write_caption(scene, random)
+        foil = make_foil(scene, caption, random)
+        args.text = [caption.text] + ([foil.caption.text] if foil else [])
+    picture = draw(scene, DEMO_SIZE)
+    DEMO_IMAGE.parent.mkdir(exist_ok=True)
+    picture.save(DEMO_IMAGE)
+    args.image = str(DEMO_IMAGE)
+    print(f"infer.py: drew {DEMO_IMAGE}: {' | '.join(args.text)}", file=sys.stderr)
+    return picture
 
 
 def show(detection, image: str, as_json: bool) -> None:

@@ -141,9 +141,23 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
 
 def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
           start: int) -> Attribution:
-    x, mask = tower.embed(ids)
-    for block in tower.blocks[:start]:
-        x = _block(block, x, mask)
+    maps, gradients, text_features, cosine = attention_gradients(tower, ids, pooled, pairs, image_features, start)
+    rows, at = torch.arange(len(pairs), device=ids.device), pooled[pairs]
+    rows_of = [(g[rows, :, at] * a[rows, :, at]).mean(1) for g, a in zip(gradients, maps, strict=True)]
+    per_layer = torch.stack(rows_of, dim=1)
+    return Attribution(per_layer[..., :ids.shape[1]], text_features, cosine)
+
+
+def attention_gradients(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
+                        start: int) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+    """The attention maps from layer `start` on and the cosine's gradients by them, each (P, heads, T, T), a layer each.
+
+    Then the unit text features (P, features) and the cosine (P,). ids: (C, T); pooled: (C,); pairs: (P,) into both.
+    """
+    with torch.no_grad():
+        x, mask = tower.embed(ids)
+        for block in tower.blocks[:start]:
+            x = _block(block, x, mask)
     blocks, ln_final, projection = tower.float_part(start)
     x = x[pairs].to(tower.working_dtype)  # (P, T, width)
     if mask is not None:
@@ -160,7 +174,4 @@ def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_fe
         text_features = tower.finish(x[rows, pooled[pairs]], ln_final, projection)
         cosine = (text_features * image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), maps)
-    at = pooled[pairs]
-    rows_of = [(g[rows, :, at] * a.detach()[rows, :, at]).mean(1) for g, a in zip(gradients, maps, strict=True)]
-    per_layer = torch.stack(rows_of, dim=1)
-    return Attribution(per_layer[..., :ids.shape[1]], text_features.detach(), cosine.detach())
+    return [a.detach() for a in maps], list(gradients), text_features.detach(), cosine.detach()

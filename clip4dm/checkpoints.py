@@ -14,11 +14,13 @@ import socket
 import urllib.parse
 import urllib.request
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 QUICKGELU = "-quickgelu"
+DEMO = "demo"  # the model of our own: no download, and it knows drawn scenes alone
+DEMO_FOLDER = Path(__file__).parent / "demo" / "model"
 USUAL_TAGS = {
     "ViT-B-32": "openai",
     "ViT-B-16": "openai",
@@ -56,6 +58,10 @@ class WeightsSource:
 def resolve_source(backbone: str | None, pretrained: str | None, quick_gelu: bool | None = None,
                    cache_dir: str | None = None) -> WeightsSource:
     """Find the weights, fetching a tag's through open_clip's hub if they are not cached. Errors: ModelError."""
+    if backbone and backbone.lower() == DEMO:
+        if pretrained:
+            raise ModelError(f"--backbone {DEMO} brings its own weights; leave --pretrained away")
+        return replace(_from_folder(DEMO_FOLDER, None, quick_gelu), backbone=DEMO, pretrained="scenes")
     for given in (pretrained, backbone):
         if given and given.startswith("hf-hub:"):
             return _from_hub(given, quick_gelu, cache_dir)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from clip4dm.scores import START_LAYER_TEXT
+
 
 def first_layer(start_layer_text: int, layers: int) -> int:
-    """A Python index into the text layers -> the first explained layer, 0-based. Errors: ValueError if out of range."""
+    """A Python index into the text layers -> the first explained layer, 0-based. Errors: ValueError if out of range.
+
+    The usual one, -3, means the last three or as many as there are: towers of one or two layers are explained whole.
+    """
+    if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
+        return 0
     if not -layers <= start_layer_text < layers:
         raise ValueError(f"start_layer_text {start_layer_text} is out of range: this text tower has {layers} layers, "
                          f"so it may be {-layers} to {layers - 1} (-3 explains the last three)")

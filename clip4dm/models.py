@@ -21,6 +21,7 @@ from clip4dm.checkpoints import (
     resolve_source,
     short_reason,
 )
+from clip4dm.compact import is_compact, load_compact
 
 if TYPE_CHECKING:
     import torch
@@ -70,12 +71,12 @@ def load_model(backbone: str | None = None, pretrained: str | None = None, devic
                cache_dir: str | None = None) -> LoadedModel:
     """Load a CLIP whose text tower can be explained.
 
-    backbone: an open_clip name ("ViT-B-32", "ViT-B/32", any case), an "hf-hub:org/name", a folder, or None
-    (the folder given as `pretrained`, else ViT-B-32). pretrained: an open_clip tag, a checkpoint file, a folder with
-    open_clip_config.json and weights, or None for the backbone's usual tag. device: "auto", "cpu", "cuda",
-    "cuda:1", "mps". precision: "fp32", "bf16" or "fp16", of the towers alone. quick_gelu: the activation of a
-    checkpoint file that does not say it (None: as the backbone's name says); where the weights do say it, a
-    contradiction is an error.
+    backbone: an open_clip name ("ViT-B-32", "ViT-B/32", any case), "demo" (the small model that comes with this
+    package), an "hf-hub:org/name", a folder, or None (the folder given as `pretrained`, else ViT-B-32). pretrained:
+    an open_clip tag, a checkpoint file, a folder with open_clip_config.json and weights, or None for the backbone's
+    usual tag. device: "auto", "cpu", "cuda", "cuda:1", "mps". precision: "fp32", "bf16" or "fp16", of the towers
+    alone. quick_gelu: the activation of a checkpoint file that does not say it (None: as the backbone's name says);
+    where the weights do say it, a contradiction is an error.
     Errors: ModelError, saying what was given, what is allowed and how to go on.
     """
     if precision not in PRECISIONS:
@@ -126,24 +127,26 @@ def pick_device(device: str = "auto") -> torch.device:
 def _build(source: WeightsSource, precision: str, device: torch.device, cache_dir: str | None) -> torch.nn.Module:
     import open_clip
 
-    from_openai_archive = is_torchscript(source.weights_path)
+    loaders = {is_torchscript: _load_torchscript, is_compact: load_compact}
+    own_loader = next((load for fits, load in loaders.items() if fits(source.weights_path)), None)
     with warnings.catch_warnings():
         # The mismatch it warns of cannot occur: the activation was resolved from the weights.
         warnings.filterwarnings("ignore", message="QuickGELU mismatch")
         try:
             model = open_clip.create_model(
                 source.name,
-                pretrained=None if source.name.startswith(("local-dir:", "hf-hub:")) or from_openai_archive
+                pretrained=None if source.name.startswith(("local-dir:", "hf-hub:")) or own_loader
                 else str(source.weights_path),
+                load_weights=own_loader is None,
                 precision=precision,
                 device=device,
                 force_quick_gelu=source.quick_gelu,
                 force_preprocess_cfg=source.preprocess or None,
-                require_pretrained=not from_openai_archive,
+                require_pretrained=own_loader is None,
                 cache_dir=cache_dir,
             )
-            if from_openai_archive:
-                _load_torchscript(model, source.weights_path)
+            if own_loader:
+                own_loader(model, source.weights_path)
         except Exception as error:  # whatever a damaged or foreign file makes torch, safetensors or open_clip raise
             raise ModelError(
                 f"{source.weights_path} does not hold weights of {source.backbone} "

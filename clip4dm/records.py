@@ -38,7 +38,7 @@ class Scored:
     """A sample under some settings. published: judged on the published code's units; sound: on words alone.
 
     f_clip_score_published: most_negative mode takes the lowest unit for the sum. sum_negative: the published
-    sum_negative_attribution.
+    sum_negative_attribution. misaligned_sum: F-CLIPScore's sum, without its factor (1 - s).
     """
 
     words: tuple[Word, ...]
@@ -48,6 +48,7 @@ class Scored:
     f_clip_score: float
     f_clip_score_published: float
     sum_negative: float
+    misaligned_sum: float
 
 
 def stored_fields(detection: Detection) -> dict[str, Any]:
@@ -99,6 +100,7 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
         f_clip_score_published=scores.f_clip_score_published(
             cosine, as_published, settings.sorted_by, settings.epsilon),
         sum_negative=sum_negative,
+        misaligned_sum=scores.misaligned_sum(attributions, settings.epsilon),
     )
 
 

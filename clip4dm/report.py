@@ -15,6 +15,7 @@ import numpy as np
 
 from clip4dm import metrics
 from clip4dm.benchmarks.base import Sample
+from clip4dm.benchmarks.floors import floors
 from clip4dm.metrics import Bootstrap, Figure
 from clip4dm.paper import format_table, paper_value
 from clip4dm.records import Scored, Settings, from_line, sample_of, score_record
@@ -22,7 +23,7 @@ from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 _PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
                 "pearson/F-CLIPScore": "pearson", "spearman/F-CLIPScore": "spearman"}
-AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "refCLIPScore")
+AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
 
 
 class Columns:
@@ -33,13 +34,15 @@ class Columns:
         self.values: dict[str, list[Any]] = {}
         self.skipped: dict[str, str] = {}
 
-    def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored) -> None:
+    def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored, benchmark) -> None:
         self.samples.append(sample)
+        chance, longest = floors(sample, scored.words, benchmark)
         row = {
             "hit": scored.published.hit, "hit_span": scored.sound.hit_span,
             "tp": scored.sound.tp, "fp": scored.sound.fp, "fn": scored.sound.fn,
             "F-CLIPScore": scored.f_clip_score, "F-CLIPScore_published": scored.f_clip_score_published,
             "CLIPScore": scored.clip_score, "cosine": record["cosine"], "refCLIPScore": record["ref_clipscore"],
+            "misaligned_sum": scored.misaligned_sum, "chance": chance, "longest": longest,
             "gt_score": sample.gt_score, "NLI": record["nli_score"], "truncated": record["truncated"],
         }
         for name, value in row.items():
@@ -58,7 +61,7 @@ def collect(path: Path, benchmark, settings: Settings, entailment=None) -> Colum
                 continue
             sample = sample_of(record)
             scored = score_record(record, sample, benchmark, settings)
-            columns.add(sample, record, scored)
+            columns.add(sample, record, scored, benchmark)
             pairs.append((sample.label.lower(), scored.published.predicted))
     if entailment:
         columns.values["NLI"] = entailment([p for p, _ in pairs], [h for _, h in pairs])
@@ -95,6 +98,8 @@ def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap
     if benchmark.has_location:
         figures["LA"] = metrics.location_accuracy(column("hit"), resampled)
         figures["LA_span"] = metrics.location_accuracy(column("hit_span"), resampled)
+        figures["LA_floor"] = {"chance": metrics.mean_figure(column("chance"), resampled),
+                               "longest word": metrics.mean_figure(column("longest"), resampled)}
     if benchmark.positive:
         figures["AP"] = {name: _average_precision(columns, benchmark, rows, column(name), resampled)
                          for name in AP_SCORES}

@@ -69,7 +69,7 @@ def test_the_result_says_all_that_made_it(reference, data):
     assert result["settings"] == {"sorted_by": "most_negative", "epsilon": -5e-5, "start_layer_text": -3, "layers": 4}
     assert {"torch", "open_clip_torch", "pillow", "clip4dm"} <= set(result["versions"])
     assert len(result["weights_sha256"]) == len(result["data_sha256"]) == 64
-    assert set(result["AP"]) == {"F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "refCLIPScore"}
+    assert set(result["AP"]) == {"F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore"}
     for name in ("value", "low", "high", "n", "reason"):
         assert name in result["LA"] and name in result["LA_span"] and name in result["AP"]["refCLIPScore"]
     published = {"id", "caption", "pair_score", "GT_foil_word", "predicted_foil_word", "sum_negative_attribution",

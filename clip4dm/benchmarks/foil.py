@@ -23,6 +23,7 @@ from clip4dm.benchmarks.labels import (
 from clip4dm.benchmarks.rules import judge_lowest_word
 
 ORIGINAL = "ORIG"
+GROUP_KEYS = ("pos", "kind")  # of SugarCrepe, and of misc/make_shapes_benchmark.py
 
 
 def recognises(content: Any) -> bool:
@@ -95,11 +96,11 @@ def _distinct(samples: list[Sample]) -> list[Sample]:
 
 
 def _groups(rows: list, number: int) -> dict[str, str]:
-    """The part of speech that the foil of a pair states, for both; the two stand side by side in the files."""
+    """The part of speech or the kind that the foil of a pair states, for both; they stand side by side in the files."""
     mine = rows[number].get("foil_id")
     for row in (rows[number], *rows[max(0, number - 1):number + 2]):
-        if row.get("foil_id") == mine and "pos" in row:
-            return {"pos": str(row["pos"])}
+        if row.get("foil_id") == mine and any(key in row for key in GROUP_KEYS):
+            return {key: str(row[key]) for key in GROUP_KEYS if key in row}
     return {}
 
 
@@ -119,5 +120,5 @@ FOIL = Benchmark(
     rule="the lowest word is the prediction; a hit if it is the foil word",
     structure='{"images": [{id, file_name}], "annotations": [{id, image_id, caption, foil_id, foil_word}]}',
     positive="original", sorted_by="most_negative", epsilon=-5e-5,
-    recognises=recognises, reader=read, judge=judge_lowest_word, group_keys=("pos",), has_location=True,
+    recognises=recognises, reader=read, judge=judge_lowest_word, group_keys=GROUP_KEYS, has_location=True,
 )

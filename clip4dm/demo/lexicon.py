@@ -1,0 +1,42 @@
+"""The words of the drawn world: for every kind of fact its values, and for every value the words that say it.
+
+Words of one value are synonyms; words of two values of one kind are never both true of the same thing. Whatever may
+follow "a" begins with a consonant, so that exchanging one word never asks for another article.
+"""
+
+from __future__ import annotations
+
+SHAPES = {
+    "circle": ("circle", "disc"),
+    "square": ("square", "box"),
+    "triangle": ("triangle",),
+    "star": ("star",),
+    "heart": ("heart",),
+    "cross": ("cross", "plus"),
+    "diamond": ("diamond",),
+    "moon": ("moon", "crescent"),
+    "house": ("house", "cottage"),
+    "fish": ("fish",),
+    "tree": ("tree",),
+    "bolt": ("bolt", "lightning"),
+}
+PLURALS = {"box": "boxes", "cross": "crosses", "plus": "pluses", "fish": "fishes", "lightning": "lightnings"}
+COLOURS = {name: (name,) for name in
+           ("red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")}
+SIZES = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
+TEXTURES = {"plain": ("plain",), "striped": ("striped",), "dotted": ("dotted", "spotted"), "hollow": ("hollow",)}
+COUNTS = {2: ("two",), 3: ("three",), 4: ("four",), 5: ("five",)}
+RELATIONS = {"above": ("above", "over"), "below": ("below", "under", "beneath"),
+             "beside": ("beside", "alongside"), "inside": ("inside", "within")}
+PLACES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)}
+BACKGROUNDS = {"grass": ("grass",), "sand": ("sand",), "snow": ("snow",), "water": ("water",),
+               "brick": ("bricks",), "wood": ("wood",)}
+
+# The kinds of fact a caption can state, as the benchmark groups them.
+KINDS = {"object": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "count": COUNTS,
+         "relation": RELATIONS, "position": PLACES, "background": BACKGROUNDS}
+
+
+def plural(noun: str) -> str:
+    """"star" -> "stars"."""
+    return PLURALS.get(noun, noun + "s")

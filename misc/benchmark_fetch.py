@@ -1,0 +1,103 @@
+"""How fast small files come, and what memory that takes: many pictures from a server on this machine.
+
+    python misc/benchmark_fetch.py --files 5000
+
+The server is another process; the seconds are those of a whole call as the download scripts make it, each picture
+decoded once and listed in the manifest. A second call then looks at all files again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from clip4dm.cli import one_line_errors
+
+
+def serve(port, side: int) -> None:
+    """Serve one drawn picture under every name. port: a queue that gets the port number."""
+    from clip4dm.demo.drawing import draw
+    from clip4dm.demo.scenes import sample_scene
+
+    file = io.BytesIO()
+    draw(sample_scene(0), side).save(file, "JPEG")
+    body = file.getvalue()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are written apart: they need not wait for each other
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    port.put((server.server_address[1], len(body)))
+    server.serve_forever()
+
+
+def resident_mb() -> float:
+    """This process's resident memory, in MB (Linux)."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=5000, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=8, help="default: %(default)s")
+    parser.add_argument("--side", type=int, default=128, help="of the pictures, pixels (default: %(default)s)")
+    args = parser.parse_args(argv)
+    with one_line_errors("benchmark_fetch.py", ValueError, OSError):
+        measure(args)
+
+
+def measure(args: argparse.Namespace) -> None:
+    from misc.fetch_folder import Wanted, fetch_all
+
+    port = multiprocessing.Queue()
+    server = multiprocessing.Process(target=serve, args=(port, args.side), daemon=True)
+    server.start()
+    number, size = port.get()
+    wanted = [Wanted(f"{i:06d}.jpg", f"http://127.0.0.1:{number}/{i}") for i in range(args.files)]
+    with tempfile.TemporaryDirectory() as folder:
+        memory, stop = [], threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.1):
+                memory.append(resident_mb())
+
+        threading.Thread(target=watch, daemon=True).start()
+        for what in ("fetched", "looked at again"):
+            memory.clear()
+            began = time.perf_counter()
+            summary = fetch_all(wanted, Path(folder), workers=args.workers, quiet=True)
+            seconds = time.perf_counter() - began
+            assert summary.complete, summary.failed
+            tenth = max(1, len(memory) // 10)
+            print(f"{args.files} files of {size} bytes {what} in {seconds:.1f} s: {args.files / seconds:.0f} files/s, "
+                  f"{args.workers} workers; resident memory {memory[tenth]:.0f} MB after a tenth of the time, "
+                  f"{memory[-1]:.0f} MB at the end, {max(memory):.0f} MB at most")
+        stop.set()
+    server.terminate()
+
+
+if __name__ == "__main__":
+    main()
