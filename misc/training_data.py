@@ -1,0 +1,109 @@
+"""What the demo model is trained on: drawn pictures and true captions, each a function of seeds."""
+
+from __future__ import annotations
+
+from multiprocessing import Pool
+from pathlib import Path
+from random import Random
+
+from clip4dm.scores import TEMPLATE
+
+DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
+ARTICLES = ("a", "the")
+
+
+def draw_pictures(path: Path, scenes: int, size: int, processes: int):
+    """uint8 array (scenes, size, size, 3) of the scenes with seeds 0, 1, 2, ...; drawn once, then read from disk.
+
+    Errors: ValueError where the file holds another number of pictures.
+    """
+    import numpy as np
+    from tqdm import tqdm
+
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        shape = (scenes, size, size, 3)
+        array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+        with Pool(processes) as pool:
+            drawn = pool.imap(_small_picture, ((seed, size) for seed in range(scenes)), 256)
+            for i, picture in enumerate(tqdm(drawn, "drawing", scenes)):
+                array[i] = picture
+        array.flush()
+        partial.rename(path)
+    pictures = np.load(path, mmap_mode="r")
+    if len(pictures) != scenes:
+        raise ValueError(f"{path} holds {len(pictures)} pictures, not {scenes}; remove it to draw again")
+    return pictures
+
+
+def _small_picture(job: tuple[int, int]):
+    import numpy as np
+    from PIL import Image
+
+    from clip4dm.demo.drawing import draw
+    from clip4dm.demo.scenes import sample_scene
+
+    seed, size = job
+    return np.asarray(draw(sample_scene(seed), DRAWN_SIZE).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def encode_pictures(path: Path, model, pictures):
+    """float32 array (scenes, features), unit length, of all pictures; computed once, then read from disk."""
+    import numpy as np
+    import torch
+    from tqdm import tqdm
+
+    if not path.exists():
+        model.eval()
+        parts = []
+        with torch.no_grad():
+            for start in tqdm(range(0, len(pictures), 500), "encoding pictures"):
+                parts.append(model.encode_image(normalised(pictures[start:start + 500]), normalize=True).numpy())
+        partial = path.with_suffix(".part")
+        with open(partial, "wb") as file:
+            np.save(file, np.concatenate(parts))
+        partial.replace(path)
+    return np.load(path)
+
+
+def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int) -> list[int]:
+    """The seeds of a step's scenes: every scene comes once before any comes again."""
+    import torch
+
+    a_round = scenes // batch_size
+    order = torch.randperm(scenes, generator=torch.Generator().manual_seed(seed * 7919 + step // a_round))
+    start = step % a_round * batch_size
+    return order[start:start + batch_size].tolist()
+
+
+def normalised(pictures):
+    """uint8 array (n, size, size, 3) -> (n, 3, size, size) as the model takes it."""
+    import torch
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    images = torch.tensor(pictures).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    return (images - mean) / std
+
+
+def captions(seeds: list[int], random: Random, tokenizer, without_articles: float = 0.0):
+    """Tokens (n, longest) of a caption of each scene, worded anew each time; in a share of them without articles."""
+    from clip4dm.demo.captions import write_caption
+    from clip4dm.demo.scenes import sample_scene
+
+    texts = []
+    for seed in seeds:
+        words = write_caption(sample_scene(seed), random).words
+        if without_articles and random.random() < without_articles:
+            words = [word for word in words if word not in ARTICLES]
+        texts.append(TEMPLATE + " ".join(words))
+    tokens = tokenizer(texts)
+    return tokens[:, :int((tokens != 0).sum(1).max())]
+
+
+def seen_tokens(tokenizer) -> list[int]:
+    """The ids of all tokens that training can meet, in order."""
+    from clip4dm.demo.captions import every_word
+
+    return sorted({token for text in [TEMPLATE, *every_word()] for token in tokenizer.encode(text)}
+                  | {tokenizer.sot_token_id, tokenizer.eot_token_id})
