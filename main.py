@@ -38,6 +38,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     method.add_argument("--epsilon", type=float, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
     method.add_argument("--get_refclipscore", type=_boolean, nargs="?", const=True, default=False, metavar="BOOL",
                         help="RefCLIPScore too, where there are references (default: %(default)s)")
+    method.add_argument("--caption_metrics", action="store_true", help="BLEU, METEOR, ROUGE-L, CIDEr (and SPICE, "
+                        "if its models are there) against the references too; needs Java")
+    method.add_argument("--as_published", action="store_true", help="also the figures with the published code's "
+                        "quirks: fp16 numbers, the lowest word for the sum, matching by one word or substring")
     method.add_argument("--nli_model", default="facebook/bart-large-mnli", metavar="NAME",
                         help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)")
     run = parser.add_argument_group("run")
@@ -82,7 +86,8 @@ def rescore(args: argparse.Namespace):
     from clip4dm.runs import rescore
 
     return rescore(Path(args.rescore), sorted_by=args.sorted_by, epsilon=args.epsilon,
-                   start_layer_text=args.start_layer_text, seed=args.seed, nli_model=args.nli_model, say=_say)
+                   start_layer_text=args.start_layer_text, seed=args.seed, nli_model=args.nli_model,
+                   as_published=args.as_published, say=_say)
 
 
 def evaluate(args: argparse.Namespace):

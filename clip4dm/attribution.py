@@ -22,12 +22,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from clip4dm.layers import first_layer
 from clip4dm.text_tower import TextTower, after_attention, heads_of
 from clip4dm.words import EncodedCaption
+
+# Matrix products of other numbers of rows than a multiple of this are added up in another order, so that a pair's
+# figures would depend, in their last bits, on how many pairs are beside it.
+PAIRS_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,13 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
     lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
     pooled = tower.pooled_position(ids, lengths)
     pairs = torch.tensor(index, device=tower.device)
-    run = _replay if path == "replay" or (path == "auto" and tower.causal) else _full
     with torch.no_grad():
-        return run(tower, ids, pooled, pairs, image_features, start)
+        if path == "full" or not tower.causal:
+            return _full(tower, ids, pooled, pairs, image_features, start)
+        # One token a pair is replayed: few rows, which the last pair's fill up (see PAIRS_MULTIPLE).
+        full = torch.arange(len(pairs) + -len(pairs) % PAIRS_MULTIPLE, device=tower.device).clamp(max=len(pairs) - 1)
+        found = _replay(tower, ids, pooled, pairs[full], image_features[full], start)
+        return Attribution(*(t[:len(pairs)] for t in (found.per_layer, found.text_features, found.cosine)))
 
 
 def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
@@ -82,10 +89,6 @@ def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tenso
         return tower.finish(x[torch.arange(len(x)), pooled].to(tower.working_dtype), ln_final, projection)
 
 
-def _mask(causal: Tensor | None, x: Tensor) -> Tensor | None:
-    return None if causal is None else causal.to(x.dtype)
-
-
 def _softmax(logits: Tensor) -> Tensor:
     """Softmax over the last dimension, out of operations whose gradients are the same bits for any thread count.
 
@@ -98,7 +101,16 @@ def _softmax(logits: Tensor) -> Tensor:
 def _block(block, x: Tensor, mask: Tensor | None) -> Tensor:
     """One block as open_clip runs it, without its attention map."""
     q, k, v = heads_of(block, x)
-    return after_attention(block, x, F.scaled_dot_product_attention(q, k, v, _mask(mask, q), scale=1.0))
+    return after_attention(block, x, _attend(q, k, v, mask))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Each (..., heads, tokens, head width) -> the same.
+
+    Spelt out: PyTorch's own function adds up in another order for other numbers of tokens, and is no faster for few.
+    """
+    logits = q @ k.transpose(-1, -2)
+    return (logits if mask is None else logits + mask.to(q.dtype)).softmax(-1) @ v
 
 
 def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
@@ -113,8 +125,7 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
         q, k, v = heads_of(block, x)
         states.append((k, v))
         if number < tower.layers:  # of the last layer only keys and values matter
-            mixed = F.scaled_dot_product_attention(q, k, v, _mask(mask, q), scale=1.0)
-            x = after_attention(block, x, mixed)
+            x = after_attention(block, x, _attend(q, k, v, mask))
 
     blocks, ln_final, projection = tower.float_part(start)
     # Earlier tokens alone: the end-of-text token's own key and value are part of the replay.

@@ -10,13 +10,12 @@ import difflib
 import hashlib
 import json
 import os
-import socket
-import urllib.parse
-import urllib.request
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from clip4dm.hub import OFFLINE_HELP, cached_file, check_hub_reachable
 
 QUICKGELU = "-quickgelu"
 DEMO = "demo"  # the model of our own: no download, and it knows drawn scenes alone
@@ -30,10 +29,6 @@ USUAL_TAGS = {
     "ViT-g-14": "laion2b_s34b_b88k",
     "ViT-bigG-14": "laion2b_s39b_b160k",
 }
-OFFLINE_HELP = (
-    "Without a network: on a machine that has one, run the same command once and copy its Hugging Face cache "
-    "(the folder named by HF_HOME, ~/.cache/huggingface by default) here, or copy the weights alone and give "
-    "--pretrained FILE or --pretrained FOLDER (a folder with open_clip_config.json and the weights).")
 
 
 class ModelError(ValueError):
@@ -141,11 +136,11 @@ def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: st
     needed = bool(config.get("quick_gelu", False))
     _check_activation(needed, quick_gelu, f"the weights {base}:{tag}")
     hub, filename = os.path.split(config.get("hf_hub", ""))
-    path = _cached(hub, filename or "open_clip_pytorch_model.bin", cache_dir) if hub else None
+    path = cached_file(hub, filename or "open_clip_pytorch_model.bin", cache_dir) if hub else None
     if path is None:
         try:
             if hub:
-                _check_hub_reachable()
+                check_hub_reachable()
             path = download_pretrained(config, cache_dir=cache_dir)
         except Exception as error:  # the hub's client raises its own, httpx's, urllib's and OSError
             raise ModelError(f"the weights {base}:{tag} are not in the cache and could not be fetched "
@@ -225,11 +220,11 @@ def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> Weig
     from open_clip.factory import download_pretrained_from_hf
 
     repository = name.removeprefix("hf-hub:")
-    config_path = _cached(repository, "open_clip_config.json", cache_dir)
-    weights = _cached(repository, "open_clip_pytorch_model.bin", cache_dir)
+    config_path = cached_file(repository, "open_clip_config.json", cache_dir)
+    weights = cached_file(repository, "open_clip_pytorch_model.bin", cache_dir)
     if config_path is None or weights is None:
         try:
-            _check_hub_reachable()
+            check_hub_reachable()
             config_path = download_pretrained_from_hf(repository, "open_clip_config.json", cache_dir=cache_dir)
             weights = download_pretrained_from_hf(repository, cache_dir=cache_dir)
         except Exception as error:  # as in _from_tag
@@ -243,26 +238,6 @@ def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> Weig
     else:
         load_as = name
     return WeightsSource(load_as, repository.split("/")[-1], name, Path(weights), activation)
-
-
-def _cached(repository: str, filename: str, cache_dir: str | None) -> str | None:
-    """A hub file from the local cache alone; the hub is not asked, so that a cached model needs no network."""
-    from huggingface_hub import try_to_load_from_cache
-    from open_clip.pretrained import _get_safe_alternatives
-
-    for name in (*_get_safe_alternatives(filename), filename):
-        found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
-        if isinstance(found, str):
-            return found
-    return None
-
-
-def _check_hub_reachable() -> None:
-    """Fail at once where the hub's name is unknown: its client would retry for half a minute, file by file."""
-    from huggingface_hub import constants
-
-    if not urllib.request.getproxies():
-        socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, 443)
 
 
 def short_reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
@@ -11,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clip4dm.attribution import attribute
+from clip4dm.attribution import Attribution, attribute
+from clip4dm.decoding import ahead
 from clip4dm.detection import Detection, check_settings, make_detection
 from clip4dm.images import ImageError, ImageLike, load_image
 from clip4dm.layers import first_layer
@@ -55,30 +57,33 @@ class CLIP4DM:
         """Images -> unit features (images, features), fp32, on the model's device; no gradient is ever recorded.
 
         images: one or several of: path, PIL image of any mode, uint8 array or tensor, or a float tensor that is
-        already preprocessed, (3, size, size) or (n, 3, size, size). Errors: ImageError.
+        already preprocessed, (3, size, size) or (n, 3, size, size). Pictures are decoded in threads, ahead of the
+        tower; a path given several times is read once. Errors: ImageError.
         """
+        rows: list[int] = []
         features = []
-        for batch in _batches(self._pixels(images), self.batch_size):
+        for batch in _batches(ahead(self._pixels, _distinct(_as_several(images), rows)), self.batch_size):
             features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
-        return torch.cat(features).clone()  # a plain tensor: inference tensors may not enter autograd
+        # Indexing also makes a plain tensor of it: inference tensors may not enter autograd.
+        return torch.cat(features)[torch.tensor(rows, device=self.model.device)]
 
     def detect(self, images: Tensor | ImageLike | Sequence[ImageLike], captions: str | Sequence[str],
                ) -> list[Detection]:
-        """Detections of image-caption pairs, in the captions' order.
+        """Detections of image-caption pairs, in their order.
 
-        images: features from `encode_images`, (1, features) or (captions, features), or images as there. One
-        image serves all captions; otherwise image i belongs to caption i. Equal captions are read once a batch.
+        images: features from `encode_images`, (images, features), or images as there. One image serves all captions,
+        one caption all images; otherwise image i belongs to caption i. Equal captions are read once a batch.
         Errors: ValueError for counts that do not match, ImageError, CaptionError.
         """
         captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
             return []
         features = self._features(images)
-        if len(features) not in (1, len(captions)):
-            raise ValueError(f"{len(features)} images and {len(captions)} captions: give one image for all captions, "
-                             "or one for each")
+        if len(features) != len(captions) and 1 not in (len(features), len(captions)):
+            raise ValueError(f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
+                             "for all captions, or one caption for all images")
         return self.detect_encoded(features, self.encode_captions(captions))
 
     def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
@@ -90,19 +95,39 @@ class CLIP4DM:
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
-        """As `detect`, of unit features (1 or captions, features) and captions from `encode_captions`."""
+        """As `detect`, of unit features (images, features) and captions from `encode_captions`."""
+        if len(encoded) == 1 and len(features) > features.shape[1]:
+            return list(self._detect_by_matrix(features, encoded[0]))
+        pairs = max(len(features), len(encoded)) if len(features) else 0
+        image_of = range(pairs) if len(features) > 1 else [0] * pairs
+        captions = encoded if len(encoded) > 1 else list(encoded) * pairs
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
-        order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
-        results: list[Detection | None] = [None] * len(encoded)
+        order = sorted(range(pairs), key=lambda i: -len(captions[i].ids))
+        results: list[Detection | None] = [None] * pairs
 
         def run(batch: list[int]) -> list[Detection]:
-            image_of = torch.tensor(batch if len(features) > 1 else [0] * len(batch), device=features.device)
-            return list(self._detect_batch(features[image_of], [encoded[i] for i in batch]))
+            images = torch.tensor([image_of[i] for i in batch], device=features.device)
+            return list(self._detect_batch(features[images], [captions[i] for i in batch]))
 
         for batch in _batches(order, self.batch_size):
             for i, detection in zip(batch, chain.from_iterable(self._in_parts_that_fit(run, batch)), strict=True):
                 results[i] = detection
         return results
+
+    def _detect_by_matrix(self, features: Tensor, caption: EncodedCaption) -> Iterator[Detection]:
+        """One caption against more images than the features have dimensions.
+
+        Attributions are linear in the image feature: those of the unit vectors are all there is to compute.
+        """
+        columns, cosines = [], []
+        for batch in _batches(torch.eye(features.shape[1], device=features.device), self.batch_size):
+            for part in self._in_parts_that_fit(lambda part: self._attribute(torch.stack(part), [caption]), batch):
+                columns += [unit_means(row, caption) for row in part.per_layer.cpu().numpy()]
+                cosines += part.cosine.cpu().tolist()
+        by_feature = np.stack(columns).astype(np.float64)  # (features, layers, units)
+        for row in features.cpu().numpy().astype(np.float64):
+            per_layer = np.tensordot(row, by_feature, 1).astype(np.float32)
+            yield self._detection(caption, per_layer, float(row @ np.asarray(cosines)))
 
     def _in_parts_that_fit(self, run: Callable[[list], T], batch: list) -> list[T]:
         """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
@@ -118,20 +143,27 @@ class CLIP4DM:
         return [part for half in _batches(batch, self.batch_size) for part in self._in_parts_that_fit(run, half)]
 
     def _encode_batch(self, batch: list[Tensor]) -> Tensor:
-        pixels = torch.stack(batch).to(self.model.device, self.model.dtype)
-        with torch.inference_mode():
-            return F.normalize(self.model.model.encode_image(pixels).float(), dim=-1)
+        pixels = torch.stack(batch)
+        if self.model.device.type == "cuda":
+            pixels = pixels.pin_memory()  # copied while the tower is at work on the batch before
+        return self.model.image_tower.encode(pixels.to(self.model.device, self.model.dtype, non_blocking=True))
 
     def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Iterator[Detection]:
-        distinct = list({id(e): e for e in encoded}.values())
-        place = {id(e): i for i, e in enumerate(distinct)}
-        result = attribute(self.model.tower, distinct, features, self.start_layer_text,
-                           caption_of=[place[id(e)] for e in encoded])
+        result = self._attribute(features, encoded)
         per_layer, cosine = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()
         for row, score, caption in zip(per_layer, cosine, encoded, strict=True):
-            yield make_detection(
-                caption, unit_means(row, caption), score, layers=self.model.tower.layers,
-                sorted_by=self.sorted_by, epsilon=self.epsilon, start_layer_text=self.start_layer_text)
+            yield self._detection(caption, unit_means(row, caption), score)
+
+    def _attribute(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Attribution:
+        """encoded: a caption for each image feature, or one for all."""
+        distinct = list({id(e): e for e in encoded}.values())
+        place = {id(e): i for i, e in enumerate(distinct)}
+        caption_of = [place[id(e)] for e in encoded] if len(encoded) > 1 else [0] * len(features)
+        return attribute(self.model.tower, distinct, features, self.start_layer_text, caption_of=caption_of)
+
+    def _detection(self, caption: EncodedCaption, per_layer: np.ndarray, cosine: float) -> Detection:
+        return make_detection(caption, per_layer, cosine, layers=self.model.tower.layers, sorted_by=self.sorted_by,
+                              epsilon=self.epsilon, start_layer_text=self.start_layer_text)
 
     def _features(self, images) -> Tensor:
         size = self.model.model.visual.image_size
@@ -143,17 +175,11 @@ class CLIP4DM:
                              f"(3, {size}, {size})")
         return self.encode_images(images)
 
-    def _pixels(self, images) -> Iterator[Tensor]:
-        """One preprocessed (3, size, size) tensor an image."""
-        if isinstance(images, (str, bytes)) or hasattr(images, "__fspath__") or not hasattr(images, "__iter__"):
-            images = [images]
-        elif isinstance(images, (Tensor, np.ndarray)) and images.ndim <= 3:
-            images = [images]
-        for image in images:
-            if isinstance(image, Tensor) and image.is_floating_point():
-                yield self._checked(image)
-            else:
-                yield self.model.preprocess(load_image(image))
+    def _pixels(self, image: ImageLike) -> Tensor:
+        """A preprocessed (3, size, size) tensor of any image."""
+        if isinstance(image, Tensor) and image.is_floating_point():
+            return self._checked(image)
+        return self.model.preprocess(load_image(image))
 
     def _checked(self, pixels: Tensor) -> Tensor:
         size = self.model.model.visual.image_size
@@ -173,6 +199,28 @@ def unit_means(per_layer: np.ndarray, caption: EncodedCaption) -> np.ndarray:
     np.add.at(sums.T, owners[mine], per_layer.T[mine].astype(np.float64))
     np.add.at(counts, owners[mine], 1)
     return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+
+def _as_several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
+    if isinstance(images, (str, bytes)) or hasattr(images, "__fspath__") or not hasattr(images, "__iter__"):
+        return [images]
+    return [images] if isinstance(images, (Tensor, np.ndarray)) and images.ndim <= 3 else images
+
+
+def _distinct(images: Iterable[ImageLike], rows: list[int]) -> Iterator[ImageLike]:
+    """The images, a path's first appearance alone; appends to rows, for each image, its place among these."""
+    places: dict[str, int] = {}
+    count = 0
+    for image in images:
+        name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
+        if name in places:
+            rows.append(places[name])
+            continue
+        if name is not None:
+            places[name] = count
+        rows.append(count)
+        count += 1
+        yield image
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,11 +37,6 @@ def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]
 def missing_images(samples: Sequence[Sample], img_dir: Path) -> list[str]:
     """The images that are no file in img_dir, each once, in order."""
     return [image for image in dict.fromkeys(sample.image for sample in samples) if not (img_dir / image).is_file()]
-
-
-def default_workers() -> int:
-    """Worker processes for decoding: one a core, at most eight."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class _Pictures:

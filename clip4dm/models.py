@@ -7,6 +7,8 @@ would run `create_model("ViT-B-32", "openai")` with plain GELU after a warning.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from clip4dm.image_tower import ImageTower
     from clip4dm.text_tower import TextTower
 
 PRECISIONS = ("fp32", "bf16", "fp16")
@@ -39,7 +42,8 @@ __all__ = ["LoadedModel", "ModelError", "load_model", "pick_device", "DEFAULT_BA
 class LoadedModel:
     """A CLIP ready to be explained: in eval mode, no parameter requires a gradient.
 
-    preprocess: RGB PIL image -> float tensor (3, size, size). tower: the text transformer, taken apart.
+    preprocess: RGB PIL image -> float tensor (3, size, size). tower: the text transformer, taken apart;
+    image_tower: the image tower, run with less work where it can be.
     backbone, pretrained: what was loaded, as open_clip spells it. weights_path: the file the weights came from.
     """
 
@@ -47,6 +51,7 @@ class LoadedModel:
     preprocess: Callable[[Image.Image], torch.Tensor]
     tokenizer: Any
     tower: TextTower
+    image_tower: ImageTower
     backbone: str
     pretrained: str
     weights_path: Path
@@ -86,6 +91,7 @@ def load_model(backbone: str | None = None, pretrained: str | None = None, devic
     model = _build(source, precision, target, cache_dir).eval().requires_grad_(False)
     tokenizer = _tokenizer(source, cache_dir)
 
+    from clip4dm.image_tower import ImageTower
     from clip4dm.text_tower import TextTower
 
     tower = TextTower(model)
@@ -95,6 +101,7 @@ def load_model(backbone: str | None = None, pretrained: str | None = None, devic
         preprocess=_preprocess(model),
         tokenizer=tokenizer,
         tower=tower,
+        image_tower=ImageTower(model),
         backbone=source.backbone,
         pretrained=source.pretrained,
         weights_path=source.weights_path,
@@ -129,7 +136,7 @@ def _build(source: WeightsSource, precision: str, device: torch.device, cache_di
 
     loaders = {is_torchscript: _load_torchscript, is_compact: load_compact}
     own_loader = next((load for fits, load in loaders.items() if fits(source.weights_path)), None)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent_log() if own_loader else contextlib.nullcontext():
         # The mismatch it warns of cannot occur: the activation was resolved from the weights.
         warnings.filterwarnings("ignore", message="QuickGELU mismatch")
         try:
@@ -153,6 +160,17 @@ def _build(source: WeightsSource, precision: str, device: torch.device, cache_di
                 f"({short_reason(error)}). Check that file and --backbone belong "
                 "together, or fetch the file again.") from error
     return model
+
+
+@contextlib.contextmanager
+def _silent_log():
+    """open_clip logs that nothing was loaded, when it was told that the weights come afterwards."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _load_torchscript(model: torch.nn.Module, path: Path) -> None:

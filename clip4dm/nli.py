@@ -158,11 +158,11 @@ def _check_hub_reachable() -> None:
     """OSError at once where the hub is barred or its name unknown; its client would retry for a while."""
     from huggingface_hub import constants
 
-    from clip4dm.checkpoints import _check_hub_reachable as check
+    from clip4dm.hub import check_hub_reachable
 
     if constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
-    check()
+    check_hub_reachable()
 
 
 def _commit(name: str) -> str | None:

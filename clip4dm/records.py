@@ -49,6 +49,7 @@ class Scored:
     f_clip_score_published: float
     sum_negative: float
     misaligned_sum: float
+    cosine: float
 
 
 def stored_fields(detection: Detection) -> dict[str, Any]:
@@ -66,12 +67,21 @@ def stored_fields(detection: Detection) -> dict[str, Any]:
     }
 
 
-def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings) -> Scored:
-    """A record (with `stored_fields`) judged by its benchmark under the given settings."""
+def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings, *,
+                 half: bool = False) -> Scored:
+    """A record (with `stored_fields`) judged by its benchmark under the given settings.
+
+    half: numbers rounded as the published code's are, which keeps attributions and 100 times the cosine in fp16.
+    """
     units = record["units"]
     values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
     per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
+    cosine = record["cosine"]
+    if half:
+        per_layer, cosine = _half(per_layer), float(_half(100 * cosine) / 100)
     means = layer_mean(per_layer, settings.start_layer_text, settings.layers)
+    if half:
+        means = _half(means)
     everything = []
     for (start, end, kind, scored), value in zip(units, means.tolist(), strict=True):
         attribution = value if scored else None
@@ -85,7 +95,7 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
     def judged(candidates):
         return benchmark.judge(sample, candidates, settings.sorted_by, settings.epsilon)
 
-    cosine, attributions = record["cosine"], [word.attribution for word in words]
+    attributions = [word.attribution for word in words]
     as_published = [word.attribution for word in published]
     if settings.sorted_by == "threshold":
         sum_negative = scores.misaligned_sum(as_published, settings.epsilon)
@@ -101,7 +111,12 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
             cosine, as_published, settings.sorted_by, settings.epsilon),
         sum_negative=sum_negative,
         misaligned_sum=scores.misaligned_sum(attributions, settings.epsilon),
+        cosine=cosine,
     )
+
+
+def _half(values):
+    return np.asarray(values, dtype=np.float16).astype(np.float32)
 
 
 def make_record(sample: Sample, detection: Detection, benchmark, settings: Settings, *,

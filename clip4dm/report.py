@@ -24,15 +24,20 @@ from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 _PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
                 "pearson/F-CLIPScore": "pearson", "spearman/F-CLIPScore": "spearman"}
 AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
+AS_PUBLISHED = "as_published"
 
 
 class Columns:
-    """What the metrics need of all samples, a few numbers each: records themselves are not kept."""
+    """What the metrics need of all samples, a few numbers each: records themselves are not kept.
+
+    more_scores: names of further scores of captions, in `values`, whose average precision is wanted.
+    """
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
         self.values: dict[str, list[Any]] = {}
         self.skipped: dict[str, str] = {}
+        self.more_scores: tuple[str, ...] = ()
 
     def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored, benchmark) -> None:
         self.samples.append(sample)
@@ -41,7 +46,7 @@ class Columns:
             "hit": scored.published.hit, "hit_span": scored.sound.hit_span,
             "tp": scored.sound.tp, "fp": scored.sound.fp, "fn": scored.sound.fn,
             "F-CLIPScore": scored.f_clip_score, "F-CLIPScore_published": scored.f_clip_score_published,
-            "CLIPScore": scored.clip_score, "cosine": record["cosine"], "refCLIPScore": record["ref_clipscore"],
+            "CLIPScore": scored.clip_score, "cosine": scored.cosine, "refCLIPScore": record["ref_clipscore"],
             "misaligned_sum": scored.misaligned_sum, "chance": chance, "longest": longest,
             "gt_score": sample.gt_score, "NLI": record["nli_score"], "truncated": record["truncated"],
         }
@@ -49,8 +54,18 @@ class Columns:
             self.values.setdefault(name, []).append(value)
 
 
-def collect(path: Path, benchmark, settings: Settings, entailment=None) -> Columns:
-    """Read samples.jsonl line by line and judge every record. entailment: scores NLI anew, for re-scoring."""
+    def add_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
+        """Further scores of captions: {sample id: {name: value}}; a sample may have none."""
+        self.more_scores = tuple(dict.fromkeys(name for values in scores.values() for name in values))
+        for name in self.more_scores:
+            self.values[name] = [scores.get(sample.id, {}).get(name) for sample in self.samples]
+
+
+def collect(path: Path, benchmark, settings: Settings, entailment=None, *, half: bool = False) -> Columns:
+    """Read samples.jsonl line by line and judge every record.
+
+    entailment: scores NLI anew, for re-scoring. half: see `score_record`.
+    """
     columns = Columns()
     pairs: list[tuple[str, str]] = []
     with open(path, "rb") as file:
@@ -60,7 +75,7 @@ def collect(path: Path, benchmark, settings: Settings, entailment=None) -> Colum
                 columns.skipped[record["id"]] = record["skipped"]
                 continue
             sample = sample_of(record)
-            scored = score_record(record, sample, benchmark, settings)
+            scored = score_record(record, sample, benchmark, settings, half=half)
             columns.add(sample, record, scored, benchmark)
             pairs.append((sample.label.lower(), scored.published.predicted))
     if entailment:
@@ -86,6 +101,24 @@ def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | N
     }
 
 
+def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 0) -> dict[str, Any]:
+    """The figures with the published code's quirks, all together, under their plain names.
+
+    Numbers rounded to fp16; in most_negative mode the lowest unit for F-CLIPScore's sum; LA by one exact word or by
+    substring, punctuation not excepted.
+    """
+    columns = collect(path, benchmark, settings, half=True)
+    if columns.samples:
+        columns.values["F-CLIPScore"] = columns.values["F-CLIPScore_published"]
+    bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
+    figures = _figures(columns, benchmark, np.arange(len(columns.samples)), bootstrap, "not part of this comparison")
+    chosen = {name: figures[name] for name in ("LA", "precision", "recall", "f1", "pearson", "spearman")
+              if name in figures}
+    if "AP" in figures:
+        chosen["AP"] = {name: figures["AP"][name] for name in ("F-CLIPScore", "CLIPScore")}
+    return chosen
+
+
 def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap | None,
              nli_reason: str | None) -> dict[str, Any]:
     resampled = bootstrap.take(rows) if bootstrap is not None and len(rows) else None
@@ -102,13 +135,13 @@ def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap
                                "longest word": metrics.mean_figure(column("longest"), resampled)}
     if benchmark.positive:
         figures["AP"] = {name: _average_precision(columns, benchmark, rows, column(name), resampled)
-                         for name in AP_SCORES}
+                         for name in (*AP_SCORES, *columns.more_scores)}
     if benchmark.has_tokens:
         figures.update(metrics.precision_recall_f1(column("tp"), column("fp"), column("fn"), resampled))
     if benchmark.has_correlation:
         for name, correlate in (("pearson", metrics.pearson), ("spearman", metrics.spearman)):
             figures[name] = {score: correlate(column(score), column("gt_score"), resampled)
-                             for score in ("F-CLIPScore", "CLIPScore")}
+                             for score in ("F-CLIPScore", "CLIPScore", "misaligned_sum")}
     if benchmark.has_nli:
         figures["NLI"] = (Figure(None, None, None, len(rows), nli_reason) if nli_reason
                           else metrics.mean_figure(column("NLI"), resampled))
@@ -132,20 +165,23 @@ def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures of a result as text, the paper's beside them where its model and settings are this run's."""
-    rows = [(name, figure, _published(result, name)) for name, figure in flatten(result)]
+    rows = [(name, figure, _published(result, name)) for name, figure in flatten(result)
+            if not name.startswith(AS_PUBLISHED)]
+    rows += [(f"{AS_PUBLISHED} {name}", figure, _published(result, name, quirks=True))
+             for name, figure in flatten(result.get(AS_PUBLISHED, {}))]
     for key, values in result["groups"].items():
         for value, figures in values.items():
             rows += [(f"{key}={value} {name}", figure, None) for name, figure in flatten(figures)]
     return format_table(rows)
 
 
-def _published(result: Mapping[str, Any], name: str) -> float | None:
+def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> float | None:
     settings, args = result["settings"], result["args"]
     if settings["start_layer_text"] not in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT):
         return None
     if args["template"] != TEMPLATE or args["limit"] is not None:
         return None
-    if name == "AP/F-CLIPScore" and settings["sorted_by"] == "most_negative":
+    if name == "AP/F-CLIPScore" and settings["sorted_by"] == "most_negative" and not quirks:
         return None  # the paper's figure is the published variant's there
     metric = _PAPER_NAMES.get(name, name)
     return paper_value(result["benchmark"], result["backbone"], result["pretrained"], metric,

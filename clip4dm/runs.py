@@ -12,12 +12,14 @@ from typing import Any
 from clip4dm import report
 from clip4dm.benchmarks import Reading, get_benchmark, read_benchmark
 from clip4dm.benchmarks.base import Sample
+from clip4dm.caption_metrics import caption_metrics, check_java, spice_files_are_there
+from clip4dm.decoding import default_workers
 from clip4dm.detection import check_settings
 from clip4dm.layers import first_layer
-from clip4dm.loading import IMAGES_PER_BLOCK, default_workers, missing_images
+from clip4dm.loading import IMAGES_PER_BLOCK, missing_images
 from clip4dm.provenance import fingerprint, git_revision, path_sha256, same_bits_for_any_threads, versions
 from clip4dm.records import Settings
-from clip4dm.runstore import CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
+from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
 
 Say = Callable[[str], None]
 
@@ -49,10 +51,13 @@ class Options:
     skip_missing: bool = False
     seed: int = 0
     images_per_block: int = IMAGES_PER_BLOCK
+    caption_metrics: bool = False
+    as_published: bool = False
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say: all that bears on the figures, nothing that does not."""
-        without = ("output", "num_workers", "resume", "overwrite", "skip_missing", "device", "batch_size")
+        without = ("output", "num_workers", "resume", "overwrite", "skip_missing", "device", "batch_size",
+                   "caption_metrics", "as_published")
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
@@ -74,6 +79,8 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     same_bits_for_any_threads()
     from clip4dm.evaluation import Evaluation, Workers
 
+    if options.caption_metrics:
+        check_java()
     workers = Workers.from_environment()
     say = say if workers.first else (lambda _: None)
     benchmark, reading = read_benchmark(Path(options.data_path), options.benchmark, img_dir=Path(options.img_dir),
@@ -109,12 +116,16 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
         evaluation.run(samples, folder, config, workers=workers, resume=options.resume, overwrite=options.overwrite)
     finally:
         workers.stop()
-    return _conclude(folder, folder, config, benchmark, settings, nli_reason) if workers.first else None
+    if not workers.first:
+        return None
+    if options.caption_metrics:
+        write_caption_metrics(folder, samples, say)
+    return _conclude(folder, folder, config, benchmark, settings, nli_reason, as_published=options.as_published)
 
 
 def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None = None,
             start_layer_text: int | None = None, seed: int | None = None, nli_model: str | None = None,
-            say: Say = print) -> Outcome:
+            as_published: bool = False, say: Say = print) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
     What is None stays as in the run. The result goes to FOLDER/rescored/SETTINGS/result.json.
@@ -139,7 +150,21 @@ def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None
               "rescored_from": config["fingerprint"]}
     target = folder / "rescored" / _settings_name(settings)
     target.mkdir(parents=True, exist_ok=True)
-    return _conclude(folder, target, config, benchmark, settings, nli_reason, entailment)
+    return _conclude(folder, target, config, benchmark, settings, nli_reason, entailment, as_published=as_published)
+
+
+def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Say = print) -> None:
+    """caption_metrics.json of the samples that have references, unless it is there. Errors: ValueError, if none has."""
+    referenced = [sample for sample in samples if sample.references]
+    if not referenced:
+        raise ValueError("--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
+                         "captions JSON as --reference_path")
+    if (folder / CAPTION_METRICS).is_file():
+        return
+    say(f"caption metrics of {len(referenced)} samples" + ("" if spice_files_are_there() else
+        " (without SPICE, whose Stanford models are not here)"))
+    write_json(folder / CAPTION_METRICS, caption_metrics({sample.id: sample.caption for sample in referenced},
+                                                         {sample.id: sample.references for sample in referenced}))
 
 
 def run_folder(options: Options, config: dict[str, Any]) -> Path:
@@ -205,10 +230,15 @@ def _config(options: Options, benchmark, model, settings: Settings, batch_size: 
 
 
 def _conclude(folder: Path, target: Path, config: dict[str, Any], benchmark, settings: Settings,
-              nli_reason: str | None, entailment=None) -> Outcome:
+              nli_reason: str | None, entailment=None, *, as_published: bool = False) -> Outcome:
     columns = report.collect(folder / SAMPLES, benchmark, settings, entailment)
+    if (folder / CAPTION_METRICS).is_file():
+        columns.add_scores(read_json(folder / CAPTION_METRICS))
     figures = report.summarise(columns, benchmark, seed=config["args"]["seed"], nli_reason=nli_reason)
     result = {**config, **figures, "skipped": report.skipped_summary(columns)}
+    if as_published:
+        result[report.AS_PUBLISHED] = report.published_figures(folder / SAMPLES, benchmark, settings,
+                                                               seed=config["args"]["seed"])
     write_json(target / RESULT, result)
     text = report.table(result)
     return Outcome(target, result, text, columns.skipped)

@@ -17,6 +17,7 @@ from typing import Any
 from clip4dm.records import from_line
 
 SAMPLES, CONFIG, RESULT, TIMING = "samples.jsonl", "config.json", "result.json", "timing.json"
+CAPTION_METRICS = "caption_metrics.json"
 
 
 class RunError(RuntimeError):
@@ -192,7 +193,7 @@ class RunStore:
         return sorted(self.folder.glob("samples.part-*.jsonl"))
 
     def _own_files(self) -> list[Path]:
-        named = [self.folder / name for name in (SAMPLES, CONFIG, RESULT, TIMING)]
+        named = [self.folder / name for name in (SAMPLES, CONFIG, RESULT, TIMING, CAPTION_METRICS)]
         return [path for path in named if path.exists()] + self._part_files()
 
 

@@ -8,13 +8,19 @@ so that a text tower which does something else is refused instead of explained w
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip4dm.checkpoints import ModelError
+
+# Sums over fewer columns, or over a number that is no multiple, are added up in another order, so that a caption's
+# figures would depend, in their last bits, on the captions beside it.
+LEAST_TOKENS, TOKENS_MULTIPLE = 16, 4
+
+Linear = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 
 class TextTower:
@@ -54,12 +60,13 @@ class TextTower:
     def pad(self, ids: Sequence[Sequence[int]], padded: bool) -> Tensor:
         """Token ids -> (batch, tokens) int64 on the tower's device.
 
-        Causal towers are cut at the batch's longest caption, since what follows the end is never seen; others
-        are padded with 0 to the context they were trained with, where the tokenizer has not done so.
+        Causal towers are cut a little after the batch's longest caption, since what follows the end is never seen;
+        others are padded with 0 to the context they were trained with, where the tokenizer has not done so.
         """
         length = max(len(row) for row in ids)
-        if not self.causal and not padded:
-            length = self.text.context_length
+        if not padded:
+            rounded = max(LEAST_TOKENS, length + -length % TOKENS_MULTIPLE)
+            length = min(rounded, self.text.context_length) if self.causal else self.text.context_length
         batch = torch.zeros(len(ids), length, dtype=torch.long)
         for row, values in zip(batch, ids, strict=True):
             row[:len(values)] = torch.as_tensor(values)
@@ -138,14 +145,21 @@ class TextTower:
         return self.blocks[0].attn.in_proj_weight.dtype
 
 
-def heads_of(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def heads_of(block: nn.Module, x: Tensor, queried: Tensor | None = None, linear: Linear = F.linear,
+             ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of x (..., tokens, width) -> each (..., heads, tokens, head width).
 
-    Queries carry the attention's scale. Covers nn.MultiheadAttention and open_clip's own Attention.
+    Queries carry the attention's scale. queried: the tokens whose queries are wanted, if not all of x's. linear:
+    multiplies by a weight and adds a bias. Covers nn.MultiheadAttention and open_clip's own Attention.
     """
     attn = block.attn
-    h = block.ln_1(x)
-    q, k, v = F.linear(h, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
+    weight, bias = attn.in_proj_weight, attn.in_proj_bias
+    if queried is None:
+        q, k, v = linear(block.ln_1(x), weight, bias).chunk(3, dim=-1)
+    else:
+        width = x.shape[-1]
+        q = linear(block.ln_1(queried), weight[:width], None if bias is None else bias[:width])
+        k, v = linear(block.ln_1(x), weight[width:], None if bias is None else bias[width:]).chunk(2, dim=-1)
     q, k, v = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2) for t in (q, k, v))
     if getattr(attn, "logit_scale", None) is not None:  # scaled cosine attention
         scale = attn.logit_scale.clamp(max=attn.logit_scale_max).exp()
@@ -155,7 +169,7 @@ def heads_of(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return q * q.shape[-1] ** -0.5, k, v
 
 
-def after_attention(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
+def after_attention(block: nn.Module, x: Tensor, mixed: Tensor, linear: Linear = F.linear) -> Tensor:
     """The rest of a block: x (..., tokens, width), mixed values (..., heads, tokens, head width) -> x's shape."""
     attn = block.attn
     if getattr(attn, "head_scale", None) is not None:
@@ -163,8 +177,14 @@ def after_attention(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
     mixed = mixed.transpose(-3, -2).flatten(-2)
     if hasattr(attn, "ln_inner"):
         mixed = attn.ln_inner(mixed)
-    out = attn.out_proj(mixed)
+    out = linear(mixed, attn.out_proj.weight, attn.out_proj.bias)
     if hasattr(block, "ln_attn"):
         out = block.ln_attn(out)
     x = x + block.ls_1(out)
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+    return x + block.ls_2(_feed_forward(block.mlp, block.ln_2(x), linear))
+
+
+def _feed_forward(mlp: nn.Module, x: Tensor, linear: Linear) -> Tensor:
+    for layer in mlp if isinstance(mlp, nn.Sequential) else (mlp,):
+        x = linear(x, layer.weight, layer.bias) if type(layer) is nn.Linear else layer(x)
+    return x

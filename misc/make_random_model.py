@@ -30,7 +30,8 @@ def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -
     preprocess = {key: list(value) if isinstance(value, tuple) else value
                   for key, value in model.visual.preprocess_cfg.items()}
     (folder / "open_clip_config.json").write_text(
-        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1) + "\n", encoding="utf-8")
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess, "random_weights": True}, indent=1) + "\n",
+        encoding="utf-8")
     save_file({name: value.contiguous() for name, value in model.state_dict().items()},
               str(folder / "open_clip_model.safetensors"))
     return folder

@@ -180,7 +180,7 @@ def test_usual_tags_are_tags_of_open_clip():
 def test_every_openai_tag_of_open_clip_resolves_to_quickgelu(monkeypatch):
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
-    monkeypatch.setattr("clip4dm.checkpoints._cached", lambda *_: "weights")
+    monkeypatch.setattr("clip4dm.checkpoints.cached_file", lambda *_: "weights")
     checked = 0
     for name, tag in list_pretrained():
         if name.startswith(("ViT-", "RN")) and get_pretrained_cfg(name, tag).get("hf_hub"):

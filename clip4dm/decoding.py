@@ -1,0 +1,44 @@
+"""Pictures decoded ahead: in threads, while the towers work on those before them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def default_workers() -> int:
+    """Workers for decoding: one a core, at most eight."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def ahead(load: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
+    """load(item) of each item, in order, some items ahead; an item's error is raised in its place.
+
+    threads: None for one a core; Pillow and PyTorch let go of Python's lock while they decode and resize. At most
+    four items a thread are held, so that memory does not depend on how many there are.
+    """
+    threads = threads or default_workers()
+    remaining = iter(items)
+    first = list(islice(remaining, 2))
+    if len(first) < 2:  # nothing to be ahead of
+        yield from map(load, first)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting = deque(pool.submit(load, item) for item in first)
+        try:
+            for item in islice(remaining, 4 * threads - 2):
+                waiting.append(pool.submit(load, item))
+            while waiting:
+                yield waiting.popleft().result()
+                for item in islice(remaining, 1):
+                    waiting.append(pool.submit(load, item))
+        finally:  # an error, or a caller that wants no more
+            for future in waiting:
+                future.cancel()
