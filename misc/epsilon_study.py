@@ -1,0 +1,94 @@
+"""Which epsilon for this backbone? Figures as a function of it, from a finished run, without the model.
+
+    python misc/epsilon_study.py output/foil/ViT-B-32-openai/SETTINGS
+
+Writes epsilon.csv and epsilon.png into the run's folder (or --out), and prints the epsilon of the best F1 on a
+calibration half of the images, with its figures on the other half beside those of the run's own epsilon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from clip4dm.cli import one_line_errors
+
+FIGURES = ("LA", "f1", "precision", "recall", "AP")
+
+
+def study(folder: Path, out: Path, start_layer_text: int | None = None, count: int = 25, seed: int = 0) -> dict:
+    """Write epsilon.csv and epsilon.png. -> {"suggested", "usual": epsilons, "held_out": {epsilon: {name: Figure}}}.
+
+    Errors: RunError, ValueError.
+    """
+    import dataclasses
+
+    from tqdm import tqdm
+
+    from clip4dm.benchmarks import get_benchmark
+    from clip4dm.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
+    from clip4dm.metrics import Bootstrap
+    from clip4dm.records import Settings
+    from clip4dm.runstore import CONFIG, SAMPLES, RunError, read_json
+    from misc.figures import epsilon_figure
+
+    if not (folder / SAMPLES).is_file() or not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} holds no finished run; give the folder that main.py printed behind \"run:\"")
+    config = read_json(folder / CONFIG)
+    benchmark, settings = get_benchmark(config["benchmark"]), Settings(**config["settings"])
+    if start_layer_text is not None:
+        settings = dataclasses.replace(settings, start_layer_text=start_layer_text)
+    usual = settings.epsilon
+    grid = epsilon_grid(read_words(folder / SAMPLES, benchmark, settings, ()).attribution, count)
+    epsilons = sorted({*grid, usual})
+    words = read_words(folder / SAMPLES, benchmark, settings, epsilons)
+    rows = [{name: figure.value for name, figure in figures_at(words, epsilon).items()}
+            for epsilon in tqdm(epsilons, desc="epsilons")]
+    calibrating = [for_calibration(image) for image in words.image]
+    suggested = suggest(words.of_images(calibrating), epsilons)
+    rest = words.of_images([not chosen for chosen in calibrating])
+    if not rest.image:
+        raise ValueError("all images fell into the calibration half: too few images")
+    bootstrap = Bootstrap(rest.image, seed=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / "epsilon.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
+        writer.writeheader()
+        writer.writerows({"epsilon": epsilon, **row} for epsilon, row in zip(epsilons, rows, strict=True))
+    epsilon_figure(epsilons, {name: [row.get(name) for row in rows] for name in ("LA", "f1", "AP")},
+                   {"the run's": usual, "suggested": suggested}, out / "epsilon.png")
+    return {"suggested": suggested, "usual": usual,
+            "held_out": {epsilon: figures_at(rest, epsilon, bootstrap) for epsilon in (usual, suggested)}}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run_folder", type=Path, help="as main.py printed it behind \"run:\"")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
+    parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
+    parser.add_argument("--count", type=int, default=25, help="epsilons to try (default: %(default)s)")
+    args = parser.parse_args(argv)
+    from clip4dm.runstore import RunError
+
+    with one_line_errors("epsilon_study.py", ValueError, OSError, RunError):
+        found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)
+        print(f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
+              "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|")
+        for name, epsilon in (("the run's", found["usual"]), ("suggested", found["suggested"])):
+            figures = found["held_out"][epsilon]
+            cells = [_cell(figures[figure]) if figure in figures else "—" for figure in FIGURES]
+            print(f"| {epsilon:g} ({name}) | " + " | ".join(cells) + " |")
+
+
+def _cell(figure) -> str:
+    if figure.value is None:
+        return "—"
+    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
+
+
+if __name__ == "__main__":
+    main()

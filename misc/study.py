@@ -1,0 +1,249 @@
+"""The runs behind reproduce_tables.py: finished ones found again, missing ones made, figures read from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from clip4dm import report
+from clip4dm.benchmarks import get_benchmark, read_benchmark
+from clip4dm.metrics import Figure
+from clip4dm.provenance import fingerprint, path_sha256
+from clip4dm.records import Settings
+from clip4dm.runs import Options, evaluate, write_caption_metrics
+from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, TIMING, RunError, read_json, write_json
+from misc.paper_tables import CAPTION_BASELINES, Line, Model, Table
+
+# The paper's GPU, one pair at a time: what a run may take where nothing was measured.
+PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}
+SLOWEST_PAIRS_PER_SECOND = 7.1
+
+
+class Missing(Exception):
+    """A figure that cannot be had: why, in a line."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a benchmark's files are. references: FOIL's, a COCO captions JSON."""
+
+    name: str
+    path: Path
+    images: Path
+    references: Path | None = None
+
+    def missing(self) -> str | None:
+        """What is not there, or None."""
+        absent = [str(path) for path in (self.path, self.images) if not path.exists()]
+        return f"not here: {', '.join(absent)} (see data/README.md)" if absent else None
+
+
+@dataclass
+class Study:
+    """tables: by name. data: by name. model_of: the model to take for one of the paper's, data_of: likewise.
+
+    options: further fields of runs.Options. say: takes lines meant for a person. tagger: a spaCy pipeline's name.
+    """
+
+    tables: Mapping[str, Table]
+    data: Mapping[str, Data]
+    model_of: Callable[[Model], Model]
+    data_of: Callable[[str], str]
+    options: Mapping[str, Any]
+    output: Path
+    as_published: bool = False
+    caption_metrics: bool = False
+    tagger: str = "en_core_web_sm"
+    say: Callable[[str], None] = print
+    _known: dict[Any, Any] = field(default_factory=dict)
+
+    def lines(self, name: str) -> list[Line]:
+        """A table's lines on this study's models and data, each once; the paper's numbers where both are its own."""
+        mine = []
+        for line in self.tables[name].lines:
+            model, data = self.model_of(line.model), self.data_of(line.data)
+            paper = line.paper if (model, data) == (line.model, line.data) else None
+            mine.append(dataclasses.replace(line, model=model, data=data, paper=paper))
+        return list(dict.fromkeys(mine))
+
+    def figure(self, line: Line) -> tuple[Figure, Figure | None]:
+        """(ours, ours as published or None). Errors: Missing."""
+        result = self._once(self._figures, line.data, line.model, line.epsilon, line.layers, line.variant, line.part)
+        ours, as_published = result
+        if line.figure not in ours:
+            raise Missing(self._why_not(line))
+        name = line.figure.replace("F-CLIPScore_published", "F-CLIPScore")
+        return ours[line.figure], as_published.get(name)
+
+    def _why_not(self, line: Line) -> str:
+        if line.figure.removeprefix("AP/") in CAPTION_BASELINES:
+            return "not asked for (--caption_metrics)" if not self.caption_metrics else \
+                "its Stanford models are not here" if line.figure == "AP/SPICE" else "no references"
+        return "no such words in the data" if line.part else "not a figure of this benchmark"
+
+    def _figures(self, data: str, model: Model, epsilon, layers, variant, part) -> tuple[dict, dict]:
+        if variant is not None:
+            return self._once(self._ablation, data, model)[variant], {}
+        folder = self._once(self._run, data, model)
+        config = read_json(folder / CONFIG)
+        settings = Settings(**config["settings"])
+        if layers is not None:
+            if layers > settings.layers:
+                raise Missing(f"this text tower has {settings.layers} layers")
+            settings = dataclasses.replace(settings, start_layer_text=-layers)
+        if epsilon is not None:
+            settings = dataclasses.replace(settings, epsilon=epsilon)
+        benchmark = get_benchmark(config["benchmark"])
+        if part is not None:
+            return self._once(self._parts, folder, benchmark, settings).get(part, {}), {}
+        columns = report.collect(folder / SAMPLES, benchmark, settings)
+        if (folder / CAPTION_METRICS).is_file():
+            columns.add_scores(read_json(folder / CAPTION_METRICS))
+        if settings == Settings(**config["settings"]):  # NLI and all else that only the run's own settings have
+            ours = dict(report.flatten(read_json(folder / RESULT)))
+            ours |= dict(report.flatten(report.summarise(columns, benchmark, nli_reason="kept from the run"))) \
+                if columns.more_scores else {}
+        else:
+            ours = dict(report.flatten(report.summarise(columns, benchmark, nli_reason="epsilon differs from the run")))
+        quirks = report.published_figures(folder / SAMPLES, benchmark, settings) if self.as_published else {}
+        return ours, dict(report.flatten(quirks))
+
+    def _parts(self, folder: Path, benchmark, settings: Settings) -> dict[str, dict[str, Figure]]:
+        from clip4dm.parts_of_speech import TaggerUnavailable, by_part_of_speech, load_tagger
+
+        try:
+            return by_part_of_speech(folder / SAMPLES, benchmark, settings, self._once(load_tagger, self.tagger))
+        except TaggerUnavailable as error:
+            raise Missing(str(error)) from error
+
+    def _run(self, data: str, model: Model) -> Path:
+        """The folder of a finished run, an earlier one where there is one."""
+        found = self.finished(data, model)
+        if found is None:
+            where = self._present(data)
+            self.say(f"\n== {data}, {model}")
+            found = evaluate(self._options(where, model), say=self.say).folder
+        if self.caption_metrics and not (found / CAPTION_METRICS).is_file():
+            _, reading = self._reading(data)
+            if any(sample.references for sample in reading.samples):
+                write_caption_metrics(found, reading.samples[:self.options.get("limit")], self.say)
+        return found
+
+    def finished(self, data: str, model: Model) -> Path | None:
+        """The newest finished run of these data, model and options under the output folder."""
+        where = self.data.get(data)
+        if where is None or where.missing():
+            return None
+        wanted = self._options(where, model)
+        same = {name: getattr(wanted, name) for name in ("backbone", "pretrained", "precision", "template",
+                                                          "start_layer_text", "limit", "get_refclipscore")}
+        found = []
+        for path in self.output.glob(f"*/*/*/{CONFIG}"):
+            config = read_json(path)
+            args = config.get("args", {})
+            if (path.parent / RESULT).is_file() and {name: args.get(name) for name in same} == same \
+                    and config.get("data_sha256") == self._once(path_sha256, where.path):
+                found.append(path.parent)
+        return max(found, key=lambda folder: (folder / RESULT).stat().st_mtime, default=None)
+
+    def _ablation(self, data: str, model: Model) -> dict[Any, dict[str, Figure]]:
+        """{Variant: figures}, of a pass of its own whose figures are kept in the output folder."""
+        where = self._present(data)
+        variants = list(dict.fromkeys(line.variant for line in self.tables["gradient_sign"].lines))
+        key = fingerprint({"data": self._once(path_sha256, where.path), "model": str(model),
+                           "options": dict(self.options), "variants": [str(v) for v in variants]})
+        path = self.output / "ablation" / f"{where.name}-{key[:12]}.json"
+        if not path.is_file():
+            self.say(f"\n== {data}, {model}: signs of the gradient")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, {str(v): f for v, f in self._computed_ablation(data, model, variants).items()})
+        kept = read_json(path)
+        return {variant: dict(report.flatten(kept[str(variant)])) for variant in variants}
+
+    def _computed_ablation(self, data: str, model: Model, variants: list) -> dict[Any, Any]:
+        from clip4dm import CLIP4DM
+        from misc.ablate import run
+
+        benchmark, reading = self._reading(data)
+        detector = CLIP4DM.from_pretrained(model.backbone, model.pretrained, self.options.get("device", "auto"),
+                                           self.options.get("precision", "fp32"))
+        layers = detector.model.tower.layers
+        # A tower of fewer layers than the paper's three is taken whole.
+        fitting = {v: dataclasses.replace(v, layers=min(v.layers, layers)) for v in variants}
+        settings = Settings(benchmark.sorted_by, benchmark.epsilon, detector.start_layer_text, layers)
+        found = run(detector, benchmark, reading.samples[:self.options.get("limit")], self.data[data].images,
+                    list(dict.fromkeys(fitting.values())), settings)
+        return {variant: found[fits] for variant, fits in fitting.items()}
+
+    def _reading(self, data: str):
+        where = self._present(data)
+        return self._once(_read, where)
+
+    def _present(self, data: str) -> Data:
+        if data not in self.data:
+            raise Missing(f"no data named {data} here")
+        reason = self.data[data].missing()
+        if reason:
+            raise Missing(reason)
+        return self.data[data]
+
+    def _options(self, where: Data, model: Model) -> Options:
+        benchmark, reading = self._once(_read, where)
+        return Options(data_path=str(where.path), img_dir=str(where.images), output=str(self.output),
+                       backbone=model.backbone, pretrained=model.pretrained,
+                       reference_path=str(where.references) if where.references and where.references.exists() else None,
+                       get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
+                       **self.options)
+
+    def pairs(self, data: str) -> int:
+        """Samples that a run passes. Errors: Missing."""
+        return len(self._reading(data)[1].samples[:self.options.get("limit")])
+
+    def pairs_per_second(self, model: Model) -> tuple[float, bool]:
+        """(pairs/s, whether measured): of an earlier run with this model, else of the paper's GPU."""
+        for path in self.output.glob(f"*/*/*/{TIMING}"):
+            args = read_json(path.parent / CONFIG)["args"]
+            if (args["backbone"], args["pretrained"]) == (model.backbone, model.pretrained):
+                return read_json(path)["samples_per_second"] or SLOWEST_PAIRS_PER_SECOND, True
+        return PAPER_PAIRS_PER_SECOND.get(model.backbone or "", SLOWEST_PAIRS_PER_SECOND), False
+
+    def _once(self, function: Callable, *arguments):
+        """function(*arguments), computed once; what it raised as Missing is raised again."""
+        key = (function.__name__, *arguments)
+        if key not in self._known:
+            try:
+                self._known[key] = function(*arguments)
+            except Missing as error:
+                self._known[key] = error
+            except (ValueError, OSError, RunError) as error:  # weights, pictures, references: the other lines go on
+                self._known[key] = Missing(" ".join(str(error).split()))
+        if isinstance(self._known[key], Missing):
+            raise self._known[key]
+        return self._known[key]
+
+    @cached_property
+    def random_weights(self) -> set[str]:
+        """The models among those taken whose folder says that its weights are random."""
+        models = {self.model_of(line.model) for table in self.tables.values() for line in table.lines}
+        return {str(model) for model in models if model.pretrained and _says_random(Path(model.pretrained))}
+
+
+def _read(where: Data):
+    return read_benchmark(where.path, img_dir=where.images, reference_path=where.references)
+
+
+def _says_random(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8")).get("random_weights"))
+    except (OSError, ValueError):
+        return False
+
+
+def passes(lines: list[Line]) -> Iterator[tuple[str, Model, bool]]:
+    """(data, model, whether the ablation's pass) of every pass over data that the lines need, each once."""
+    yield from dict.fromkeys((line.data, line.model, line.variant is not None) for line in lines)
