@@ -17,15 +17,16 @@ touches the image tower or a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from clip4dm.layers import first_layer
-from clip4dm.text_tower import TextTower, after_attention, heads_of
+from clip4dm.text_tower import TOKENS_MULTIPLE, TextTower, after_attention, heads_of
 from clip4dm.words import EncodedCaption
 
 # Matrix products of other numbers of rows than a multiple of this are added up in another order, so that a pair's
@@ -63,30 +64,41 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
     if path == "replay" and not tower.causal:
         raise ValueError("the replay path needs a causal text tower read at its end-of-text token; use path='full'")
     image_features = image_features.to(tower.device, tower.working_dtype)
-    ids = tower.pad([c.ids for c in captions], captions[0].padded)
+    if tower.causal and len(captions) % 2:
+        captions = [*captions, captions[-1]]  # rows by the eight, as PAIRS_MULTIPLE: tokens come by the four
+    replayed = path != "full" and tower.causal
+    shared = shared_tokens(captions) if replayed else 0
+    ids = tower.pad([c.ids for c in captions], captions[0].padded, shared)
     lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
     pooled = tower.pooled_position(ids, lengths)
     pairs = torch.tensor(index, device=tower.device)
     with torch.no_grad():
-        if path == "full" or not tower.causal:
+        if not replayed:
             return _full(tower, ids, pooled, pairs, image_features, start)
         # One token a pair is replayed: few rows, which the last pair's fill up (see PAIRS_MULTIPLE).
         full = torch.arange(len(pairs) + -len(pairs) % PAIRS_MULTIPLE, device=tower.device).clamp(max=len(pairs) - 1)
-        found = _replay(tower, ids, pooled, pairs[full], image_features[full], start)
+        found = _replay(tower, ids, pooled, pairs[full], image_features[full], start, shared)
         return Attribution(*(t[:len(pairs)] for t in (found.per_layer, found.text_features, found.cosine)))
 
 
 def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
     """Unit text features (captions, features), fp32, without attributions: for references."""
-    ids = tower.pad([c.ids for c in captions], captions[0].padded)
+    shared = shared_tokens(captions) if tower.causal else 0
+    ids = tower.pad([c.ids for c in captions], captions[0].padded, shared)
     lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
     pooled = tower.pooled_position(ids, lengths)
     with torch.no_grad():
-        x, mask = tower.embed(ids)
-        for block in tower.blocks:
-            x = _block(block, x, mask)
+        *_, (x, _, _) = _layers(tower, ids, shared)
         _, ln_final, projection = tower.float_part(tower.layers)
-        return tower.finish(x[torch.arange(len(x)), pooled].to(tower.working_dtype), ln_final, projection)
+        return tower.finish(x[torch.arange(len(x)), pooled - shared].to(tower.working_dtype), ln_final, projection)
+
+
+def shared_tokens(captions: Sequence[EncodedCaption]) -> int:
+    """How many leading tokens, start and template, all captions have in common: these need computing once."""
+    leading = [next((i for i, unit in enumerate(c.unit_of) if unit >= 0), len(c.ids)) for c in captions]
+    count = min(*leading, *(len(c.ids) - 1 for c in captions))  # never the end token
+    count -= count % TOKENS_MULTIPLE
+    return count if all(c.ids[:count] == captions[0].ids[:count] for c in captions) else 0
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -98,12 +110,6 @@ def _softmax(logits: Tensor) -> Tensor:
     return powers / powers.sum(-1, keepdim=True)
 
 
-def _block(block, x: Tensor, mask: Tensor | None) -> Tensor:
-    """One block as open_clip runs it, without its attention map."""
-    q, k, v = heads_of(block, x)
-    return after_attention(block, x, _attend(q, k, v, mask))
-
-
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Each (..., heads, tokens, head width) -> the same.
 
@@ -113,40 +119,57 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return (logits if mask is None else logits + mask.to(q.dtype)).softmax(-1) @ v
 
 
-def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
-            start: int) -> Attribution:
-    x, mask = tower.embed(ids)  # (C, T, width)
-    for block in tower.blocks[:start]:
-        x = _block(block, x, mask)
-    # (C, width): the end-of-text token before the explained layers
-    end = x[torch.arange(len(x)), pooled].to(tower.working_dtype)
-    states = []
-    for number, block in enumerate(tower.blocks[start:], start + 1):
+def _layers(tower: TextTower, ids: Tensor, shared: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:
+    """Every layer's input, then the last one's output: tokens from `shared` on, (C, T - shared, width).
+
+    With each layer's keys and values of all tokens, (C, heads, T, head width). What follows a layer is computed when
+    it is asked for. shared > 0 needs a causal mask.
+    """
+    x, mask = tower.embed(ids)
+    head, x = x[:1, :shared], x[:, shared:]
+    for block in tower.blocks:
         q, k, v = heads_of(block, x)
-        states.append((k, v))
-        if number < tower.layers:  # of the last layer only keys and values matter
-            x = after_attention(block, x, _attend(q, k, v, mask))
+        if shared:
+            head_q, head_k, head_v = heads_of(block, head)
+            k = torch.cat([head_k.expand(len(x), -1, -1, -1), k], dim=-2)
+            v = torch.cat([head_v.expand(len(x), -1, -1, -1), v], dim=-2)
+        yield x, k, v
+        x = after_attention(block, x, _attend(q, k, v, mask if mask is None else mask[..., shared:, :]))
+        if shared:
+            head = after_attention(block, head, _attend(head_q, head_k, head_v, mask[:shared, :shared]))
+    yield x, None, None
+
+
+def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
+            start: int, shared: int) -> Attribution:
+    # The last layer's output is never asked for.
+    states = list(islice(_layers(tower, ids, shared), start, tower.layers))
+    x = states[0][0]
+    # (C, width): the end-of-text token before the explained layers
+    end = x[torch.arange(len(x)), pooled - shared].to(tower.working_dtype)
 
     blocks, ln_final, projection = tower.float_part(start)
+    # Sums over tokens in float64: in fp32 their last bits hang on how far the batch is padded. One token costs little.
+    fine = torch.float64 if x.device.type != "mps" else tower.working_dtype
     # Earlier tokens alone: the end-of-text token's own key and value are part of the replay.
     later = torch.arange(ids.shape[1], device=ids.device) >= pooled[pairs, None]  # (P, T)
     maps = []
     with torch.enable_grad():
         x = end[pairs, None]  # (P, 1, width)
-        for block, (k, v) in zip(blocks, states, strict=True):
-            k, v = k[pairs].to(x.dtype), v[pairs].to(x.dtype)  # (P, heads, T, head width)
-            q, own_k, own_v = heads_of(block, x)  # (P, heads, 1, head width)
+        for block, (_, k, v) in zip(blocks, states, strict=True):
+            k, v = k.to(fine)[pairs], v.to(fine)[pairs]  # (P, heads, T, head width)
+            q, own_k, own_v = (part.to(fine) for part in heads_of(block, x))  # (P, heads, 1, head width)
             logits = (q @ k.transpose(-1, -2)).masked_fill(later[:, None, None], float("-inf"))
             own = (q * own_k).sum(-1, keepdim=True)
             attention = _softmax(torch.cat([logits, own], dim=-1))  # (P, heads, 1, T + 1)
             maps.append(attention if attention.requires_grad else attention.requires_grad_())
             mixed = attention[..., :-1] @ v + attention[..., -1:] * own_v
-            x = after_attention(block, x, mixed)
+            x = after_attention(block, x, mixed.to(x.dtype))
         text_features = tower.finish(x[:, 0], ln_final, projection)
         cosine = (text_features * image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), maps)
     rows = [(g * a.detach())[:, :, 0, :-1].mean(1) for g, a in zip(gradients, maps, strict=True)]
-    per_layer = torch.stack(rows, dim=1)
+    per_layer = torch.stack(rows, dim=1).to(tower.working_dtype)
     return Attribution(per_layer, text_features.detach(), cosine.detach())
 
 
@@ -166,9 +189,8 @@ def attention_gradients(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Te
     Then the unit text features (P, features) and the cosine (P,). ids: (C, T); pooled: (C,); pairs: (P,) into both.
     """
     with torch.no_grad():
-        x, mask = tower.embed(ids)
-        for block in tower.blocks[:start]:
-            x = _block(block, x, mask)
+        x, _, _ = next(islice(_layers(tower, ids, 0), start, None))
+        _, mask = tower.embed(ids)
     blocks, ln_final, projection = tower.float_part(start)
     x = x[pairs].to(tower.working_dtype)  # (P, T, width)
     if mask is not None:

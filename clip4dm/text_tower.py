@@ -57,15 +57,15 @@ class TextTower:
         """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
         return torch.float64 if self._dtype() == torch.float64 else torch.float32
 
-    def pad(self, ids: Sequence[Sequence[int]], padded: bool) -> Tensor:
-        """Token ids -> (batch, tokens) int64 on the tower's device.
+    def pad(self, ids: Sequence[Sequence[int]], padded: bool, shared: int = 0) -> Tensor:
+        """Token ids -> (batch, tokens) int64 on the tower's device. shared: leading tokens that are computed apart.
 
         Causal towers are cut a little after the batch's longest caption, since what follows the end is never seen;
         others are padded with 0 to the context they were trained with, where the tokenizer has not done so.
         """
         length = max(len(row) for row in ids)
         if not padded:
-            rounded = max(LEAST_TOKENS, length + -length % TOKENS_MULTIPLE)
+            rounded = max(LEAST_TOKENS + shared, length + -length % TOKENS_MULTIPLE)
             length = min(rounded, self.text.context_length) if self.causal else self.text.context_length
         batch = torch.zeros(len(ids), length, dtype=torch.long)
         for row, values in zip(batch, ids, strict=True):

@@ -121,7 +121,7 @@ def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
     elif args.captions is None:
         raise ValueError("--img_dir needs --captions, a COCO captions JSON of its pictures")
     else:
-        captions = coco_captions(args.captions)
+        captions = coco_captions(args.captions, [path.name for path in folder.iterdir()])
     pictures = [path for path in sorted(folder.iterdir()) if captions.get(path.name)][:args.pictures]
     if len(pictures) < args.pictures:
         raise ValueError(f"{folder} has {len(pictures)} pictures with captions, --pictures asks for {args.pictures}")

@@ -6,9 +6,11 @@ Every contender is a function of a Load that does the work of all its pairs, or 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -41,30 +43,39 @@ class Load:
 
 
 def read_load(pictures: Sequence[Path], captions: dict[str, list[str]], each: int) -> Load:
-    """The pictures with `each` captions of their own, or, where they have fewer, the next pictures' too."""
-    pool = [[c for c in captions.get(path.name, []) if c.strip()] for path in pictures]
-    chosen = []
-    for i in range(len(pictures)):
-        mine: list[str] = []
-        for step in range(len(pictures)):
-            mine += [c for c in pool[(i + step) % len(pictures)] if c not in mine]
-            if len(mine) >= each:
-                break
-        if len(mine) < each:
-            raise ValueError(f"the {len(pictures)} pictures have {len(mine)} different captions, and {each} a picture "
-                             "are wanted: give more pictures")
-        chosen.append(mine[:each])
+    """The pictures with `each` captions of their own or, where they have fewer, of others': no caption comes twice."""
+    own = {path.name for path in pictures}
+    spare = [text for name, texts in captions.items() if name not in own for text in texts]
+    used: set[str] = set()
+
+    def unused(texts: Sequence[str]) -> Iterator[str]:
+        for text in texts:
+            if text.strip() and text not in used:
+                used.add(text)
+                yield text
+
+    more = unused(spare)
+    chosen = [list(islice(unused(captions.get(path.name, [])), each)) for path in pictures]
+    for mine in chosen:
+        mine += islice(more, each - len(mine))
+    if any(len(mine) < each for mine in chosen):
+        raise ValueError(f"{len(used)} different captions are not enough for {each} a picture: give more")
     return Load(pictures, chosen)
 
 
-def coco_captions(path: Path) -> dict[str, list[str]]:
-    """{file name: captions} of a COCO captions JSON."""
+def coco_captions(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """{file name: captions} of those of the files that a COCO captions JSON knows.
+
+    By their names, or else by the image id at their end: a picture's name differs between COCO's years.
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
-    names = {image["id"]: image["file_name"] for image in content["images"]}
-    captions: dict[str, list[str]] = {}
+    by_name = {image["file_name"]: image["id"] for image in content["images"]}
+    captions: dict[int, list[str]] = {}
     for row in content["annotations"]:
-        captions.setdefault(names[row["image_id"]], []).append(row["caption"].strip())
-    return captions
+        captions.setdefault(row["image_id"], []).append(row["caption"].strip())
+    numbers = {name: re.search(r"(\d+)\.\w+$", name) for name in names}
+    ids = {name: by_name.get(name, int(found[1]) if found else None) for name, found in numbers.items()}
+    return {name: captions[number] for name, number in ids.items() if number in captions}
 
 
 def drawn_pictures(folder: Path, count: int) -> dict[str, list[str]]:
@@ -77,7 +88,7 @@ def drawn_pictures(folder: Path, count: int) -> dict[str, list[str]]:
     for seed in range(count):
         random, scene = Random(seed), sample_scene(seed)
         draw(scene, 640).save(folder / f"{seed:04}.jpg", quality=90)
-        captions[f"{seed:04}.jpg"] = [write_caption(scene, random).text for _ in range(5)]
+        captions[f"{seed:04}.jpg"] = [write_caption(scene, random).text for _ in range(40)]
     return captions
 
 
