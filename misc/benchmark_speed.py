@@ -171,8 +171,6 @@ def shares(seconds: list[float] | None, parts: list[dict[str, float]], pairs: in
 
 def peak_memory_of(args: argparse.Namespace, scratch: Path) -> int:
     """Bytes at the peak of this process (of the GPU, on one) after the contender's work."""
-    import resource
-
     import torch
 
     args.published_pairs = ROWS_FOR_MEMORY
@@ -185,7 +183,18 @@ def peak_memory_of(args: argparse.Namespace, scratch: Path) -> int:
         made[args.only](load)
     if model.device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _peak_resident()
+
+
+def _peak_resident() -> int:
+    """Bytes. From /proc where there is one: Linux's getrusage counts the parent's peak as its child's."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+    except OSError:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _memory(args: argparse.Namespace, name: str) -> int:
