@@ -136,10 +136,12 @@ def plan(study, names: list[str]) -> None:
         for need in passes(study.lines(name)):
             data, model, ablation = need
             what = f"  {data}, {model}" + (", signs of the gradient" if ablation else "")
+            at_hand = "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else \
+                "weights to be downloaded"
             try:
                 pairs = study.pairs(data)
             except Missing as error:
-                print(f"{what}: {error}")
+                print(f"{what}: {error}; {at_hand}")
                 continue
             if need in seen:
                 print(f"{what}: as above")
@@ -150,8 +152,6 @@ def plan(study, names: list[str]) -> None:
                 continue
             rate, measured = study.pairs_per_second(model)
             total += pairs / rate
-            at_hand = "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else \
-                "weights to be downloaded"
             print(f"{what}: {pairs} pairs, about {_duration(pairs / rate)} "
                   f"({'as an earlier run' if measured else 'at the pace of the paper, on its GPU'}), {at_hand}")
     print(f"in all about {_duration(total)}")
