@@ -139,7 +139,7 @@ def plan(study, names: list[str]) -> None:
             at_hand = "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else \
                 "weights to be downloaded"
             try:
-                pairs = study.pairs(data)
+                pairs, finished = study.pairs(data), None if ablation else study.finished(data, model)
             except Missing as error:
                 print(f"{what}: {error}; {at_hand}")
                 continue
@@ -147,8 +147,8 @@ def plan(study, names: list[str]) -> None:
                 print(f"{what}: as above")
                 continue
             seen.add(need)
-            if not ablation and study.finished(data, model):
-                print(f"{what}: finished, {study.finished(data, model)}")
+            if finished:
+                print(f"{what}: finished, {finished}")
                 continue
             rate, measured = study.pairs_per_second(model)
             total += pairs / rate

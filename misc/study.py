@@ -12,6 +12,8 @@ from typing import Any
 
 from clip4dm import report
 from clip4dm.benchmarks import get_benchmark, read_benchmark
+from clip4dm.checkpoints import file_sha256, resolve_source
+from clip4dm.hub import weights_at_hand
 from clip4dm.metrics import Figure
 from clip4dm.provenance import fingerprint, path_sha256
 from clip4dm.records import Settings
@@ -141,13 +143,16 @@ class Study:
             return None
         wanted = self._options(where, model)
         same = {name: getattr(wanted, name) for name in ("backbone", "pretrained", "precision", "template",
-                                                          "start_layer_text", "limit", "get_refclipscore")}
-        found = []
+                                                          "start_layer_text", "limit", "get_refclipscore", "sorted_by",
+                                                          "epsilon")}
+        weights, found = self._once(_weights, model), []
         for path in self.output.glob(f"*/*/*/{CONFIG}"):
             config = read_json(path)
             args = config.get("args", {})
             if (path.parent / RESULT).is_file() and {name: args.get(name) for name in same} == same \
-                    and config.get("data_sha256") == self._once(path_sha256, where.path):
+                    and config.get("data_sha256") == self._once(path_sha256, where.path) \
+                    and Path(args["img_dir"]).resolve() == where.images.resolve() \
+                    and weights in (None, config.get("weights_sha256")):
                 found.append(path.parent)
         return max(found, key=lambda folder: (folder / RESULT).stat().st_mtime, default=None)
 
@@ -155,7 +160,8 @@ class Study:
         """{Variant: figures}, of a pass of its own whose figures are kept in the output folder."""
         where = self._present(data)
         variants = list(dict.fromkeys(line.variant for line in self.tables["gradient_sign"].lines))
-        key = fingerprint({"data": self._once(path_sha256, where.path), "model": str(model),
+        key = fingerprint({"data": self._once(path_sha256, where.path), "images": str(where.images.resolve()),
+                           "model": [model.backbone, model.pretrained], "weights": self._once(_weights, model),
                            "options": dict(self.options), "variants": [str(v) for v in variants]})
         path = self.output / "ablation" / f"{where.name}-{key[:12]}.json"
         if not path.is_file():
@@ -170,14 +176,16 @@ class Study:
         from misc.ablate import run
 
         benchmark, reading = self._reading(data)
+        images = self.data[data].images
+        samples = [sample for sample in reading.samples[:self.options.get("limit")]
+                   if not self.options.get("skip_missing") or (images / sample.image).is_file()]
         detector = CLIP4DM.from_pretrained(model.backbone, model.pretrained, self.options.get("device", "auto"),
                                            self.options.get("precision", "fp32"))
         layers = detector.model.tower.layers
         # A tower of fewer layers than the paper's three is taken whole.
         fitting = {v: dataclasses.replace(v, layers=min(v.layers, layers)) for v in variants}
         settings = Settings(benchmark.sorted_by, benchmark.epsilon, detector.start_layer_text, layers)
-        found = run(detector, benchmark, reading.samples[:self.options.get("limit")], self.data[data].images,
-                    list(dict.fromkeys(fitting.values())), settings)
+        found = run(detector, benchmark, samples, images, list(dict.fromkeys(fitting.values())), settings)
         return {variant: found[fits] for variant, fits in fitting.items()}
 
     def _reading(self, data: str):
@@ -235,6 +243,13 @@ class Study:
 
 def _read(where: Data):
     return read_benchmark(where.path, img_dir=where.images, reference_path=where.references)
+
+
+def _weights(model: Model) -> str | None:
+    """SHA-256 of a model's weights, if they are on this machine."""
+    if not weights_at_hand(model.backbone, model.pretrained):
+        return None
+    return file_sha256(resolve_source(model.backbone, model.pretrained).weights_path)
 
 
 def _says_random(folder: Path) -> bool:
