@@ -96,9 +96,11 @@ class CLIP4DM:
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
         """As `detect`, of unit features (images, features) and captions from `encode_captions`."""
+        if not encoded:
+            return []
         if len(encoded) == 1 and len(features) > features.shape[1]:
             return list(self._detect_by_matrix(features, encoded[0]))
-        pairs = max(len(features), len(encoded)) if len(features) else 0
+        pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.

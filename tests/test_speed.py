@@ -78,7 +78,7 @@ def test_one_caption_against_many_pictures(detector):
     assert difference[:, :-1].max() <= 1e-6 * np.abs(np.array(rows(one_by_one))[:, :-1]).max()
     assert difference[:, -1].max() <= 1e-6
     assert largest_difference(detector.detect(many[:20], [caption]), one_by_one[:20]) <= 1e-6  # fewer than dimensions
-    assert all(d.caption == caption for d in together)
+    assert all(d.caption == caption for d in together) and detector.detect(many, []) == []
     with pytest.raises(ValueError, match="70 images and 2 captions"):
         detector.detect(many, [caption, caption])
 
