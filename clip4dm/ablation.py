@@ -93,9 +93,8 @@ def detect_variants(detector: CLIP4DM, image_features: torch.Tensor, captions: S
     from clip4dm.detector import unit_means
 
     tower = detector.model.tower
-    ids = tower.pad([caption.ids for caption in captions], captions[0].padded)
-    lengths = torch.tensor([len(caption.ids) for caption in captions], device=tower.device)
-    pooled, pairs = tower.pooled_position(ids, lengths), torch.arange(len(captions), device=tower.device)
+    ids, pooled = tower.batch(captions)
+    pairs = torch.arange(len(captions), device=tower.device)
     maps, gradients, _, cosine = attention_gradients(tower, ids, pooled, pairs,
                                                      image_features.to(tower.device, tower.working_dtype), 0)
     found: list[dict[Variant, Detection]] = [{} for _ in captions]

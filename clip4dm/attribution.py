@@ -68,9 +68,7 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
         captions = [*captions, captions[-1]]  # rows by the eight, as PAIRS_MULTIPLE: tokens come by the four
     replayed = path != "full" and tower.causal
     shared = shared_tokens(captions) if replayed else 0
-    ids = tower.pad([c.ids for c in captions], captions[0].padded, shared)
-    lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
-    pooled = tower.pooled_position(ids, lengths)
+    ids, pooled = tower.batch(captions, shared)
     pairs = torch.tensor(index, device=tower.device)
     with torch.no_grad():
         if not replayed:
@@ -84,9 +82,7 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
 def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
     """Unit text features (captions, features), fp32, without attributions: for references."""
     shared = shared_tokens(captions) if tower.causal else 0
-    ids = tower.pad([c.ids for c in captions], captions[0].padded, shared)
-    lengths = torch.tensor([len(c.ids) for c in captions], device=tower.device)
-    pooled = tower.pooled_position(ids, lengths)
+    ids, pooled = tower.batch(captions, shared)
     with torch.no_grad():
         *_, (x, _, _) = _layers(tower, ids, shared)
         _, ln_final, projection = tower.float_part(tower.layers)

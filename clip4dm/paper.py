@@ -121,6 +121,13 @@ def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
     return "\n".join(texts)
 
 
+def cell(figure: Figure | None) -> str:
+    """A figure and its interval in a Markdown table; a dash where there is none."""
+    if figure is None or figure.value is None:
+        return "—"
+    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
+
+
 def _spelled(backbone: str, pretrained: str) -> tuple[str, str]:
     """(backbone, tag) as in PAPER."""
     hub = re.fullmatch(r"hf-hub:laion/CLIP-(ViT-[a-zA-Z]+-\d+)-(laion2B-\w+-\w+)", pretrained)

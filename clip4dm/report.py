@@ -21,7 +21,8 @@ from clip4dm.paper import format_table, paper_value
 from clip4dm.records import Scored, Settings, from_line, sample_of, score_record
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
-_PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
+# What the paper's figures are called there.
+PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
                 "pearson/F-CLIPScore": "pearson", "spearman/F-CLIPScore": "spearman"}
 AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
 AS_PUBLISHED = "as_published"
@@ -183,7 +184,7 @@ def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> fl
         return None
     if name == "AP/F-CLIPScore" and settings["sorted_by"] == "most_negative" and not quirks:
         return None  # the paper's figure is the published variant's there
-    metric = _PAPER_NAMES.get(name, name)
+    metric = PAPER_NAMES.get(name, name)
     return paper_value(result["benchmark"], result["backbone"], result["pretrained"], metric,
                        epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
 

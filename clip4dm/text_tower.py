@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip4dm.checkpoints import ModelError
+from clip4dm.words import EncodedCaption, encode_caption
 
 # Sums over fewer columns, or over a number that is no multiple, are added up in another order, so that a caption's
 # figures would depend, in their last bits, on the captions beside it.
@@ -56,6 +57,12 @@ class TextTower:
     def working_dtype(self) -> torch.dtype:
         """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
         return torch.float64 if self._dtype() == torch.float64 else torch.float32
+
+    def batch(self, captions: Sequence[EncodedCaption], shared: int = 0) -> tuple[Tensor, Tensor]:
+        """Captions -> token ids (batch, tokens) as `pad` makes them, and where each text feature is read (batch,)."""
+        ids = self.pad([caption.ids for caption in captions], captions[0].padded, shared)
+        lengths = torch.tensor([len(caption.ids) for caption in captions], device=self.device)
+        return ids, self.pooled_position(ids, lengths)
 
     def pad(self, ids: Sequence[Sequence[int]], padded: bool, shared: int = 0) -> Tensor:
         """Token ids -> (batch, tokens) int64 on the tower's device. shared: leading tokens that are computed apart.
@@ -124,7 +131,6 @@ class TextTower:
     def verify(self, model: nn.Module, tokenizer) -> None:
         """Compare this reading of the tower with the model's own `encode_text`. Errors: ModelError."""
         from clip4dm.attribution import attribute
-        from clip4dm.words import encode_caption
 
         caption = "a photo of a cat and a dog"
         encoded = encode_caption(tokenizer, caption)

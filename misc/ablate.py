@@ -71,20 +71,15 @@ def _parts(items, size: int) -> Iterator[list]:
 
 def markdown(results: Mapping[Any, Mapping[str, Any]]) -> str:
     """The table: a row a variant, each figure with its interval."""
+    from clip4dm.paper import cell
     from clip4dm.report import flatten
 
     figures = {variant: dict(flatten(result)) for variant, result in results.items()}
     names = [name for name in COLUMNS if any(name in row for row in figures.values())]
     lines = ["| variant | " + " | ".join(names) + " |", "| --- |" + " --- |" * len(names)]
     for variant, row in figures.items():
-        lines.append(f"| {variant} | " + " | ".join(_cell(row.get(name)) for name in names) + " |")
+        lines.append(f"| {variant} | " + " | ".join(cell(row.get(name)) for name in names) + " |")
     return "\n".join(lines)
-
-
-def _cell(figure) -> str:
-    if figure is None or figure.value is None:
-        return "—"
-    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
 
 
 def write_csv(path: Path, results: Mapping[Any, Mapping[str, Any]]) -> None:

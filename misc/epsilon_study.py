@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
     parser.add_argument("--count", type=int, default=25, help="epsilons to try (default: %(default)s)")
     args = parser.parse_args(argv)
+    from clip4dm.paper import cell
     from clip4dm.runstore import RunError
 
     with one_line_errors("epsilon_study.py", ValueError, OSError, RunError):
@@ -80,14 +81,8 @@ def main(argv: list[str] | None = None) -> None:
               "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|")
         for name, epsilon in (("the run's", found["usual"]), ("suggested", found["suggested"])):
             figures = found["held_out"][epsilon]
-            cells = [_cell(figures[figure]) if figure in figures else "—" for figure in FIGURES]
+            cells = [cell(figures.get(figure)) for figure in FIGURES]
             print(f"| {epsilon:g} ({name}) | " + " | ".join(cells) + " |")
-
-
-def _cell(figure) -> str:
-    if figure.value is None:
-        return "—"
-    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from clip4dm.ablation import Variant
 from clip4dm.paper import paper_value
+from clip4dm.report import PAPER_NAMES
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,10 @@ PUBLISHED_AP = "AP/F-CLIPScore_published"
 
 
 def _paper(data: str, model: Model, figure: str, epsilon: float | None = None) -> float | None:
-    names = {PUBLISHED_AP: "AP/F-CLIPScore", "AP/refCLIPScore": "AP/RefCLIPScore",
-             "pearson/F-CLIPScore": "pearson", "spearman/F-CLIPScore": "spearman"}
     if figure == "AP/F-CLIPScore" and data in ("foil", "nocaps"):
         return None  # the paper's is the published variant's there
-    return paper_value(data, model.backbone or "", model.pretrained or "", names.get(figure, figure), epsilon=epsilon)
+    return paper_value(data, model.backbone or "", model.pretrained or "", PAPER_NAMES.get(figure, figure),
+                       epsilon=epsilon)
 
 
 def _scores(data: str, model: Model) -> Iterator[Line]:
