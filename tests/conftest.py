@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-
-# Before MKL computes anything: see provenance.same_bits_for_any_threads.
-os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
-
-from making import make_tiny_clip  # noqa: E402
+from making import make_tiny_clip
 
 
 @pytest.fixture(scope="session")

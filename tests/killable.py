@@ -27,10 +27,8 @@ def main() -> None:
     import open_clip  # noqa: F401
     import torch
 
-    from clip4dm.provenance import same_bits_for_any_threads
     from clip4dm.runs import Options, evaluate
 
-    same_bits_for_any_threads()
     # A forked child of a process whose OpenMP threads have run would hang: there must be none.
     torch.set_num_threads(1)
     options = Options(**json.loads(sys.argv[1]))

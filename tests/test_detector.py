@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from contract import COSINE, SAME_NUMBERS, assert_attributions, assert_detections
 from making import WORDS
 from PIL import Image
 
@@ -33,7 +34,7 @@ def test_one_image_for_many_captions_is_encoded_once(detector, monkeypatch):
     assert calls == [1, 1]
     assert np.array_equal(values(found), values(again))
     assert features.shape == (1, 24) and not features.requires_grad
-    assert torch.linalg.vector_norm(features).item() == pytest.approx(1, abs=1e-6)
+    assert torch.linalg.vector_norm(features).item() == pytest.approx(1, abs=COSINE)
 
 
 def test_paths_pictures_arrays_and_tensors_are_the_same(detector, tmp_path):
@@ -42,7 +43,7 @@ def test_paths_pictures_arrays_and_tensors_are_the_same(detector, tmp_path):
             torch.from_numpy(PICTURES[0]), detector.model.preprocess(Image.fromarray(PICTURES[0]))]
     features = [detector.encode_images(way) for way in ways] + [detector.encode_images(ways)[3:4]]
     for other in features[1:]:
-        torch.testing.assert_close(other, features[0], rtol=0, atol=1e-6)
+        torch.testing.assert_close(other, features[0], rtol=0, atol=COSINE)
 
 
 def test_batches_order_and_repetition_change_nothing(detector, tiny_folder):
@@ -53,9 +54,8 @@ def test_batches_order_and_repetition_change_nothing(detector, tiny_folder):
     order = RANDOM.permutation(20)
     shuffled = detector.detect(features[order], [captions[i] for i in order])
     back = [shuffled[int(np.flatnonzero(order == i)[0])] for i in range(20)]
-    scale = np.abs(values(whole)).max()
-    assert np.abs(values(whole) - values(small)).max() <= 1e-6 * scale
-    assert np.abs(values(whole) - values(back)).max() <= 1e-6 * scale
+    assert_detections(small, whole)
+    assert_detections(back, whole)
     assert [d.caption for d in whole] == captions
 
 
@@ -68,12 +68,12 @@ def test_a_detection_is_frozen_and_adds_up(detector):
     assert all(found.caption[w.start:w.end] == w.text for w in found.words)
     assert [w.misaligned for w in found.words] == [w.attribution < -5e-5 for w in found.words]
     total = sum(w.attribution for w in found.words if w.misaligned)
-    assert found.f_clip_score == pytest.approx((1 - found.cosine) * total, rel=1e-12)
+    assert found.f_clip_score == pytest.approx((1 - found.cosine) * total, rel=SAME_NUMBERS)
     assert found.clip_score == 2.5 * max(found.cosine, 0)
     published = found.as_published()
     assert list(published) == ["negative_word", "sum_negative_attribution", "negative_word_score_list", "clip_score",
                                "word_attributions"]
-    assert published["sum_negative_attribution"] == pytest.approx(total, rel=1e-9)
+    assert published["sum_negative_attribution"] == pytest.approx(total, rel=SAME_NUMBERS)
     lowest, = found.with_settings(sorted_by="most_negative").misaligned
     assert lowest.attribution == min(w.attribution for w in found.words)
 
@@ -84,7 +84,8 @@ def test_other_settings_without_the_model(detector):
         fresh = CLIP4DM(detector.model, start_layer_text=start).detect([PICTURES[0]], WORDS)
         for a, b in zip(every, fresh, strict=True):
             a = a.with_settings(start_layer_text=start)
-            assert [w.attribution for w in a.words] == pytest.approx([w.attribution for w in b.words], rel=1e-4, abs=1e-9)
+            assert_attributions([w.attribution for w in a.words], [w.attribution for w in b.words],
+                                np.abs(b.layer_attributions).max())
     short, = CLIP4DM(detector.model, start_layer_text=-1).detect([PICTURES[0]], "a dog")
     with pytest.raises(ValueError, match="needs the last 2 layers, but only the last 1"):
         short.with_settings(start_layer_text=-2)
@@ -142,7 +143,7 @@ def test_memory_that_runs_out_halves_the_batch(detector, monkeypatch):
     monkeypatch.setattr(small, "_detect_batch", only_two)
     found = small.detect([PICTURES[0]], WORDS)
     assert [d.caption for d in found] == list(WORDS) and small.batch_size == 2
-    assert np.abs(values(found) - values(expected)).max() <= 5e-6 * np.abs(values(expected)).max()
+    assert_detections(found, expected)
     monkeypatch.setattr(small, "_detect_batch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out")))
     with pytest.raises(torch.OutOfMemoryError):
         small.detect([PICTURES[0]], "a dog")

@@ -10,6 +10,7 @@ import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from contract import COSINE, PRODUCT, assert_attributions, assert_detections
 from making import WORDS, make_pictures
 from PIL import Image
 
@@ -26,18 +27,6 @@ RANDOM = np.random.default_rng(7)
 CAPTIONS = [*WORDS, "a", "a black and white photo of two very old trains, standing side by side at a small station"]
 
 
-def rows(detections):
-    return [np.array([word.attribution for word in d.words] + [d.cosine]) for d in detections]
-
-
-def largest_difference(ours, theirs):
-    """Of attributions, relative to the caption's largest; cosines are the last of a row."""
-    worst = 0.0
-    for a, b in zip(rows(ours), rows(theirs), strict=True):
-        worst = max(worst, np.abs(a - b)[:-1].max() / np.abs(b[:-1]).max(), abs(a - b)[-1])
-    return worst
-
-
 @pytest.fixture(scope="module")
 def features(detector):
     return F.normalize(torch.randn(40, 24, generator=torch.Generator().manual_seed(1)), dim=-1)
@@ -48,15 +37,15 @@ def test_batch_size_and_order_change_nothing(detector, features):
     whole = CLIP4DM(detector.model, batch_size=64).detect(features, captions)
     for size in (1, 3, 8, 17):
         parts = CLIP4DM(detector.model, batch_size=size).detect(features, captions)
-        assert largest_difference(parts, whole) <= 1e-6, size
+        assert_detections(parts, whole)
     order = RANDOM.permutation(40)
     shuffled = detector.detect(features[order], [captions[i] for i in order])
     back = [shuffled[int(np.flatnonzero(order == i)[0])] for i in range(40)]
-    assert largest_difference(back, whole) <= 1e-6
+    assert_detections(back, whole)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        assert largest_difference(detector.detect(features, captions), whole) <= 1e-6
+        assert_detections(detector.detect(features, captions), whole)
     finally:
         torch.set_num_threads(threads)
 
@@ -66,7 +55,7 @@ def test_picture_batches_change_nothing(detector):
     whole = detector.encode_images(pictures)
     for size in (1, 2, 5):
         parts = CLIP4DM(detector.model, batch_size=size).encode_images(pictures)
-        torch.testing.assert_close(parts, whole, rtol=0, atol=3e-7)
+        torch.testing.assert_close(parts, whole, rtol=0, atol=COSINE)
 
 
 def test_one_caption_against_many_pictures(detector):
@@ -74,10 +63,8 @@ def test_one_caption_against_many_pictures(detector):
     caption = CAPTIONS[1]
     one_by_one = [detector.detect(many[i:i + 1], caption)[0] for i in range(len(many))]
     together = detector.detect(many, caption)
-    difference = np.abs(np.array(rows(together)) - np.array(rows(one_by_one)))  # attributions, then the cosine
-    assert difference[:, :-1].max() <= 1e-6 * np.abs(np.array(rows(one_by_one))[:, :-1]).max()
-    assert difference[:, -1].max() <= 1e-6
-    assert largest_difference(detector.detect(many[:20], [caption]), one_by_one[:20]) <= 1e-6  # fewer than dimensions
+    assert_detections(together, one_by_one)
+    assert_detections(detector.detect(many[:20], [caption]), one_by_one[:20])  # fewer than dimensions
     assert all(d.caption == caption for d in together) and detector.detect(many, []) == []
     with pytest.raises(ValueError, match="70 images and 2 captions"):
         detector.detect(many, [caption, caption])
@@ -92,7 +79,7 @@ def test_a_path_given_twice_is_decoded_once(detector, tmp_path, monkeypatch):
                         read.append(image) or real(image))
     features = detector.encode_images(str(path) if i % 2 else path for i, path in enumerate(paths))
     assert sorted(map(str, read)) == sorted(str(tmp_path / name) for name in names)
-    torch.testing.assert_close(features, expected, rtol=0, atol=1e-7)
+    torch.testing.assert_close(features, expected, rtol=0, atol=COSINE)
 
 
 def test_work_ahead_keeps_order_stays_bounded_and_ends():
@@ -147,7 +134,7 @@ def test_the_image_tower_gives_encode_image(name):
     tower = ImageTower(model)
     with torch.no_grad():
         expected = F.normalize(model.encode_image(pixels), dim=-1)
-    torch.testing.assert_close(tower.encode(pixels), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(tower.encode(pixels), expected, rtol=0, atol=COSINE)
     assert tower.native == (name in ("ViT", "ViT with layer scale", "ViT without pre-norm"))
 
 
@@ -171,7 +158,7 @@ def test_both_libraries_multiply_alike(shape, monkeypatch):
         monkeypatch.setattr(linear_module, "onednn_is_faster", lambda faster=faster: faster)
         for b in (bias, None):
             with torch.no_grad():
-                torch.testing.assert_close(linear(x, weight, b), F.linear(x, weight, b), rtol=1e-5, atol=1e-5)
+                torch.testing.assert_close(linear(x, weight, b), F.linear(x, weight, b), rtol=PRODUCT, atol=PRODUCT)
     leaf = weight.clone().requires_grad_()
     linear(x, leaf, bias).sum().backward()  # with gradients it is F.linear itself
     assert leaf.grad is not None
@@ -187,9 +174,8 @@ def test_the_published_procedure_says_the_same(detector, tmp_path):
         found, = detector.detect_encoded(features, [encoded])
         of = np.asarray(encoded.unit_of)
         expected = [values[np.flatnonzero(of == i)].mean().item() for i, u in enumerate(encoded.units) if u.candidate]
-        scale = np.abs(expected).max()
-        assert [w.attribution for w in found.words] == pytest.approx(expected, rel=1e-4, abs=5e-6 * scale)
-        assert found.cosine == pytest.approx(cosine, abs=1e-6)
+        assert_attributions([w.attribution for w in found.words], expected, np.abs(found.layer_attributions).max())
+        assert found.cosine == pytest.approx(cosine, abs=COSINE)
 
 
 def test_the_benchmark_runs_and_counts_right(tiny_folder, tmp_path, capsys):
