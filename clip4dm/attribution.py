@@ -8,7 +8,7 @@ tokens), and row r where the text feature is read (the end-of-text token):
 
 No ReLU: negative values are the signal. Source: arXiv 2412.18404, starting from Chefer et al. 2021 (GAE).
 
-Two paths give the same numbers: to 1e-12 in float64; in fp32 both stand some 2e-6 of the largest value off that.
+Two paths give the same numbers, to 1e-12 in float64 and in fp32 to what docs/numbers.md promises.
 **Replay**, for causal towers read at the end-of-text token: nothing depends on that token but itself, so one no-grad
 pass gives all other tokens' keys and values, and only the end-of-text token's way through the explained layers is run
 again with gradients. **Full**, for all towers: gradients through the last layers of the text tower whole. Neither
@@ -23,15 +23,12 @@ from itertools import islice
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from clip4dm.layers import first_layer
-from clip4dm.text_tower import TOKENS_MULTIPLE, TextTower, after_attention, heads_of
+from clip4dm.text_tower import TextTower, after_attention, heads_of
 from clip4dm.words import EncodedCaption
-
-# Matrix products of other numbers of rows than a multiple of this are added up in another order, so that a pair's
-# figures would depend, in their last bits, on how many pairs are beside it.
-PAIRS_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -64,25 +61,18 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
     if path == "replay" and not tower.causal:
         raise ValueError("the replay path needs a causal text tower read at its end-of-text token; use path='full'")
     image_features = image_features.to(tower.device, tower.working_dtype)
-    if tower.causal and len(captions) % 2:
-        captions = [*captions, captions[-1]]  # rows by the eight, as PAIRS_MULTIPLE: tokens come by the four
-    replayed = path != "full" and tower.causal
-    shared = shared_tokens(captions) if replayed else 0
-    ids, pooled = tower.batch(captions, shared)
-    pairs = torch.tensor(index, device=tower.device)
+    ids, pooled = tower.batch(captions)
+    pairs = torch.tensor(index, dtype=torch.long, device=tower.device)
     with torch.no_grad():
-        if not replayed:
+        if path == "full" or not tower.causal:
             return _full(tower, ids, pooled, pairs, image_features, start)
-        # One token a pair is replayed: few rows, which the last pair's fill up (see PAIRS_MULTIPLE).
-        full = torch.arange(len(pairs) + -len(pairs) % PAIRS_MULTIPLE, device=tower.device).clamp(max=len(pairs) - 1)
-        found = _replay(tower, ids, pooled, pairs[full], image_features[full], start, shared)
-        return Attribution(*(t[:len(pairs)] for t in (found.per_layer, found.text_features, found.cosine)))
+        return _replay(tower, ids, pooled, pairs, image_features, start, shared_tokens(captions))
 
 
 def text_features(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
     """Unit text features (captions, features), fp32, without attributions: for references."""
     shared = shared_tokens(captions) if tower.causal else 0
-    ids, pooled = tower.batch(captions, shared)
+    ids, pooled = tower.batch(captions)
     with torch.no_grad():
         *_, (x, _, _) = _layers(tower, ids, shared)
         _, ln_final, projection = tower.float_part(tower.layers)
@@ -93,26 +83,12 @@ def shared_tokens(captions: Sequence[EncodedCaption]) -> int:
     """How many leading tokens, start and template, all captions have in common: these need computing once."""
     leading = [next((i for i, unit in enumerate(c.unit_of) if unit >= 0), len(c.ids)) for c in captions]
     count = min(*leading, *(len(c.ids) - 1 for c in captions))  # never the end token
-    count -= count % TOKENS_MULTIPLE
     return count if all(c.ids[:count] == captions[0].ids[:count] for c in captions) else 0
 
 
-def _softmax(logits: Tensor) -> Tensor:
-    """Softmax over the last dimension, out of operations whose gradients are the same bits for any thread count.
-
-    torch.softmax's own gradient is not, and a run under torchrun must repeat one with other threads exactly.
-    """
-    powers = (logits - logits.detach().amax(-1, keepdim=True)).exp()
-    return powers / powers.sum(-1, keepdim=True)
-
-
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Each (..., heads, tokens, head width) -> the same.
-
-    Spelt out: PyTorch's own function adds up in another order for other numbers of tokens, and is no faster for few.
-    """
-    logits = q @ k.transpose(-1, -2)
-    return (logits if mask is None else logits + mask.to(q.dtype)).softmax(-1) @ v
+    """Each (..., heads, tokens, head width) -> the same. Queries carry their scale already."""
+    return F.scaled_dot_product_attention(q, k, v, None if mask is None else mask.to(q.dtype), scale=1.0)
 
 
 def _layers(tower: TextTower, ids: Tensor, shared: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor | None]]:
@@ -145,28 +121,24 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
     end = x[torch.arange(len(x)), pooled - shared].to(tower.working_dtype)
 
     blocks, ln_final, projection = tower.float_part(start)
-    # Sums over tokens in float64: in fp32 their last bits hang on how far the batch is padded. One token costs little.
-    fine = torch.float64 if x.device.type != "mps" else tower.working_dtype
-    # Earlier tokens alone: the end-of-text token's own key and value are part of the replay.
-    later = torch.arange(ids.shape[1], device=ids.device) >= pooled[pairs, None]  # (P, T)
+    # Earlier tokens alone, then the end-of-text token itself, whose own key and value are part of the replay.
+    unseen = torch.arange(ids.shape[1], device=ids.device) >= pooled[pairs, None]
+    unseen = F.pad(unseen, (0, 1))[:, None, None]  # (P, 1, 1, T + 1)
     maps = []
     with torch.enable_grad():
         x = end[pairs, None]  # (P, 1, width)
         for block, (_, k, v) in zip(blocks, states, strict=True):
-            k, v = k.to(fine)[pairs], v.to(fine)[pairs]  # (P, heads, T, head width)
-            q, own_k, own_v = (part.to(fine) for part in heads_of(block, x))  # (P, heads, 1, head width)
-            logits = (q @ k.transpose(-1, -2)).masked_fill(later[:, None, None], float("-inf"))
-            own = (q * own_k).sum(-1, keepdim=True)
-            attention = _softmax(torch.cat([logits, own], dim=-1))  # (P, heads, 1, T + 1)
+            q, own_k, own_v = heads_of(block, x)  # (P, heads, 1, head width)
+            k, v = (torch.cat([t[pairs].to(x.dtype), own], dim=-2) for t, own in ((k, own_k), (v, own_v)))
+            logits = (q @ k.transpose(-1, -2)).masked_fill(unseen, float("-inf"))
+            attention = logits.softmax(-1)  # (P, heads, 1, T + 1)
             maps.append(attention if attention.requires_grad else attention.requires_grad_())
-            mixed = attention[..., :-1] @ v + attention[..., -1:] * own_v
-            x = after_attention(block, x, mixed.to(x.dtype))
+            x = after_attention(block, x, attention @ v)
         text_features = tower.finish(x[:, 0], ln_final, projection)
         cosine = (text_features * image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), maps)
     rows = [(g * a.detach())[:, :, 0, :-1].mean(1) for g, a in zip(gradients, maps, strict=True)]
-    per_layer = torch.stack(rows, dim=1).to(tower.working_dtype)
-    return Attribution(per_layer, text_features.detach(), cosine.detach())
+    return Attribution(torch.stack(rows, dim=1), text_features.detach(), cosine.detach())
 
 
 def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
@@ -197,7 +169,7 @@ def attention_gradients(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Te
         for block in blocks:
             q, k, v = heads_of(block, x)
             logits = q @ k.transpose(-1, -2)
-            attention = _softmax(logits if mask is None else logits + mask)  # (P, heads, T, T)
+            attention = (logits if mask is None else logits + mask).softmax(-1)  # (P, heads, T, T)
             maps.append(attention if attention.requires_grad else attention.requires_grad_())
             x = after_attention(block, x, attention @ v)
         text_features = tower.finish(x[rows, pooled[pairs]], ln_final, projection)

@@ -2,8 +2,9 @@
 
     samples -> blocks of images -> cosine and attributions of every caption -> samples.jsonl -> result.json
 
-Blocks, batches and their order follow from the annotation file alone, so that one process, several under torchrun,
-and a resumed run do the same arithmetic and write the same bytes.
+Blocks, batches and their order follow from the annotation file alone, so that a run and a resumed run do the same
+arithmetic and write the same bytes on the same machine. Several processes under torchrun compute the same blocks with
+other numbers of threads: the same lines but for rounding (docs/numbers.md).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -47,14 +46,6 @@ def git_revision() -> str | None:
     if not commit or root is None or Path(root) != here.parent.resolve():
         return None  # installed somewhere inside another project's checkout
     return commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
-
-
-def same_bits_for_any_threads() -> None:
-    """Ask MKL for results that do not depend on the number of threads, so that torchrun repeats a single process.
-
-    Takes effect where MKL has computed nothing yet; a user's own MKL_CBWR stays. Costs nothing that could be measured.
-    """
-    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:

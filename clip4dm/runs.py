@@ -17,7 +17,7 @@ from clip4dm.decoding import default_workers
 from clip4dm.detection import check_settings
 from clip4dm.layers import first_layer
 from clip4dm.loading import IMAGES_PER_BLOCK, missing_images
-from clip4dm.provenance import fingerprint, git_revision, path_sha256, same_bits_for_any_threads, versions
+from clip4dm.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.records import Settings
 from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
 
@@ -76,7 +76,6 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
 
     say: takes the lines meant for a person. Errors: BenchmarkError, ModelError, RunError, ValueError.
     """
-    same_bits_for_any_threads()
     from clip4dm.evaluation import Evaluation, Workers
 
     if options.caption_metrics:

@@ -17,10 +17,6 @@ from torch import Tensor, nn
 from clip4dm.checkpoints import ModelError
 from clip4dm.words import EncodedCaption, encode_caption
 
-# Sums over fewer columns, or over a number that is no multiple, are added up in another order, so that a caption's
-# figures would depend, in their last bits, on the captions beside it.
-LEAST_TOKENS, TOKENS_MULTIPLE = 16, 4
-
 Linear = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
 
 
@@ -58,22 +54,19 @@ class TextTower:
         """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
         return torch.float64 if self._dtype() == torch.float64 else torch.float32
 
-    def batch(self, captions: Sequence[EncodedCaption], shared: int = 0) -> tuple[Tensor, Tensor]:
+    def batch(self, captions: Sequence[EncodedCaption]) -> tuple[Tensor, Tensor]:
         """Captions -> token ids (batch, tokens) as `pad` makes them, and where each text feature is read (batch,)."""
-        ids = self.pad([caption.ids for caption in captions], captions[0].padded, shared)
+        ids = self.pad([caption.ids for caption in captions], captions[0].padded)
         lengths = torch.tensor([len(caption.ids) for caption in captions], device=self.device)
         return ids, self.pooled_position(ids, lengths)
 
-    def pad(self, ids: Sequence[Sequence[int]], padded: bool, shared: int = 0) -> Tensor:
-        """Token ids -> (batch, tokens) int64 on the tower's device. shared: leading tokens that are computed apart.
+    def pad(self, ids: Sequence[Sequence[int]], padded: bool) -> Tensor:
+        """Token ids -> (batch, tokens) int64 on the tower's device.
 
-        Causal towers are cut a little after the batch's longest caption, since what follows the end is never seen;
-        others are padded with 0 to the context they were trained with, where the tokenizer has not done so.
+        Causal towers are cut at the batch's longest caption, since what follows the end is never seen; others are
+        padded with 0 to the context they were trained with, where the tokenizer has not done so.
         """
-        length = max(len(row) for row in ids)
-        if not padded:
-            rounded = max(LEAST_TOKENS + shared, length + -length % TOKENS_MULTIPLE)
-            length = min(rounded, self.text.context_length) if self.causal else self.text.context_length
+        length = max(len(row) for row in ids) if padded or self.causal else self.text.context_length
         batch = torch.zeros(len(ids), length, dtype=torch.long)
         for row, values in zip(batch, ids, strict=True):
             row[:len(values)] = torch.as_tensor(values)
