@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from clip4dm import scores
 from clip4dm.layers import layer_mean
+from clip4dm.published import sum_negative
 from clip4dm.scores import SortedBy
 from clip4dm.words import EncodedCaption
+
+
+class NotFinite(ValueError):
+    """Numbers that are NaN or infinite, where a verdict would rest on them."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +82,23 @@ class Detection:
     def as_published(self) -> dict[str, Any]:
         """The published code's dict of five keys.
 
-        Its words differ from `words` in punctuation: in threshold mode only ASCII punctuation is dropped, so that a
-        typographic dash counts as a word and may be called negative; in most_negative mode nothing is dropped, so
-        that a full stop may be the lowest "word". Words beyond the context are absent.
+        Its words differ from `words` in punctuation, see `published`: a dash or an "&" counts as a word and may be
+        called negative.
         """
         means = layer_mean(self.layer_attributions, self.start_layer_text, self.layers)
         named = [(unit.text, float(value)) for unit, value in zip(self.encoded.units, means, strict=True)
-                 if unit.scored and not (unit.ascii_punctuation and self.sorted_by == "threshold")]
+                 if unit.scored and not (unit.dropped_by_published and self.sorted_by == "threshold")]
         ranked = sorted(range(len(named)), key=lambda i: named[i][1])
         if self.sorted_by == "most_negative":
             lowest = named[ranked[0]] if ranked else ("", 0)
-            negative_word, total, values = lowest[0], lowest[1], []
+            negative_word, values = lowest[0], []
         else:
             found = [i for i in ranked if named[i][1] < self.epsilon]
             negative_word = " ".join(f"{i}_{named[i][0]}" for i in found)
             values = [named[i][1] for i in found]
-            total = sum(values)
         return {
             "negative_word": negative_word,
-            "sum_negative_attribution": total,
+            "sum_negative_attribution": sum_negative([value for _, value in named], self.sorted_by, self.epsilon),
             "negative_word_score_list": values,
             "clip_score": self.clip_score,
             "word_attributions": named,
@@ -119,8 +123,15 @@ class Detection:
 
 def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosine: float, *, layers: int,
                    sorted_by: SortedBy, epsilon: float, start_layer_text: int) -> Detection:
-    """A Detection from stored numbers. layer_attributions: (explained layers, units), the last row the last layer."""
+    """A Detection from stored numbers. layer_attributions: (explained layers, units), the last row the last layer.
+
+    Errors: NotFinite, since a word that is NaN would pass as aligned; ValueError for impossible settings.
+    """
     check_settings(sorted_by, epsilon)
+    if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
+        raise NotFinite(
+            f"the attributions or the cosine of {encoded.caption!r:.80} are not finite numbers: the weights or the "
+            "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)")
     means = layer_mean(layer_attributions, start_layer_text, layers)
     words = []
     for unit, value in zip(encoded.units, means, strict=True):
@@ -147,6 +158,6 @@ def check_settings(sorted_by: str, epsilon: float) -> None:
     """Errors: ValueError, saying what is allowed."""
     if sorted_by not in scores.SORTED_BY:
         raise ValueError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
-    if not isinstance(epsilon, (int, float)) or not np.isfinite(epsilon):
+    if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
         raise ValueError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
 

@@ -1,7 +1,7 @@
 """The published results, to set ours beside: "Extract Free Dense Misalignment from CLIP", arXiv 2412.18404.
 
 CLIP4DM's average precision is "AP/F-CLIPScore" here (as the published code computes it, with
-`f_clip_score_published`), its correlations are "pearson" and "spearman". Where the paper names LAION-2B only,
+`published.f_clip_score_published`), its correlations are "pearson" and "spearman". Where the paper names LAION-2B only,
 its ImageNet accuracy tells the checkpoint: 0.656 is ViT-B-32 laion2b_e16, 0.766 ViT-g-14 laion2b_s12b_b42k.
 The nocaps table of backbones repeats ViT-B-32 and ViT-H-14 with slightly other figures; the main table's are
 taken. HAT's CLIPScore and RefCLIPScore have no backbone in the paper; they stand under CLIPScore's own, the

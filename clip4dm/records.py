@@ -19,8 +19,10 @@ from clip4dm import scores
 from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
 from clip4dm.detection import Detection, Word
 from clip4dm.layers import layer_mean
+from clip4dm.published import f_clip_score_published, sum_negative
 
-CANDIDATE, PUNCTUATION, ASCII_PUNCTUATION = 0, 1, 2  # what a unit is, in a record's "units"
+# What a unit is, in a record's "units": DROPPED is punctuation that the published code drops in threshold mode.
+CANDIDATE, PUNCTUATION, DROPPED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class Settings:
 class Scored:
     """A sample under some settings. published: judged on the published code's units; sound: on words alone.
 
-    f_clip_score_published: most_negative mode takes the lowest unit for the sum. sum_negative: the published
-    sum_negative_attribution. misaligned_sum: F-CLIPScore's sum, without its factor (1 - s).
+    published_words: the published code's. sum_negative, f_clip_score_published: by the rules of `published`.
+    misaligned_sum: F-CLIPScore's sum, without its factor (1 - s).
     """
 
     words: tuple[Word, ...]
+    published_words: tuple[Word, ...]
     published: Judgement
     sound: Judgement
     clip_score: float
@@ -56,7 +59,7 @@ def stored_fields(detection: Detection) -> dict[str, Any]:
     """The model's part of a record."""
     units = []
     for unit in detection.encoded.units:
-        kind = CANDIDATE if unit.candidate else ASCII_PUNCTUATION if unit.ascii_punctuation else PUNCTUATION
+        kind = CANDIDATE if unit.candidate else DROPPED if unit.dropped_by_published else PUNCTUATION
         units.append([unit.start, unit.end, kind, int(unit.scored)])
     values = np.ascontiguousarray(detection.layer_attributions, dtype="<f4")
     return {
@@ -77,6 +80,8 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
     values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
     per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
     cosine = record["cosine"]
+    if not (np.isfinite(per_layer).all() and np.isfinite(cosine)):
+        raise ValueError(f"sample {sample.id}: its stored attributions or its cosine are not finite numbers")
     if half:
         per_layer, cosine = _half(per_layer), float(_half(100 * cosine) / 100)
     means = layer_mean(per_layer, settings.start_layer_text, settings.layers)
@@ -88,28 +93,26 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
         everything.append((kind, Word(sample.caption[start:end], start, end, attribution,
                                       scores.is_misaligned(attribution, settings.epsilon))))
     words = tuple(word for kind, word in everything if kind == CANDIDATE)
-    # The published code drops ASCII punctuation in threshold mode alone.
-    dropped = (ASCII_PUNCTUATION,) if settings.sorted_by == "threshold" else ()
-    published = [word for kind, word in everything if kind not in dropped and word.scored]
+    dropped = DROPPED if settings.sorted_by == "threshold" else None
+    published_words = tuple(word for kind, word in everything if kind != dropped and word.scored)
 
     def judged(candidates):
         return benchmark.judge(sample, candidates, settings.sorted_by, settings.epsilon)
 
     attributions = [word.attribution for word in words]
-    as_published = [word.attribution for word in published]
-    if settings.sorted_by == "threshold":
-        sum_negative = scores.misaligned_sum(as_published, settings.epsilon)
-    else:
-        sum_negative = min(as_published, default=0.0)
+    published = judged(published_words)
+    total = published.sum_negative
+    if total is None:
+        total = sum_negative([word.attribution for word in published_words], settings.sorted_by, settings.epsilon)
     return Scored(
         words=words,
-        published=judged(published),
+        published_words=published_words,
+        published=published,
         sound=judged(words),
         clip_score=scores.clip_score(cosine),
         f_clip_score=scores.f_clip_score(cosine, attributions, settings.epsilon),
-        f_clip_score_published=scores.f_clip_score_published(
-            cosine, as_published, settings.sorted_by, settings.epsilon),
-        sum_negative=sum_negative,
+        f_clip_score_published=f_clip_score_published(cosine, total),
+        sum_negative=total,
         misaligned_sum=scores.misaligned_sum(attributions, settings.epsilon),
         cosine=cosine,
     )
@@ -135,7 +138,7 @@ def make_record(sample: Sample, detection: Detection, benchmark, settings: Setti
         "is_correct": scored.published.hit,
         "is_correct_span": scored.sound.hit_span,
         "image_id": sample.image_id,
-        "word_attributions": [[word.text, word.attribution] for word in scored.words],
+        "word_attributions": [[word.text, word.attribution] for word in scored.published_words],
         "f_clip_score": scored.f_clip_score,
         "ref_clipscore": ref_clip_score,
         "nli_score": None,

@@ -23,7 +23,7 @@ from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 # What the paper's figures are called there.
 PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
-                "pearson/F-CLIPScore": "pearson", "spearman/F-CLIPScore": "spearman"}
+                "pearson/F-CLIPScore_published": "pearson", "spearman/F-CLIPScore_published": "spearman"}
 AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
 AS_PUBLISHED = "as_published"
 
@@ -105,8 +105,7 @@ def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | N
 def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 0) -> dict[str, Any]:
     """The figures with the published code's quirks, all together, under their plain names.
 
-    Numbers rounded to fp16; in most_negative mode the lowest unit for F-CLIPScore's sum; LA by one exact word or by
-    substring, punctuation not excepted.
+    Numbers rounded to fp16; F-CLIPScore and LA by the rules of `published`, punctuation not excepted.
     """
     columns = collect(path, benchmark, settings, half=True)
     if columns.samples:
@@ -142,7 +141,7 @@ def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap
     if benchmark.has_correlation:
         for name, correlate in (("pearson", metrics.pearson), ("spearman", metrics.spearman)):
             figures[name] = {score: correlate(column(score), column("gt_score"), resampled)
-                             for score in ("F-CLIPScore", "CLIPScore", "misaligned_sum")}
+                             for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")}
     if benchmark.has_nli:
         figures["NLI"] = (Figure(None, None, None, len(rows), nli_reason) if nli_reason
                           else metrics.mean_figure(column("NLI"), resampled))
@@ -182,9 +181,9 @@ def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> fl
         return None
     if args["template"] != TEMPLATE or args["limit"] is not None:
         return None
-    if name == "AP/F-CLIPScore" and settings["sorted_by"] == "most_negative" and not quirks:
-        return None  # the paper's figure is the published variant's there
-    metric = PAPER_NAMES.get(name, name)
+    metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
+    if metric == "AP/F-CLIPScore" and name == metric and not quirks:
+        return None  # the paper's figure is the published variant's
     return paper_value(result["benchmark"], result["backbone"], result["pretrained"], metric,
                        epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
 

@@ -9,7 +9,7 @@ with s the plain cosine of the image and the text feature, without the logit sca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 CLIPSCORE_SCALE = 2.5
@@ -52,12 +52,3 @@ def f_clip_score(cosine: float, attributions: Iterable[float | None], epsilon: f
     """F-CLIPScore by the paper's equation: nearer 0 is better aligned."""
     total = misaligned_sum(attributions, epsilon)
     return (1.0 - cosine) * total if total else 0.0
-
-
-def f_clip_score_published(cosine: float, attributions: Sequence[float | None], sorted_by: SortedBy,
-                           epsilon: float = EPSILON) -> float:
-    """F-CLIPScore as the published code computes it: in most_negative mode the lowest word stands for the sum."""
-    if sorted_by == "threshold":
-        return f_clip_score(cosine, attributions, epsilon)
-    lowest = min((a for a in attributions if a is not None), default=0.0)
-    return (1.0 - cosine) * lowest if lowest else 0.0

@@ -19,6 +19,7 @@ from clip4dm.tokens import Tokens, tokenize
 from clip4dm.tracked import Span
 
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
+PUBLISHED_PUNCTUATION = '.,!"?;:" '  # what is a substring of this is no word to the published code
 
 
 class CaptionError(ValueError):
@@ -30,7 +31,7 @@ class Unit:
     """A piece of the caption: text == caption[start:end].
 
     candidate: holds more than punctuation. scored: all its tokens fit in CLIP's context.
-    ascii_punctuation: nothing but string.punctuation, which is what the published code drops.
+    dropped_by_published: the published code drops it in threshold mode, see `published`.
     """
 
     text: str
@@ -38,7 +39,7 @@ class Unit:
     end: int
     candidate: bool
     scored: bool
-    ascii_punctuation: bool
+    dropped_by_published: bool
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
             end=source_end - len(template),
             candidate=candidate,
             scored=counts[index] > 0 and dropped[index] == 0,
-            ascii_punctuation=all(c in _ASCII_PUNCTUATION for c in tokens.base.text[start:end]),
+            dropped_by_published=tokens.base.text[start:end] in PUBLISHED_PUNCTUATION,
         ))
     return EncodedCaption(
         caption=caption,

@@ -77,3 +77,16 @@ def assert_records(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
             assert_attributions(*([v for _, v in pairs] for pairs in (ours[name], theirs_value)), largest)
         elif name != "layer_attributions":
             assert ours[name] == theirs_value, name
+
+
+def assert_published(detection: Any, published: Mapping[str, Any]) -> None:
+    """A Detection's `as_published` is the published code's dict: the same words, order, indices, scores."""
+    ours, largest = detection.as_published(), np.abs(detection.layer_attributions).max(initial=0)
+    assert list(ours) == list(published)
+    assert ours["negative_word"] == published["negative_word"]
+    assert [word for word, _ in ours["word_attributions"]] == [word for word, _ in published["word_attributions"]]
+    assert_attributions(*([value for _, value in found["word_attributions"]] for found in (ours, published)), largest)
+    assert_attributions(ours["negative_word_score_list"], published["negative_word_score_list"], largest)
+    allowed = max(1, len(ours["negative_word_score_list"])) * attribution_tolerance(largest)
+    assert abs(ours["sum_negative_attribution"] - published["sum_negative_attribution"]) <= allowed
+    assert abs(ours["clip_score"] - published["clip_score"]) <= PUBLISHED_CLIP_SCORE

@@ -88,7 +88,7 @@ def test_nocaps(tmp_path):
 def test_hat(tmp_path):
     _, reading = read_benchmark(write(tmp_path, HAT))
     sample, = reading.samples
-    assert texts(sample) == ["different", "directions."] and sample.label == "different directions." and sample.misaligned
+    assert texts(sample) == ["different", "directions."] and sample.label == "different directions" and sample.misaligned
 
 
 def test_richhf_json_and_tfrecord(tmp_path):

@@ -158,7 +158,7 @@ def test_as_published_is_worked_out_by_hand(foil_run):
         values = np.frombuffer(base64.b64decode(record["layer_attributions"]), "<f4").reshape(4, len(record["units"]))
         means = values[-3:].astype(np.float16).astype(np.float32).mean(0).astype(np.float16)  # every unit, "." included
         cosine = float(np.float16(100 * record["cosine"])) / 100
-        scores.append((1 - cosine) * float(means.min()))
+        scores.append((1 - max(cosine, 0)) * float(means.min()))
         labels.append(not record["label"]["misaligned"])
         if record["label"]["misaligned"]:
             start, end, *_ = record["units"][int(means.argmin())]

@@ -46,7 +46,8 @@ class Judgement:
 
     predicted: the words found, as the benchmark spells them. hit: the paper's rule for location accuracy,
     None where it does not count (an original, an unlabelled caption). hit_span: the sound rule on spans.
-    tp, fp, fn: token counts for precision and recall, None where the benchmark has no token labels.
+    tp, fp, fn: token counts for precision and recall, None where the benchmark has no token labels. sum_negative: the
+    published sum_negative_attribution, where the rule has one of its own.
     """
 
     predicted: str
@@ -56,6 +57,7 @@ class Judgement:
     tp: int | None = None
     fp: int | None = None
     fn: int | None = None
+    sum_negative: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """HAT (Petryk et al. 2024): machine captions of COCO pictures, every word labelled hallucinated or not by people.
 
 A list of {sample_id, caption, grounding: [[word, is_hallucinated], ...], image_path, references}; the words are
-caption.split(). Positive class: captions with a hallucination. Every hallucinated word is a span of its own.
+caption.split(). Positive class: captions with a hallucination. Every hallucinated word is a span of its own. The label
+is the hallucinated words joined, without the '.' and ',' around them, as the published code compares them.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         samples.append(Sample(
             id=str(field(row, "sample_id", (str, int), where)), image=image,
             image_id=Path(image).stem, caption=caption, misaligned=any(labels), spans=spans,
-            label=" ".join(caption[start:end] for start, end in spans) or "ORIG",
+            label=" ".join(caption[start:end].strip(".,") for start, end in spans) or "ORIG",
             references=tuple(map(str, references)),
         ))
     unique_ids([sample.id for sample in samples], path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
@@ -45,21 +46,30 @@ def judge_lowest_word(sample: Sample, words: Sequence[ScoredWord], sorted_by: So
     if not candidates:
         return _verdict(sample, "", (), False, False)
     word = words[min(candidates, key=lambda i: words[i].attribution)]
-    hit = word.text.strip().lower() == sample.label.strip().lower()
-    return _verdict(sample, word.text, ((word.start, word.end),), hit,
+    predicted = word.text.strip().lower()
+    hit = predicted == sample.label.strip().lower()
+    return _verdict(sample, predicted, ((word.start, word.end),), hit,
                     overlaps_any((word.start, word.end), sample.spans))
 
 
 def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
-    """HAT: neighbours below epsilon merge, the phrase of the lowest mean counts; a hit if it is part of the label."""
+    """HAT: neighbours below epsilon merge, the phrase of the lowest mean counts; a hit if it is part of the label.
+
+    As published, that mean takes the place of the caption's sum, and F-CLIPScore is made of it.
+    """
     runs = phrases(words, found(words, sorted_by, epsilon))
     if not runs:
-        return _verdict(sample, "", (), False, False)
-    run = min(runs, key=lambda r: sum(words[i].attribution for i in r) / len(r))
+        return replace(_verdict(sample, "", (), False, False), sum_negative=0.0)
+
+    def mean(run: list[int]) -> float:
+        return sum(words[i].attribution for i in run) / len(run)
+
+    run = min(runs, key=mean)
     spans = tuple((words[i].start, words[i].end) for i in run)
-    predicted = joined(words, run)
-    return _verdict(sample, predicted, spans, predicted.lower() in sample.label.lower(),
-                    any(overlaps_any(span, sample.spans) for span in spans))
+    predicted = joined(words, run).lower()
+    verdict = _verdict(sample, predicted, spans, predicted in sample.label.lower(),
+                       any(overlaps_any(span, sample.spans) for span in spans))
+    return replace(verdict, sum_negative=mean(run))
 
 
 def judge_tokens(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
