@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from clip4dm.attribution import Attribution, attribute
 from clip4dm.decoding import ahead
-from clip4dm.detection import Detection, check_settings, make_detection
+from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
 from clip4dm.images import ImageError, ImageLike, load_image
 from clip4dm.layers import first_layer
 from clip4dm.models import LoadedModel, load_model
@@ -38,8 +39,8 @@ class CLIP4DM:
                  sorted_by: SortedBy = "threshold", epsilon: float = EPSILON, batch_size: int = DEFAULT_BATCH_SIZE):
         check_settings(sorted_by, epsilon)
         first_layer(start_layer_text, model.tower.layers)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         self.model = model
         self.template = template
         self.start_layer_text = start_layer_text
@@ -58,7 +59,7 @@ class CLIP4DM:
 
         images: one or several of: path, PIL image of any mode, uint8 array or tensor, or a float tensor that is
         already preprocessed, (3, size, size) or (n, 3, size, size). Pictures are decoded in threads, ahead of the
-        tower; a path given several times is read once. Errors: ImageError.
+        tower; a path given several times is read once. Errors: ImageError; NotFinite where the tower gives NaN.
         """
         rows: list[int] = []
         features = []
@@ -66,8 +67,13 @@ class CLIP4DM:
             features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
+        found = torch.cat(features)
+        if not bool(torch.isfinite(found).all()):
+            raise NotFinite(
+                f"the image tower of {self.model.backbone} gives features that are NaN or infinite: its weights hold "
+                "such numbers, or the tower overflows in this precision (--precision fp32 does not)")
         # Indexing also makes a plain tensor of it: inference tensors may not enter autograd.
-        return torch.cat(features)[torch.tensor(rows, device=self.model.device)]
+        return found[torch.tensor(rows, device=self.model.device)]
 
     def detect(self, images: Tensor | ImageLike | Sequence[ImageLike], captions: str | Sequence[str],
                ) -> list[Detection]:
@@ -75,7 +81,7 @@ class CLIP4DM:
 
         images: features from `encode_images`, (images, features), or images as there. One image serves all captions,
         one caption all images; otherwise image i belongs to caption i. Equal captions are read once a batch.
-        Errors: ValueError for counts that do not match, ImageError, CaptionError.
+        Errors: ValueError for counts or widths that do not match, NotFinite (a ValueError), ImageError, CaptionError.
         """
         captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
@@ -171,11 +177,21 @@ class CLIP4DM:
         size = self.model.model.visual.image_size
         is_features = isinstance(images, Tensor) and images.ndim == 2 and images.is_floating_point()
         if is_features:
-            return F.normalize(images.detach().to(self.model.device, torch.float32), dim=-1)
+            return self._unit(images.detach().to(self.model.device, torch.float32))
         if isinstance(images, Tensor) and images.ndim == 1:
             raise ValueError(f"image features are (images, features), got {tuple(images.shape)}; pixels would be "
                              f"(3, {size}, {size})")
         return self.encode_images(images)
+
+    def _unit(self, features: Tensor) -> Tensor:
+        """A caller's features (images, features), made unit length. Errors: ValueError where they cannot be."""
+        width = self.model.tower.features
+        if not len(features) or features.shape[1] != width:
+            raise ValueError(f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
+                             f"got {tuple(features.shape)}")
+        if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
+            raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")
+        return F.normalize(features, dim=-1)
 
     def _pixels(self, image: ImageLike) -> Tensor:
         """A preprocessed (3, size, size) tensor of any image."""

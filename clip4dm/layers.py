@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from clip4dm.scores import START_LAYER_TEXT
@@ -12,6 +14,8 @@ def first_layer(start_layer_text: int, layers: int) -> int:
 
     The usual one, -3, means the last three or as many as there are: towers of one or two layers are explained whole.
     """
+    if not isinstance(start_layer_text, Integral) or isinstance(start_layer_text, bool):
+        raise ValueError(f"start_layer_text is a whole number such as {START_LAYER_TEXT}, got {start_layer_text!r}")
     if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
         return 0
     if not -layers <= start_layer_text < layers:

@@ -8,6 +8,7 @@ so that a text tower which does something else is refused instead of explained w
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -48,6 +49,14 @@ class TextTower:
     @property
     def device(self) -> torch.device:
         return self.text.positional_embedding.device
+
+    @property
+    def features(self) -> int:
+        """The width of text and image features."""
+        projection = self.text.text_projection
+        if projection is None:
+            return self.text.ln_final.weight.shape[0]
+        return projection.out_features if isinstance(projection, nn.Module) else projection.shape[1]
 
     @property
     def working_dtype(self) -> torch.dtype:
@@ -135,6 +144,9 @@ class TextTower:
             raise ModelError(f"the text tower {type(self.text).__name__} could not be taken apart ({error}); "
                              "it is not a native open_clip transformer as this version knows them") from error
         agreement = float((own * ours).sum())
+        if not math.isfinite(agreement):
+            raise ModelError("the text tower gives features that are NaN or infinite: its weights are damaged, or it "
+                             "overflows in this precision (--precision fp32 does not)")
         least = 0.9999 if self._dtype() == torch.float32 else 0.98
         if not agreement >= least:
             raise ModelError(f"the text tower {type(self.text).__name__} computes something else than its blocks say "

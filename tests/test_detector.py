@@ -11,7 +11,9 @@ from contract import COSINE, SAME_NUMBERS, assert_attributions, assert_detection
 from making import WORDS
 from PIL import Image
 
-from clip4dm import CLIP4DM, Detection, Word, scores
+from clip4dm import CLIP4DM, Detection, Word, published, scores
+from clip4dm.checkpoints import ModelError
+from clip4dm.detection import NotFinite
 from clip4dm.images import ImageError
 from clip4dm.words import CaptionError
 
@@ -95,7 +97,9 @@ def test_captions_with_nothing_to_score(detector):
     for caption in ("", "   ", "...", "?!", "\n"):
         found, = detector.detect([PICTURES[0]], caption)
         assert found.words == () and found.misaligned == () and found.f_clip_score == 0.0
-        assert not found.truncated and found.as_published()["negative_word"] == ""
+        assert not found.truncated
+        # "?!" is no substring of .,!"?;:" and thus a word to the published code.
+        assert [word for word, _ in found.as_published()["word_attributions"]] == ["?!"] * (caption == "?!")
         assert found.with_settings(sorted_by="most_negative").misaligned == ()
     long, = detector.detect([PICTURES[0]], "dog " * 2500)
     assert long.truncated and len(long.words) == 2500
@@ -107,7 +111,9 @@ def test_captions_with_nothing_to_score(detector):
     ({"sorted_by": "loudest"}, "allowed: threshold, most_negative"),
     ({"epsilon": float("nan")}, "finite number"),
     ({"start_layer_text": 4}, "may be -4 to 3"),
-    ({"batch_size": 0}, "at least 1")])
+    ({"epsilon": True}, "finite number"), ({"epsilon": "low"}, "finite number"),
+    ({"start_layer_text": 1.5}, "whole number"), ({"start_layer_text": True}, "whole number"),
+    ({"batch_size": 0}, "at least 1"), ({"batch_size": 1.5}, "whole number"), ({"batch_size": True}, "whole number")])
 def test_impossible_settings(detector, settings, message):
     with pytest.raises(ValueError, match=message):
         CLIP4DM(detector.model, **settings)
@@ -128,6 +134,44 @@ def test_impossible_inputs(detector, tmp_path):
         detector.encode_images([])
     with pytest.raises(ImageError, match="no such image file"):
         detector.detect(tmp_path / "none.jpg", "a dog")
+
+
+@pytest.mark.parametrize("features", [torch.zeros(0, 24), torch.zeros(2, 23), torch.zeros(1, 512), torch.zeros(2, 0)])
+def test_features_of_another_shape(detector, features):
+    with pytest.raises(ValueError, match=r"image features are \(images, 24\)"):
+        detector.detect(features, "a dog")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 0.0])
+def test_features_that_are_no_numbers(detector, number):
+    features = torch.ones(2, 24)
+    features[1] = number
+    with pytest.raises(NotFinite, match="NaN, infinite or zero"):
+        detector.detect(features, ["a dog", "a cat"])
+
+
+def test_weights_that_are_no_numbers_give_an_error_not_a_verdict(tiny_folder, tmp_path):
+    """NaN in the image tower, in the embedding of one word, and in a block of the text tower."""
+    from safetensors.torch import load_file, save_file
+
+    def damaged(name, row=slice(None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "open_clip_config.json").write_bytes((tiny_folder / "open_clip_config.json").read_bytes())
+        state = load_file(str(tiny_folder / "open_clip_model.safetensors"))
+        state[name][row] = float("nan")
+        save_file(state, str(folder / "open_clip_model.safetensors"))
+        return str(folder)
+
+    with pytest.raises(NotFinite, match="image tower .* NaN or infinite"):
+        CLIP4DM.from_pretrained(pretrained=damaged("visual.proj"), device="cpu").detect([PICTURES[0]], "a dog")
+    dog, = CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu").encode_captions(["zebra"])
+    word = CLIP4DM.from_pretrained(pretrained=damaged("token_embedding.weight", dog.ids[4]), device="cpu")
+    assert word.detect([PICTURES[0]], "a dog")[0].words[0].scored
+    with pytest.raises(NotFinite, match="'a zebra' are not finite"):
+        word.detect([PICTURES[0]], ["a dog", "a zebra"])
+    with pytest.raises(ModelError, match="NaN or infinite: its weights are damaged"):
+        CLIP4DM.from_pretrained(pretrained=damaged("transformer.resblocks.1.mlp.c_fc.weight"), device="cpu")
 
 
 def test_memory_that_runs_out_halves_the_batch(detector, monkeypatch):
@@ -160,7 +204,11 @@ def test_f_clip_score_by_hand():
     words = [-1e-4, None, 2e-4, -2e-4, -1e-5]
     assert scores.f_clip_score(0.25, words) == pytest.approx(0.75 * -3e-4)
     assert scores.f_clip_score(0.25, words, epsilon=-1e-3) == 0.0
-    assert scores.f_clip_score_published(0.25, words, "most_negative") == pytest.approx(0.75 * -2e-4)
-    assert scores.f_clip_score_published(0.25, words, "threshold") == pytest.approx(0.75 * -3e-4)
-    assert scores.f_clip_score_published(0.25, [None], "most_negative") == 0.0
+    scored = [word for word in words if word is not None]
+    assert published.sum_negative(scored, "most_negative", -5e-5) == -2e-4
+    assert published.sum_negative(scored, "threshold", -5e-5) == pytest.approx(-3e-4)
+    assert published.sum_negative([], "most_negative", -5e-5) == published.f_clip_score_published(0.25, 0.0) == 0.0
+    assert published.f_clip_score_published(0.25, -2e-4) == pytest.approx(0.75 * -2e-4)
+    assert published.f_clip_score_published(-0.25, -2e-4) == -2e-4  # the published factor knows no negative cosine
+    assert scores.f_clip_score(-0.25, words) == pytest.approx(1.25 * -3e-4)
     assert scores.clip_score(0.4) == pytest.approx(1.0) and scores.clip_score(-0.4) == 0.0
