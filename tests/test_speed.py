@@ -164,6 +164,15 @@ def test_both_libraries_multiply_alike(shape, monkeypatch):
     assert leaf.grad is not None
 
 
+@pytest.mark.parametrize(("capability", "amd", "expected"), [
+    ("AVX512", True, True), ("AVX512", False, False), ("AVX2", True, False), ("DEFAULT", True, False)])
+def test_onednn_is_taken_by_the_rule(capability, amd, expected, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr(linear_module, "_is_amd", lambda: amd)
+    monkeypatch.setattr(linear_module, "_onednn", lambda: F.linear)
+    assert linear_module.onednn_is_faster.__wrapped__() is expected
+
+
 def test_the_published_procedure_says_the_same(detector, tmp_path):
     """Hugging Face's CLIPModel with both towers, made of the same weights: the measure in the speed benchmark."""
     hf = to_hugging_face(detector.model.model, detector.model.quick_gelu)
