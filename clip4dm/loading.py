@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]
 
 def missing_images(samples: Sequence[Sample], img_dir: Path) -> list[str]:
     """The images that are no file in img_dir, each once, in order."""
-    return [image for image in dict.fromkeys(sample.image for sample in samples) if not (img_dir / image).is_file()]
+    return [image for image in dict.fromkeys(sample.image for sample in samples) if not os.path.isfile(img_dir / image)]
 
 
 class _Pictures:
