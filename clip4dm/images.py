@@ -35,6 +35,7 @@ Image.init()
 PICTURE_FORMATS = tuple(name for name, codec in _CODECS.items()
                         if name in Image.OPEN and codec in features.get_supported())
 MAX_BYTES = 2 ** 29  # of a file: as many as the largest picture that Pillow decodes has uncompressed, in RGB
+MAX_ASPECT = 100  # long side : short side
 
 # Else a damaged TIFF prints lines, up to one for each row of pixels: Python those that Pillow logs, libtiff its own.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -56,7 +57,9 @@ def load_image(image: ImageLike) -> Image.Image:
     Palettes are resolved first (Pillow would resize them without interpolation), sixteen-bit and float greys are
     scaled to eight bits (Pillow would clip them). Alpha is dropped, not composited, and EXIF orientation is
     not applied, because the published code does neither.
-    Refused: pictures with more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS, 179 megapixels).
+    Refused: pictures more than MAX_ASPECT times as long as wide or as wide as long (CLIP's preprocessing enlarges the
+    short side to the model's size before it crops: 200,000 x 1 pixels would become 10,000 megapixels), and those
+    with more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS, 179 megapixels).
     Errors: ImageError, naming the file, whatever is wrong with it.
     """
     if isinstance(image, (str, PathLike)):
@@ -149,6 +152,9 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     width, height = size
     if 0 in size:
         raise ImageError(f"{name} has no pixels: its size is {width} x {height}")
+    if max(size) > MAX_ASPECT * min(size):
+        raise ImageError(f"{name} is too long and narrow: {width} x {height} pixels; one side may be at most "
+                         f"{MAX_ASPECT} times the other. Crop it")
     if Image.MAX_IMAGE_PIXELS is not None and width * height > 2 * Image.MAX_IMAGE_PIXELS:
         raise ImageError(f"{name} has too many pixels to be decoded safely: {width} x {height}; at most "
                          f"{2 * Image.MAX_IMAGE_PIXELS}. Make it smaller")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import struct
@@ -11,6 +12,7 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ import torch
 from making import make_foil, make_pictures
 from PIL import Image, PngImagePlugin
 
-from clip4dm import images
-from clip4dm.images import PICTURE_FORMATS, ImageError, load_image
+from clip4dm import CLIP4DM, images
+from clip4dm.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, load_image
+from clip4dm.loading import _Pictures
 from misc.fuzz_pictures import valid_files
 
 ROOT = Path(__file__).parent.parent
@@ -283,12 +286,64 @@ def test_raw_pictures_of_odd_kinds():
         pass
     for odd, message in ((zeros[:0], "no pixels: its size is 5 x 0"), (zeros[..., 0] > 0, "uint8 .* got bool"),
                          (Image.new("RGB", (0, 4)), "no pixels"), (endless, "too many pixels .* 100000 x 100000"),
-                         (nan, "no finite numbers"), (None, "got object"),
+                         (endless[:1], "too long and narrow: 100000 x 1 "), (nan, "no finite numbers"), (None, "got object"),
                          ([[1], [2, 3]], "of the given list"), (closed, "the given RGB image is damaged"),
                          (torch.zeros(3, 4, 4, dtype=torch.bfloat16), "of the given Tensor"),
                          (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "of the given Tensor")):
         with pytest.raises(ImageError, match=message):
             load_image(odd)
+
+
+def preprocess_of(size: int, resize_mode: str = "shortest"):
+    from clip4dm.models import _preprocess
+
+    config = {"size": size, "resize_mode": resize_mode}
+    return _preprocess(SimpleNamespace(visual=SimpleNamespace(preprocess_cfg=config)))
+
+
+@pytest.fixture
+def resized(monkeypatch):
+    """The sizes that pictures are resized to; none that would take memory is made."""
+    sizes = []
+
+    def resize(image, size, *more, real=Image.Image.resize, **options):
+        sizes.append(size)
+        assert size[0] * size[1] <= MAX_ASPECT * 224 * 224, f"{image.size} would be resized to {size}"
+        return real(image, size, *more, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", resize)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [64, 224])
+@pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1), (1, 101), (505, 5)])
+def test_long_and_narrow_pictures_are_refused_before_they_are_decoded(shape, size, detector, resized, tmp_path, monkeypatch):
+    path = tmp_path / "narrow.png"
+    Image.fromarray(np.zeros(shape, np.uint8)).save(path)
+    model = dataclasses.replace(detector.model, preprocess=preprocess_of(size))
+    message = f"too long and narrow: {shape[1]} x {shape[0]} pixels; one side may be at most 100 times the other"
+    with pytest.raises(ImageError, match=message):
+        CLIP4DM(model).encode_images([np.zeros(shape, np.uint8)])
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_prepare", lambda image: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=f"narrow.png is {message}"):
+        CLIP4DM(model).encode_images([path, path])
+    answer = _Pictures([path], model.preprocess)[0]
+    assert isinstance(answer, str) and "narrow.png is too long" in answer
+    assert resized == []
+
+
+@pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize("size", [64, 224])
+@pytest.mark.parametrize("shape", [(30, 600, 3), (600, 30, 3), (3, 300, 3), (300, 3, 3), (1, 100), (100, 1), (40, 30, 4)])
+def test_panoramas_are_preprocessed_as_published_bit_for_bit(shape, size, resize_mode, resized, tmp_path):
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / "a.png")
+    published = image_transform_v2(PreprocessCfg(size=size, resize_mode=resize_mode), is_train=False)
+    with Image.open(tmp_path / "a.png") as picture:
+        expected = published(picture)
+    pixels = preprocess_of(size, resize_mode)(load_image(tmp_path / "a.png"))
+    assert pixels.shape == (3, size, size) and torch.equal(pixels, expected)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -299,17 +354,18 @@ def test_a_damaged_picture_costs_its_own_samples(workers, tiny_folder, tmp_path)
     damaged = damaged_files()
     for name, data in damaged.items():
         (tmp_path / "images" / name).write_bytes(data)
+    Image.fromarray(np.zeros((1, 20_000), np.uint8)).save(tmp_path / "images" / "narrow.png")
     absent = ["n" * 300 + ".jpg", "none.jpg"]
-    names = [whole[0], *damaged, whole[1], *absent, whole[2]]
+    names = [whole[0], *damaged, whole[1], "narrow.png", *absent, whole[2]]
     outcome = evaluate(Options(
         data_path=str(make_foil(tmp_path / "foil.json", names)), img_dir=str(tmp_path / "images"), backbone=None,
         pretrained=str(tiny_folder), device="cpu", num_workers=workers, images_per_block=4, skip_missing=True,
         output=str(tmp_path / "out")), say=lambda line: None)
     assert outcome.result["n"] == 2 * len(whole)
     assert outcome.result["skipped"]["missing"] == 2 * len(absent)
-    assert outcome.result["skipped"]["damaged"] == 2 * len(damaged)
+    assert outcome.result["skipped"]["damaged"] == 2 * (len(damaged) + 1)
     reasons = list(outcome.skipped.values())
-    for name in damaged:
+    for name in (*damaged, "narrow.png"):
         assert sum(reason.startswith(f"{name} ") for reason in reasons) == 2
 
 
