@@ -130,7 +130,7 @@ def ghostscript(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\ntouch '{mark}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # not yet looked for
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None, raising=False)  # not yet looked for
     return mark
 
 
@@ -163,7 +163,7 @@ def test_formats_that_are_read_and_that_are_not(tmp_path):
             read.setdefault(name.split()[0], set()).add(False)
         else:
             read.setdefault(name.split()[0], set()).add(True)
-    assert {kind for kind, found in read.items() if found == {True}} == {*PICTURE_FORMATS, "MPO"}
+    assert {kind for kind, found in read.items() if found == {True}} - {"MPO"} == set(PICTURE_FORMATS)
     assert {kind for kind, found in read.items() if found == {False}} >= {"PPM", "EPS", "DDS", "SGI", "IM", "XBM", "ICO"}
 
 
@@ -180,7 +180,8 @@ def test_of_several_pictures_in_one_file_the_first_is_read(kind, options, tmp_pa
 
 def test_a_pillow_that_lacks_a_codec_reads_the_rest(tmp_path):
     """Such a Pillow registers no opener, or one that takes no file: asking it for that format raises KeyError."""
-    code = ("from PIL import Image, features\nImage.init()\ndel Image.OPEN['AVIF']\nImage.ID.remove('AVIF')\n"
+    code = ("from PIL import Image, features\nImage.init()\nImage.OPEN.pop('AVIF', None)\n"
+            "Image.ID[:] = [name for name in Image.ID if name != 'AVIF']\n"
             "has = features.get_supported()\nfeatures.get_supported = lambda: [name for name in has if name != 'webp']\n"
             "from clip4dm.images import PICTURE_FORMATS, load_image\n"
             "assert PICTURE_FORMATS == ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'), PICTURE_FORMATS\n"
