@@ -1,9 +1,9 @@
 """Text cleaning that remembers where every character came from.
 
-CLIP's tokenizers do not see the caption as given: open_clip repairs mojibake and curly quotes (ftfy), unescapes
-HTML twice, folds white space and lower-cases (or strips punctuation, for SigLIP). Each step below does the same
-on a `Tracked` string, whose every character carries the span it stands for in the text as given, so that a
-token's place in the cleaned text is a place in the caption.
+CLIP's tokenizers do not see the caption as given: open_clip repairs mojibake and curly quotes (ftfy, followed in
+mojibake.py), unescapes HTML twice, folds white space and lower-cases (or strips punctuation, for SigLIP). Each step
+does the same on a `Tracked` string, whose every character carries the span it stands for in the text as given, so
+that a token's place in the cleaned text is a place in the caption. All of it takes time linear in the text's length.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ import difflib
 import html
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from html.entities import html5
 
 Span = tuple[int, int]
+Edit = tuple[int, int, "Tracked"]  # [start, end) and what takes its place, whose spans count from start
 
-# html.unescape's own notion of a reference; `_unescape` checks its result against html.unescape itself.
+# html.unescape's own notion of a reference.
 _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
+_SPACE = re.compile(r"\s+")
+_LONGEST_CODE = len("1114111")  # digits of the last code point
 _PUNCTUATION = frozenset(string.punctuation)
-_LARGEST_ALIGNMENT = 4_000_000  # characters x characters; beyond it difflib takes seconds
+_WINDOW = 128  # characters of either text that `align` compares at a time
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """A text and, for each of its characters, the [start, end) it stands for in the source."""
+    """A text and, for each of its characters, the [start, end) it stands for in the source.
+
+    No span is empty, and neither starts nor ends ever fall: a run of characters has its span from its two ends.
+    """
 
     text: str
     spans: tuple[Span, ...]
@@ -34,142 +41,109 @@ class Tracked:
     def identity(cls, text: str) -> Tracked:
         return cls(text, tuple((i, i + 1) for i in range(len(text))))
 
+    @classmethod
+    def whole(cls, text: str, length: int) -> Tracked:
+        """A text whose every character stands for all `length` characters of its source."""
+        return cls(text, ((0, length),) * len(text))
+
     def span(self, start: int, end: int) -> Span:
         """The source span of text[start:end] (start < end)."""
-        inside = self.spans[start:end]
-        return min(s for s, _ in inside), max(e for _, e in inside)
+        return self.spans[start][0], self.spans[end - 1][1]
 
-    def after(self, text: str, sources: list[Span]) -> Tracked:
-        """This text rewritten as `text`, whose character k stands for self.text[slice(*sources[k])]."""
-        return Tracked(text, tuple(self.span(*s) if s[0] < s[1] else self._point(s[0]) for s in sources))
+    def replace(self, edits: Iterable[Edit]) -> Tracked:
+        """This text with each edit made. Edits come in order and do not overlap; the rest stays as it is."""
+        text, spans, done = [], [], 0
+        for start, end, new in edits:
+            text += self.text[done:start], new.text
+            spans += self.spans[done:start]
+            spans += (self.span(start + first, start + last) for first, last in new.spans)
+            done = end
+        return Tracked("".join(text) + self.text[done:], (*spans, *self.spans[done:]))
 
-    def _point(self, position: int) -> Span:
-        """The empty source span before character `position`, for characters that cleaning inserted."""
-        at = self.spans[position][0] if position < len(self.spans) else (self.spans[-1][1] if self.spans else 0)
-        return at, at
+    def sub(self, pattern: re.Pattern[str], fix: Callable[[str], str]) -> Tracked:
+        """pattern.sub: what `fix` makes of a match stands for the whole match, unless it is the same."""
+        return self.replace((match.start(), match.end(), Tracked.whole(new, len(match.group())))
+                            for match in pattern.finditer(self.text)
+                            if (new := fix(match.group())) != match.group())
 
 
 def base_clean(source: str) -> Tracked:
     """open_clip's basic cleaning and white space folding: ftfy, HTML unescaped twice, runs of space made one."""
-    tracked = _fix_text(Tracked.identity(source))
-    tracked = _unescape(_unescape(tracked))
-    return fold_spaces(tracked)
+    from clip4dm.mojibake import fix_text
 
-
-def final_clean(base: Tracked, target: str) -> Tracked:
-    """The tokenizer's last step, on the base-cleaned text: `target` is what it makes of the whole.
-
-    The spans of the result are spans of base.text, not of the source. Lower-casing and big_vision's
-    canonicalisation are followed exactly; any other step is aligned character by character.
-    """
-    plain = Tracked.identity(base.text)
-    for step in (lambda t: t, lower, _canonicalize):
-        tracked = step(plain)
-        if tracked.text == target:
-            return tracked
-    return plain.after(target, align(plain.text, target))
+    return fold_spaces(unescape(unescape(fix_text(source))))
 
 
 def fold_spaces(tracked: Tracked) -> Tracked:
     """Runs of white space become one blank, outer ones go, as " ".join(text.split())."""
-    text, sources, end = [], [], None
-    for match in re.finditer(r"\S+", tracked.text):
-        if end is not None:
-            text.append(" ")
-            sources.append((end, match.start()))
-        text.append(match.group())
-        sources.extend((i, i + 1) for i in range(*match.span()))
-        end = match.end()
-    return tracked.after("".join(text), sources)
+    folded = tracked.sub(_SPACE, lambda run: " ")
+    first, last = folded.text.startswith(" "), len(folded.text) - folded.text.endswith(" ")
+    return Tracked(folded.text[first:last], folded.spans[first:last])
 
 
 def lower(tracked: Tracked) -> Tracked:
     """str.lower, where one character may become two ('İ')."""
     lowered = tracked.text.lower()  # of the whole, because a final sigma depends on its neighbours
-    sources = [(i, i + 1) for i, c in enumerate(tracked.text) for _ in c.lower()]
-    return tracked.after(lowered, sources)
+    return Tracked(lowered, tuple(span for c, span in zip(tracked.text, tracked.spans, strict=True)
+                                  for _ in c.lower()))
 
 
-def _canonicalize(tracked: Tracked) -> Tracked:
-    kept = [(" " if c == "_" else c, (i, i + 1)) for i, c in enumerate(tracked.text)
-            if c == "_" or c not in _PUNCTUATION]
-    bare = tracked.after("".join(c for c, _ in kept), [s for _, s in kept])
-    return fold_spaces(lower(bare))
+def canonicalize(tracked: Tracked) -> Tracked:
+    """big_vision's canonicalisation: no punctuation, lower case; an underscore is a blank."""
+    kept = [(c, span) for c, span in zip(tracked.text.replace("_", " "), tracked.spans, strict=True)
+            if c not in _PUNCTUATION]
+    return fold_spaces(lower(Tracked("".join(c for c, _ in kept), tuple(span for _, span in kept))))
 
 
-def _unescape(tracked: Tracked) -> Tracked:
-    if "&" not in tracked.text:
-        return tracked
-    text, sources, end = [], [], 0
-    for match in _REFERENCE.finditer(tracked.text):
-        text.append(tracked.text[end:match.start()])
-        sources.extend((i, i + 1) for i in range(end, match.start()))
-        plain = html.unescape(match.group())
-        text.append(plain)
-        # "&copyright" unescapes to "©right": its tail stands for itself, only the head for the reference.
-        tail = len(_common_suffix(match.group(), plain))
-        sources.extend([(match.start(), match.end() - tail)] * (len(plain) - tail))
-        sources.extend((i, i + 1) for i in range(match.end() - tail, match.end()))
-        end = match.end()
-    text.append(tracked.text[end:])
-    sources.extend((i, i + 1) for i in range(end, len(tracked.text)))
-    whole = html.unescape(tracked.text)
-    if "".join(text) != whole:
-        return tracked.after(whole, align(tracked.text, whole))
-    return tracked.after(whole, sources)
+def unescape(tracked: Tracked) -> Tracked:
+    """html.unescape, where a character stands for its whole reference."""
+    return tracked.replace(_references(tracked.text)) if "&" in tracked.text else tracked
 
 
-def _fix_text(tracked: Tracked) -> Tracked:
-    from ftfy import fix_text
-
-    source, fixed = tracked.text, fix_text(tracked.text)
-    if fixed == source:
-        return tracked
-    # ftfy repairs words, seldom runs of words: follow it piece by piece where that gives the same text.
-    pieces = re.findall(r"\s+|\S+", source)
-    repaired = [fix_text(piece) for piece in pieces]
-    if "".join(repaired) != fixed:
-        return tracked.after(fixed, align(source, fixed))
-    sources: list[Span] = []
-    offset = 0
-    for piece, new in zip(pieces, repaired, strict=True):
-        local = _align_piece(piece, new, fix_text)
-        sources.extend((start + offset, end + offset) for start, end in local)
-        offset += len(piece)
-    return tracked.after(fixed, sources)
+def _references(text: str) -> Iterator[Edit]:
+    for match in _REFERENCE.finditer(text):
+        name = match.group()[1:]
+        if name.startswith("#"):
+            end, new = match.end(), _numeric(name)
+        else:
+            # "&copyright" is "©right": HTML knows a few names without their semicolon, and takes the longest.
+            length = next((n for n in range(len(name), 1, -1) if name[:n] in html5), 0)
+            if not length:
+                continue
+            end, new = match.start() + 1 + length, html5[name[:length]]
+        yield match.start(), end, Tracked.whole(new, end - match.start())
 
 
-def _align_piece(piece: str, new: str, fix: Callable[[str], str]) -> list[Span]:
-    if new == piece:
-        return [(i, i + 1) for i in range(len(piece))]
-    singles = [fix(c) for c in piece]
-    if "".join(singles) == new:  # curly quotes, ligatures, full-width letters: one character at a time
-        return [(i, i + 1) for i, made in enumerate(singles) for _ in made]
-    return align(piece, new)
+def _numeric(name: str) -> str:
+    digits = name[1:].rstrip(";").lstrip("0")
+    if digits.isdigit() and len(digits) > _LONGEST_CODE:
+        return "\N{REPLACEMENT CHARACTER}"  # as html.unescape, which beyond 4,300 digits raises ValueError
+    return html.unescape("&" + name if digits[:1] in ("x", "X") else f"&#{digits or 0};")
 
 
-def align(source: str, target: str) -> list[Span]:
-    """For each character of target, the span of source it stands for: equal runs one to one, others as blocks."""
-    head = len(_common_prefix(source, target))
-    tail = len(_common_suffix(source[head:], target[head:]))
-    middle_source, middle_target = source[head:len(source) - tail], target[head:len(target) - tail]
-    sources = [(i, i + 1) for i in range(head)]
-    if len(middle_source) * len(middle_target) > _LARGEST_ALIGNMENT:
-        sources += [(head, len(source) - tail)] * len(middle_target)
-    else:
-        matcher = difflib.SequenceMatcher(None, middle_source, middle_target, autojunk=False)
-        for kind, i1, i2, j1, j2 in matcher.get_opcodes():
-            if kind == "equal":
-                sources += [(head + i, head + i + 1) for i in range(i1, i2)]
-            else:
-                sources += [(head + i1, head + i2)] * (j2 - j1)
-    return sources + [(i, i + 1) for i in range(len(source) - tail, len(source))]
+def align(source: str, target: str) -> Tracked:
+    """A target whose making is not known, as a rewriting of its source: equal runs one to one, others as blocks.
+
+    Compares two windows at a time and goes on behind their last common run.
+    """
+    spans: list[Span] = []
+    i = j = 0
+    while j < len(target):
+        mine, theirs = source[i:i + _WINDOW], target[j:j + _WINDOW]
+        runs = difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
+        if len(runs) > 1 and (i + len(mine) < len(source) or j + len(theirs) < len(target)):
+            runs = runs[:-1]  # the last one is empty and stands at the windows' ends
+        a = b = 0
+        for run in runs:
+            spans += [_block(i + a, i + run.a, len(source))] * (run.b - b)
+            spans += ((k, k + 1) for k in range(i + run.a, i + run.a + run.size))
+            a, b = run.a + run.size, run.b + run.size
+        i, j = i + a, j + b
+    return Tracked(target, tuple(spans))
 
 
-def _common_prefix(a: str, b: str) -> str:
-    length = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    return a[:length]
-
-
-def _common_suffix(a: str, b: str) -> str:
-    return _common_prefix(a[::-1], b[::-1])[::-1]
+def _block(start: int, end: int, length: int) -> Span:
+    """[start, end), or, where that is empty, the character beside it: nothing stands for nothing."""
+    if start < end or not length:
+        return start, end
+    return max(start - 1, 0), max(start, 1)

@@ -1,9 +1,12 @@
 """From a caption to its words, and from words to the tokens that CLIP reads.
 
-A unit is a run of characters without white space, split further at every '.' and ',' (the published rule). A unit
-of punctuation alone is kept, but is never a candidate. A token belongs to the unit its characters lie in; one that
-covers two units (").", "',") goes to the first candidate it touches. Nothing is counted or tokenised twice, so
-that no string can shift the words against the tokens.
+A unit is a run of characters of the cleaned caption without white space, split further at every '.' and ',' (the
+published rule). A unit of punctuation alone is kept, but is never a candidate. A token belongs to the unit its
+characters lie in; one that covers two units (").", "',") goes to the first candidate it touches. Nothing is counted or
+tokenised twice, so that no string can shift the words against the tokens.
+
+In the caption as given, units are disjoint, in order, not empty and free of outer white space. Where cleaning made
+several units of one character they are one unit; what it made of white space alone ("\x85" becomes "…") is none.
 """
 
 from __future__ import annotations
@@ -11,15 +14,16 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from bisect import bisect_right
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from clip4dm.tokens import Tokens, tokenize
-from clip4dm.tracked import Span
+from clip4dm.tracked import Span, Tracked
 
+_UNIT = re.compile(r"[.,]|[^\s.,]+")
+# What the published code drops in threshold mode: a word that is a substring of this.
+PUBLISHED_DROPS = '.,!"?;:" '
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
-PUBLISHED_PUNCTUATION = '.,!"?;:" '  # what is a substring of this is no word to the published code
 
 
 class CaptionError(ValueError):
@@ -30,8 +34,10 @@ class CaptionError(ValueError):
 class Unit:
     """A piece of the caption: text == caption[start:end].
 
-    candidate: holds more than punctuation. scored: all its tokens fit in CLIP's context.
-    dropped_by_published: the published code drops it in threshold mode, see `published`.
+    candidate: holds more than punctuation. scored: it has tokens, and all of them fit in CLIP's context.
+    dropped_by_published: the published code leaves it out in threshold mode; see `PUBLISHED_DROPS`.
+    beyond_context: a token of it does not fit. A unit that is neither scored nor beyond the context has no token
+    of its own: the tokenizer leaves it out.
     """
 
     text: str
@@ -40,6 +46,7 @@ class Unit:
     candidate: bool
     scored: bool
     dropped_by_published: bool
+    beyond_context: bool
 
 
 @dataclass(frozen=True)
@@ -67,32 +74,31 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
     if not isinstance(caption, str):
         raise CaptionError(f"a caption is a string, got {type(caption).__name__}: {caption!r:.80}")
     tokens = tokenize(tokenizer, template + caption)
-    pieces = _split(tokens, len(template))
-    if pieces and not _room_for_caption(tokens, pieces[0][0]):
+    pieces = split(tokens.base, caption, len(template))
+    if pieces and not _room_for_caption(tokens, pieces[0].clean_start):
         raise CaptionError(
             f"the template fills CLIP's context of {len(tokens.ids)} tokens, so that nothing of the caption fits: "
             f"{template[:60]!r}... ({len(template)} characters). Give a shorter --template.")
-    kept = [_owner(span, pieces) for span in tokens.spans]
-    dropped = Counter(_owner(span, pieces) for span in tokens.dropped)
-    counts = Counter(kept)
-    units = []
-    for index, (start, end, candidate) in enumerate(pieces):
-        source_start, source_end = tokens.base.span(start, end)
-        source_start = max(source_start, len(template))
-        text = caption[source_start - len(template):source_end - len(template)]
-        units.append(Unit(
-            text=text,
-            start=source_start - len(template),
-            end=source_end - len(template),
-            candidate=candidate,
-            scored=counts[index] > 0 and dropped[index] == 0,
-            dropped_by_published=tokens.base.text[start:end] in PUBLISHED_PUNCTUATION,
-        ))
+    touched = [_touched(span, pieces) for span in tokens.spans]
+    owners = [next((i for i in units if pieces[i].candidate), units[0]) if units else -1 for units in touched]
+    beyond = {i for span in tokens.dropped for i in _touched(span, pieces)}
+    scored = set(owners) - beyond - {-1}
+    units = tuple(
+        Unit(
+            text=caption[piece.start:piece.end],
+            start=piece.start,
+            end=piece.end,
+            candidate=piece.candidate,
+            scored=i in scored,
+            dropped_by_published=piece.text in PUBLISHED_DROPS,
+            beyond_context=i in beyond,
+        )
+        for i, piece in enumerate(pieces))
     return EncodedCaption(
         caption=caption,
         ids=tokens.ids,
-        unit_of=tuple(i if i >= 0 and units[i].scored else -1 for i in kept),
-        units=tuple(units),
+        unit_of=tuple(owner if owner in scored else -1 for owner in owners),
+        units=units,
         truncated=bool(tokens.dropped),
         padded=tokens.padded,
     )
@@ -103,15 +109,38 @@ def is_punctuation(text: str) -> bool:
     return all(c in _ASCII_PUNCTUATION or unicodedata.category(c)[0] in "PZC" for c in text)
 
 
-def _split(tokens: Tokens, template_length: int) -> list[tuple[int, int, bool]]:
-    """(start, end, candidate) of the caption's units, in the base-cleaned text."""
-    base = tokens.base
+@dataclass(frozen=True)
+class Piece:
+    """A unit before its tokens are known: [start, end) in the caption, [clean_start, clean_end) in the cleaned text."""
+
+    text: str
+    start: int
+    end: int
+    clean_start: int
+    clean_end: int
+
+    @property
+    def candidate(self) -> bool:
+        return not is_punctuation(self.text)
+
+
+def split(base: Tracked, caption: str, template_length: int) -> list[Piece]:
+    """The caption's units, from the base-cleaned text of template and caption. `text` is the cleaned one."""
     # Where the caption begins in the cleaned text: the first character that stands for nothing of the template.
     begin = next((i for i, (start, _) in enumerate(base.spans) if start >= template_length), len(base.text))
+    found: list[tuple[int, int]] = []
+    for match in _UNIT.finditer(base.text, begin):
+        start, end = match.span()
+        if found and base.spans[start][0] < base.spans[found[-1][1] - 1][1]:  # both are made of one character
+            start = found.pop()[0]
+        found.append((start, end))
     pieces = []
-    for match in re.finditer(r"[.,]|[^\s.,]+", base.text[begin:]):
-        start, end = begin + match.start(), begin + match.end()
-        pieces.append((start, end, not is_punctuation(match.group())))
+    for clean_start, clean_end in found:
+        start, end = (place - template_length for place in base.span(clean_start, clean_end))
+        text = caption[start:end]
+        start, end = end - len(text.lstrip()), start + len(text.rstrip())
+        if start < end:
+            pieces.append(Piece(base.text[clean_start:clean_end], start, end, clean_start, clean_end))
     return pieces
 
 
@@ -121,12 +150,9 @@ def _room_for_caption(tokens: Tokens, begin: int) -> bool:
     return bool(fitted) or not covered
 
 
-def _owner(span: Span | None, pieces: list[tuple[int, int, bool]]) -> int:
-    """The index of the unit that a token belongs to, -1 for none."""
+def _touched(span: Span | None, pieces: list[Piece]) -> range:
+    """The indices of the units that a token, or a run of them, covers in part or whole."""
     if span is None:
-        return -1
-    first = bisect_right(pieces, span[0], key=lambda piece: piece[1])  # the first unit that ends after it begins
-    touched = [i for i, piece in enumerate(pieces[first:first + span[1] - span[0]], first) if piece[0] < span[1]]
-    if not touched:
-        return -1
-    return next((i for i in touched if pieces[i][2]), touched[0])
+        return range(0)
+    return range(bisect_right(pieces, span[0], key=lambda piece: piece.clean_end),
+                 bisect_left(pieces, span[1], key=lambda piece: piece.clean_start))
