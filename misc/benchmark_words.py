@@ -1,0 +1,85 @@
+"""How long a caption takes to become token ids and words, for ten kinds of string and growing lengths.
+
+    python misc/benchmark_words.py
+
+Seconds of `encode_caption` with CLIP's tokenizer, and how many times longer the last length takes than the one
+before: 10 is linear. Needs no weights. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from clip4dm.cli import one_line_errors
+
+
+def kinds() -> dict[str, str]:
+    """Name of a kind -> what is repeated up to the length wanted."""
+    letters = "".join(Random(0).choices("etaoinshrdlucmfwypvbgkjqxz", k=100_000))
+    return {
+        "mojibake": "ðŸ˜€Ã©",
+        "mojibake and blanks": "ðŸ˜€ Ã© ",
+        "mojibake of mojibake": "ÃƒÂ©",
+        "mojibake beside other scripts": "不Ã©錯ðŸ˜€",
+        "curly quotes": "“a”’",
+        "full-width letters": "ｆｕｌｌ",
+        "ligatures": "ﬁﬂ",
+        "entities": "&eacute;&amp;",
+        "entities without semicolons": "&copyright&eacute",
+        "entities in entities": "&amp;amp;",
+        "a chain of entities": "&" + "amp;" * 25_000,
+        "words": "a red dog on the grass, ",
+        "one word, one letter": "a",
+        "one word, random letters": letters,
+        "punctuation": "!?(-",
+        "full stops": ".",
+        "letters and accents": "e\u0301",
+        "accents": "\u0301",
+        "accents out of order": "\u0301\u0323",
+        "emoji": "🐶",
+        "white space": " ",
+        "lines": "\n",
+        "control characters": "\x00a",
+    }
+
+
+def seconds(tokenizer, caption: str) -> float:
+    from clip4dm.words import encode_caption
+
+    began = time.perf_counter()
+    encode_caption(tokenizer, caption, "A photo depicts ")
+    return time.perf_counter() - began
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N",
+                        help="characters (default: 1000 10000 100000)")
+    parser.add_argument("--kinds", nargs="+", metavar="NAME", help="some of the kinds of string (default: all)")
+    args = parser.parse_args(argv)
+    with one_line_errors("benchmark_words.py", ValueError, OSError, ImportError):
+        known = kinds()
+        unknown = set(args.kinds or ()) - set(known)
+        if unknown:
+            raise ValueError(f"unknown kind {sorted(unknown)[0]!r}; allowed: {', '.join(known)}")
+        import open_clip
+
+        tokenizer = open_clip.get_tokenizer("ViT-B-32")
+        seconds(tokenizer, "“Ã©”")  # the imports and tables that the first caption pays for
+        print("| caption | " + " | ".join(f"{length:,} characters" for length in args.lengths) + " | times |")
+        print("| --- " * (len(args.lengths) + 2) + "|")
+        for name in args.kinds or known:
+            piece = known[name]
+            took = [seconds(tokenizer, (piece * (length // len(piece) + 1))[:length]) for length in args.lengths]
+            ratio = f"{took[-1] / took[-2]:.1f}" if len(took) > 1 else ""
+            print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in took) + f" | {ratio} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
