@@ -96,7 +96,7 @@ def demo_scene(args: argparse.Namespace):
 
 
 def show(detection, image: str, as_json: bool) -> None:
-    from clip4dm.terminal import coloured_caption, wants_colour
+    from clip4dm.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:
         print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False))
@@ -104,11 +104,8 @@ def show(detection, image: str, as_json: bool) -> None:
     if wants_colour(sys.stdout):
         print(coloured_caption(detection))
     print(detection.as_published())
-    if detection.truncated:
-        unscored = [word.text for word in detection.words if not word.scored]
-        beyond = f", from {unscored[0]!r} on" if unscored else ""
-        print(f"infer.py: note: {len(unscored)} words lie beyond CLIP's context and were not scored{beyond}",
-              file=sys.stderr)
+    for note in unscored_notes(detection):
+        print(f"infer.py: note: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ class NotFinite(ValueError):
 class Word:
     """A word of the caption: text == caption[start:end], in characters of the caption as given.
 
-    attribution: mean over the word's tokens, None where the word lies beyond CLIP's context and was not scored.
-    misaligned: attribution < epsilon.
+    attribution: mean over the word's tokens, None where the word was not scored: it lies beyond CLIP's context, or
+    the tokenizer has no token for it. misaligned: attribution < epsilon.
     """
 
     text: str
@@ -32,6 +32,7 @@ class Word:
     end: int
     attribution: float | None
     misaligned: bool
+    beyond_context: bool = False
 
     @property
     def scored(self) -> bool:
@@ -137,7 +138,8 @@ def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosi
     for unit, value in zip(encoded.units, means, strict=True):
         if unit.candidate:
             attribution = float(value) if unit.scored else None
-            words.append(Word(unit.text, unit.start, unit.end, attribution, scores.is_misaligned(attribution, epsilon)))
+            words.append(Word(unit.text, unit.start, unit.end, attribution, scores.is_misaligned(attribution, epsilon),
+                              unit.beyond_context))
     return Detection(
         caption=encoded.caption,
         words=tuple(words),

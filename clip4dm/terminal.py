@@ -39,9 +39,21 @@ def coloured_caption(detection: Detection) -> str:
     listed = ", ".join(f"{_printable(word.text)} {word.attribution:.2e}" for word in found)
     lines.append(f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
                  f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}")
-    if detection.truncated:
-        lines.append(f"{_DIM}dim words lie beyond CLIP's context and were not scored{_RESET}")
+    lines += [f"{_DIM}dim: {_printable(note)}{_RESET}" for note in unscored_notes(detection)]
     return "\n".join(lines)
+
+
+def unscored_notes(detection: Detection) -> list[str]:
+    """A sentence for each reason why words were not scored, with their number and the first of them."""
+    unscored = [word for word in detection.words if not word.scored]
+    beyond = [word.text for word in unscored if word.beyond_context]
+    without = [word.text for word in unscored if not word.beyond_context]
+    notes = []
+    if beyond:
+        notes.append(f"{len(beyond)} words lie beyond CLIP's context and were not scored, from {beyond[0]!r:.60} on")
+    if without:
+        notes.append(f"{len(without)} words have no token of their own and were not scored, first {without[0]!r:.60}")
+    return notes
 
 
 def _shade(word: Word, strongest: float) -> str:
