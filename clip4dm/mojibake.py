@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from os.path import commonprefix
 
 import ftfy
 import regex
@@ -52,7 +53,7 @@ def _lines(source: str) -> Iterator[Edit]:
 
 
 def _tame(tracked: Tracked, unescapes: bool) -> Tracked:
-    """The same line for ftfy, without the two things that it takes quadratic time for.
+    """The same line for ftfy, without two things that it takes quadratic time for.
 
     "&amp;amp;amp;..." is unescaped one level at a time and ends as "&", however deep: 32 levels do, since nothing
     else in a line needs as many rounds. Accents are sorted by insertion; sorted before, they normalise to the same.
@@ -123,4 +124,5 @@ def _normalized(text: str, form: str) -> Iterator[Edit]:
         cluster = match.group()
         new = unicodedata.normalize(form, cluster)
         if new != cluster:
-            yield match.start(), match.end(), align(cluster, new)
+            same = len(commonprefix((cluster, new)))
+            yield match.start() + same, match.end(), Tracked.whole(new[same:], len(cluster) - same)

@@ -3,7 +3,8 @@
 CLIP's tokenizers do not see the caption as given: open_clip repairs mojibake and curly quotes (ftfy, followed in
 mojibake.py), unescapes HTML twice, folds white space and lower-cases (or strips punctuation, for SigLIP). Each step
 does the same on a `Tracked` string, whose every character carries the span it stands for in the text as given, so
-that a token's place in the cleaned text is a place in the caption. All of it takes time linear in the text's length.
+that a token's place in the cleaned text is a place in the caption. It takes time linear in the text's length, but for
+what ftfy itself may take.
 """
 
 from __future__ import annotations

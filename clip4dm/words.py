@@ -15,6 +15,7 @@ import re
 import string
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clip4dm.tokens import Tokens, tokenize
@@ -75,7 +76,7 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
         raise CaptionError(f"a caption is a string, got {type(caption).__name__}: {caption!r:.80}")
     tokens = tokenize(tokenizer, template + caption)
     pieces = split(tokens.base, caption, len(template))
-    if pieces and not _room_for_caption(tokens, pieces[0].clean_start):
+    if pieces and not _room_for_caption(tokens, len(template)):
         raise CaptionError(
             f"the template fills CLIP's context of {len(tokens.ids)} tokens, so that nothing of the caption fits: "
             f"{template[:60]!r}... ({len(template)} characters). Give a shorter --template.")
@@ -144,10 +145,12 @@ def split(base: Tracked, caption: str, template_length: int) -> list[Piece]:
     return pieces
 
 
-def _room_for_caption(tokens: Tokens, begin: int) -> bool:
-    covered = [span for span in (*tokens.spans, *tokens.dropped) if span is not None and span[1] > begin]
-    fitted = [span for span in tokens.spans if span is not None and span[1] > begin]
-    return bool(fitted) or not covered
+def _room_for_caption(tokens: Tokens, template_length: int) -> bool:
+    """Whether a token that reaches beyond the template fits, or there is none at all."""
+    def reach(spans: Iterable[Span | None]) -> bool:
+        return any(span is not None and tokens.base.span(*span)[1] > template_length for span in spans)
+
+    return reach(tokens.spans) or not reach(tokens.dropped)
 
 
 def _touched(span: Span | None, pieces: list[Piece]) -> range:

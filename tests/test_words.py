@@ -39,6 +39,7 @@ def check(encoded, caption: str, template: str, tokenizer) -> None:
 @example("", "A photo depicts ")
 @example("a" * 300, "A photo depicts ")
 @example("<end_of_text>", "")
+@example("\u0321" * 40 + "\u0323" + "\u0300" * 40 + "0", "A photo depicts")  # accents that go to the template's last letter
 def test_any_caption(tokenizer, caption, template):
     encoded = encode_caption(tokenizer, caption, template)
     check(encoded, caption, template, tokenizer)
@@ -297,6 +298,7 @@ def unaccented(tmp_path_factory):
 def test_a_template_that_fills_the_context_is_an_error(tokenizer):
     with pytest.raises(CaptionError, match="template fills CLIP's context of 77"):
         encode_caption(tokenizer, "a dog", "very " * 100)
+    assert encode_caption(tokenizer, "", "very " * 100).units == ()
     with pytest.raises(CaptionError, match="a caption is a string, got int"):
         encode_caption(tokenizer, 5)
 
