@@ -22,7 +22,7 @@ from clip4dm.tokens import Tokens, tokenize
 from clip4dm.tracked import Span, Tracked
 
 _UNIT = re.compile(r"[.,]|[^\s.,]+")
-# What the published code drops in threshold mode: a word that is a substring of this.
+# In threshold mode the published code drops a word that is a substring of this: "." and '!"', but not "!!", "-" or "&".
 PUBLISHED_DROPS = '.,!"?;:" '
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 

@@ -303,6 +303,16 @@ def test_a_template_that_fills_the_context_is_an_error(tokenizer):
         encode_caption(tokenizer, 5)
 
 
+@pytest.mark.parametrize(("caption", "dropped"), [
+    ("a dog.", ["."]), ("salt & pepper - on, a :-) table !", [",", "!"]), ("a &amp; b &quot; c", ["&quot;"]),
+    ('a !" b "! c ?; d ;? e !! f ..', ['!"', "?;", ".", "."]), ("a “ b ” c — d … e ' f `", ["“", "”"]),
+    ("!dog .cat", ["."]), ("(a dog). ;: :;", [".", ";:"]), ("Ｄog ！ ，", ["！", "，"]),
+])
+def test_what_the_published_code_drops(tokenizer, caption, dropped):
+    """Substrings of '.,!"?;:" ', of the word as the tokenizer cleans it."""
+    assert [u.text for u in encode_caption(tokenizer, caption, "A photo depicts ").units if u.dropped_by_published] == dropped
+
+
 @pytest.mark.parametrize(("text", "verdict"), [("...", True), ("—", True), ("“”", True), ("$", True), ("🐶", False), ("♥", False),
                                                ("a.", False), ("7", False), ("", True), ("\u200b", True)])
 def test_punctuation(text, verdict):
