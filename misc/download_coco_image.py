@@ -18,9 +18,12 @@ from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
 from misc.fetch import FetchError, Limits
-from misc.fetch_folder import Wanted, add_fetch_options, fetch_all, finish, run, safe_path
+from misc.fetch_folder import Wanted, fetch_all
+from misc.folder import safe_path
+from misc.script import add_fetch_options, finish, run, script
+
+PROGRAM = "download_coco_image.py"
 
 BASE_URL = "http://images.cocodataset.org/val2014/"
 ZIP_URL = "http://images.cocodataset.org/zips/val2014.zip"
@@ -102,18 +105,23 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--zip", action="store_true", help="all of val2014 in one file")
     parser.add_argument("--zip_url", default=ZIP_URL, help="default: %(default)s")
     add_fetch_options(parser)
-    args = parser.parse_args(argv)
-    if not args.zip and args.data_path is None:
-        parser.error("say which pictures: --data_path FILE, or --zip for all of them")
-    with one_line_errors("download_coco_image.py", ValueError, OSError):
+    with script(PROGRAM):
+        args = parser.parse_args(argv)
+        if not args.zip and args.data_path is None:
+            parser.error("say which pictures: --data_path FILE, or --zip for all of them")
         if args.zip and not args.verify:
             fetch_zip(args)
         if args.data_path is not None:
-            run("download_coco_image.py", wanted_pictures(args.data_path, args.base_url), args.save_dir, args)
+            run(PROGRAM, wanted_pictures(args.data_path, args.base_url), args.save_dir, args)
         elif args.verify:
-            names = sorted(path.name for path in args.save_dir.glob("*.jpg"))
-            print(f"{len(names)} pictures in {args.save_dir}; whole COCO val2014 has 40504")
-            run("download_coco_image.py", [Wanted(name, args.base_url + name) for name in names], args.save_dir, args)
+            verify_all(args)
+
+
+def verify_all(args: argparse.Namespace) -> None:
+    """Look at every picture in the folder; with no file that names them, none can be known to be missing."""
+    names = sorted(path.name for path in args.save_dir.glob("*.jpg"))
+    print(f"{len(names)} pictures in {args.save_dir}; whole COCO val2014 has 40504")
+    run(PROGRAM, [Wanted(name, args.base_url + name) for name in names], args.save_dir, args)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
-from misc.fetch_folder import Wanted, add_fetch_options, run
+from misc.script import add_fetch_options, run, script, url_below
+
+if TYPE_CHECKING:
+    from misc.fetch_folder import Wanted
 
 BASE_URL = "https://s3.amazonaws.com/nocaps/val/"
 
@@ -28,11 +31,12 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
     """
     from clip4dm.benchmarks import BenchmarkError
     from clip4dm.benchmarks.labels import field, read_json
+    from misc.fetch_folder import Wanted
 
     urls = {}
     for number, row in enumerate(field(read_json(meta_path), "images", list, str(meta_path))):
         name = field(row, "file_name", str, f"{meta_path}, images[{number}]")
-        urls[name] = row.get("coco_url") or row.get("url") or base_url + name
+        urls[name] = row.get("coco_url") or row.get("url") or url_below(base_url, name)
     rows = read_json(foil_path)
     if not isinstance(rows, list) or not rows:
         raise BenchmarkError(f"{foil_path} is not nocaps-FOIL's list of {{image_path, baseline, foil, ...}}")
@@ -52,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--save_dir", type=Path, default=Path("./data/nocaps"), help="default: %(default)s")
     parser.add_argument("--base_url", default=BASE_URL, help="of pictures without a URL (default: %(default)s)")
     add_fetch_options(parser)
-    args = parser.parse_args(argv)
-    with one_line_errors("download_nocaps_image.py", ValueError, OSError):
+    with script("download_nocaps_image.py"):
+        args = parser.parse_args(argv)
         run("download_nocaps_image.py", wanted_pictures(args.foil_path, args.meta_path, args.base_url),
             args.save_dir, args)
 

@@ -10,18 +10,20 @@ main.py reads (./data/richhf/test.json: prompt, tokens, labels, scores, image). 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import sys
+import warnings
 from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from misc.script import finish, json_beside, script
 
 DATASET = "yuvalkirstain/pickapic_v1"
 SPLITS = ("test", "validation", "train")  # the small ones first: the stream ends when all is found
 COLUMNS = ("caption", "image_0_uid", "jpg_0", "image_1_uid", "jpg_1")
 SCORES = ("misalignment_score", "artifact_score", "aesthetics_score", "overall_score")
-PROMPTS, STATE = "prompts.jsonl", "stream_state.json"
 SAVE_STATE_EVERY = 2000  # rows
 
 
@@ -34,14 +36,17 @@ def labelled_rows(tfrecord: Path) -> list[dict]:
     try:
         for number, example in enumerate(read_examples(tfrecord)):
             try:
-                row = {"filename": example["filename"][0].decode("utf-8"),
-                       "labels": [int(label) for label in example["prompt_misalignment_label"][0].split()]}
+                row = {"filename": example["filename"][0].decode("utf-8", "surrogateescape"),
+                       "labels": [int(label) for label in example["prompt_misalignment_label"][0].split()],
+                       **{name: float(example[name][0]) for name in SCORES if example.get(name)}}
             except (KeyError, IndexError, ValueError, AttributeError) as error:
                 raise BenchmarkError(f"{tfrecord}, record {number} is not RichHF's (filename, "
                                      f"prompt_misalignment_label): {type(error).__name__} {error}") from error
-            rows.append(row | {name: float(example[name][0]) for name in SCORES if example.get(name)})
+            rows.append(row)
     except TFRecordError as error:
         raise BenchmarkError(str(error)) from error
+    if not rows:
+        raise BenchmarkError(f"{tfrecord} has no record in it")
     return rows
 
 
@@ -54,30 +59,30 @@ def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, sp
     """
     from tqdm import tqdm
 
-    from misc.hub_rows import local_files, open_stream, picture_bytes, read_json_lines, rows_of
+    from misc.folder import PROMPTS, STATE, JsonLines
+    from misc.hub_rows import local_files, picture_bytes
 
-    prompts = {row["uid"]: row["prompt"] for row in read_json_lines(save_dir / PROMPTS)}
+    prompts = read_prompts(save_dir)
     missing = {uid for uid, names in wanted.items()
                if uid not in prompts or not all(store.has(name) for name in names)}
     splits = ("train",) if local_files(dataset) else splits
     place = _Place(save_dir / STATE, dataset, revision)
-    start = place.resume(missing)
-    with open(save_dir / PROMPTS, "a", encoding="utf-8") as file, \
-            tqdm(desc="searching", unit="row", disable=not missing) as bar:
+    start = place.resume(missing, splits)
+    lines = JsonLines(save_dir / PROMPTS, ({"uid": uid, "prompt": prompt} for uid, prompt in prompts.items()))
+    with contextlib.closing(lines), tqdm(desc="searching", unit="row", disable=None if missing else True) as bar:
         for split in splits[splits.index(start["split"]) if start else 0:]:
             if not missing:
                 break
-            stream = open_stream(dataset, split, revision, COLUMNS)
-            if start and start["split"] == split:
-                stream.load_state_dict(start["state"])
-            for number, row in enumerate(rows_of(stream, dataset), 1):
+            state = start["state"] if start and start["split"] == split else None
+            stream, stream_rows = _open_at(state, dataset, split, revision)
+            for number, row in enumerate(stream_rows, 1):
                 for uid, data in ((row["image_0_uid"], row["jpg_0"]), (row["image_1_uid"], row["jpg_1"])):
-                    if uid not in missing:
+                    if not isinstance(uid, str) or uid not in missing or not isinstance(row["caption"], str):
                         continue
-                    if all([store.put(name, picture_bytes(data)) for name in wanted[uid]]):
+                    # A picture may be there without its prompt: a call was killed between the two.
+                    if all([store.has(name) or store.put(name, picture_bytes(data)) for name in wanted[uid]]):
                         prompts[uid] = row["caption"]
-                        file.write(_line({"uid": uid, "prompt": row["caption"]}))
-                        file.flush()
+                        lines.add({"uid": uid, "prompt": row["caption"]})
                         missing.discard(uid)
                 bar.update()
                 if number % SAVE_STATE_EVERY == 0:
@@ -89,17 +94,46 @@ def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, sp
     return prompts
 
 
+def _open_at(state: dict | None, dataset: str, split: str, revision: str | None):
+    """A stream and its rows, from a recorded place on; from the beginning if that place cannot be found again."""
+    from misc.hub_rows import open_stream, rows_of
+
+    if state is not None:
+        stream = open_stream(dataset, split, revision, COLUMNS)
+        rows = rows_of(stream, dataset)
+        try:
+            stream.load_state_dict(state)
+            return stream, itertools.chain([next(rows)], rows)
+        except StopIteration:
+            return stream, iter(())
+        except Exception as error:  # of a damaged state the library raises anything
+            warnings.warn(f"the search begins anew, for its place is lost: {error}", stacklevel=2)
+    stream = open_stream(dataset, split, revision, COLUMNS)
+    return stream, rows_of(stream, dataset)
+
+
+def read_prompts(save_dir: Path) -> dict[str, str]:
+    """uid -> prompt, as found so far."""
+    from misc.folder import PROMPTS, read_json_lines
+
+    rows = ((row.get("uid"), row.get("prompt")) for row in read_json_lines(save_dir / PROMPTS))
+    return {uid: prompt for uid, prompt in rows if isinstance(uid, str) and isinstance(prompt, str)}
+
+
 class _Place:
     """Where in the stream a search stood, and what it still lacked then."""
 
     def __init__(self, path: Path, dataset: str, revision: str | None) -> None:
         self.path, self.source = path, {"dataset": dataset, "revision": revision}
 
-    def resume(self, missing: set[str]) -> dict | None:
-        from misc.hub_rows import read_json_file
+    def resume(self, missing: set[str], splits: tuple[str, ...]) -> dict | None:
+        """split and state, if they are of this search. What the file says is not believed further than it fits."""
+        from misc.folder import read_json_object
 
-        said = read_json_file(self.path)
-        if said.get("source") == self.source and missing <= set(said.get("missing", ())):
+        said = read_json_object(self.path)
+        lacked = said.get("missing")
+        if (said.get("source") == self.source and said.get("split") in splits and isinstance(said.get("state"), dict)
+                and isinstance(lacked, list) and missing <= {uid for uid in lacked if isinstance(uid, str)}):
             return said
         return None
 
@@ -112,12 +146,6 @@ class _Place:
         self.path.unlink(missing_ok=True)
 
 
-def _line(row: dict) -> str:
-    import json
-
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
 def uid_of(filename: str) -> str:
     """The Pick-a-Pic image uid that a RichHF file name carries ("train/UID.png" -> UID)."""
     return PurePosixPath(filename).stem
@@ -125,8 +153,9 @@ def uid_of(filename: str) -> str:
 
 def download(args: argparse.Namespace) -> None:
     from clip4dm.benchmarks.richhf import token_spans
-    from misc.fetch_folder import Summary, finish, write_missing
-    from misc.hub_rows import PictureStore, pinned_revision, read_json_lines, write_json, write_source
+    from misc.fetch_folder import Summary, write_missing
+    from misc.hub_rows import PictureStore, pinned_revision, write_json, write_source
+    from misc.signals import signal_of
 
     rows = labelled_rows(args.foil_path)
     wanted: dict[str, list[str]] = {}
@@ -135,18 +164,20 @@ def download(args: argparse.Namespace) -> None:
         if row["filename"] not in wanted[uid_of(row["filename"])]:
             wanted[uid_of(row["filename"])].append(row["filename"])
     names = [name for group in wanted.values() for name in group]
-    store = PictureStore(args.save_dir, args.dataset)
+    if args.verify and not args.save_dir.is_dir():
+        raise ValueError(f"there is no folder {args.save_dir} to verify")
+    store = PictureStore(args.save_dir, args.dataset, writing=not args.verify)
     summary = Summary(wanted=len(names))
     before = {name for name in names if store.has(name)}
     try:
         if args.verify:
-            prompts = {row["uid"]: row["prompt"] for row in read_json_lines(args.save_dir / PROMPTS)}
+            prompts = read_prompts(args.save_dir)
         else:
             revision = pinned_revision(args.dataset, args.revision, args.save_dir)
             write_source(args.save_dir, dataset=args.dataset, revision=revision)
             prompts = find_pictures(wanted, args.save_dir, args.dataset, tuple(args.splits), revision, store)
-    except KeyboardInterrupt:
-        summary.interrupted, prompts = True, {}
+    except KeyboardInterrupt as error:
+        summary.interrupted, prompts = signal_of(error), {}
     finally:
         store.close()
     there = {name for name in names if uid_of(name) in prompts and store.has(name)}
@@ -161,7 +192,7 @@ def download(args: argparse.Namespace) -> None:
                 prompt = prompts[uid_of(row["filename"])]
                 out.append({"filename": row["filename"], "image": row["filename"], "prompt": prompt,
                             "tokens": [prompt[start:end] for start, end in token_spans(prompt)], **row})
-        json_path = args.json_path or args.save_dir.with_name(args.save_dir.name + ".json")
+        json_path = args.json_path or json_beside(args.save_dir)
         write_json(json_path, out)
         write_missing(args.save_dir, summary)
         print(f"{len(out)} of {len(rows)} rows: {json_path}")
@@ -179,9 +210,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--splits", nargs="+", default=SPLITS, help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
     parser.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
-    args = parser.parse_args(argv)
-    with one_line_errors("download_richhf_image.py", ValueError, OSError):
-        download(args)
+    with script("download_richhf_image.py"):
+        download(parser.parse_args(argv))
 
 
 if __name__ == "__main__":

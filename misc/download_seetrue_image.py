@@ -13,11 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
-from misc.fetch_folder import Summary, Wanted, add_fetch_options, fetch_all, finish, write_missing
+from misc.script import add_fetch_options, finish, json_beside, limits_of, script
+
+if TYPE_CHECKING:
+    from misc.fetch_folder import Summary
 
 DATASET = "mismatch-quest/SeeTRUE-Feedback"
 GATED_HELP = (f"It is gated: accept its terms at https://huggingface.co/datasets/{DATASET}, make a token with read "
@@ -29,14 +32,18 @@ def picture_name(row: dict, number: int) -> str:
     if isinstance(row.get("image_name"), str) and row["image_name"]:
         return row["image_name"]
     stored = row["image"].get("path") if isinstance(row.get("image"), dict) else None
-    return PurePosixPath(stored).name if stored else f"{row.get('dataset_source', 'seetrue')}_{number}.jpg"
+    if isinstance(stored, str) and PurePosixPath(stored).name:
+        return PurePosixPath(stored).name
+    return f"{row.get('dataset_source', 'seetrue')}_{number}.jpg"
 
 
 def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Stream the data set into the folder. Returns the rows whose picture is there, and how it went."""
     from tqdm import tqdm
 
+    from misc.fetch_folder import Summary
     from misc.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
+    from misc.signals import signal_of
 
     revision = pinned_revision(args.dataset, args.revision, args.save_dir, GATED_HELP)
     stream = open_stream(args.dataset, args.split, revision, gated_help=GATED_HELP)
@@ -57,8 +64,8 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
             if name not in store.failed:
                 rows.append({"id": number, "image": name, **{key: value for key, value in row.items()
                                                             if key != "image" and not isinstance(value, bytes)}})
-    except KeyboardInterrupt:
-        summary.interrupted = True
+    except KeyboardInterrupt as error:
+        summary.interrupted = signal_of(error)
     finally:
         store.close()
     summary.failed = dict(store.failed)
@@ -68,24 +75,28 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
 def from_csv(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Fetch the CSV's pictures by their URLs. Returns as from_hub."""
     from clip4dm.benchmarks.seetrue import read_csv
-    from misc.fetch import Limits
+    from misc.fetch_folder import Wanted, fetch_all
 
     rows = read_csv(args.csv_path)
     lacking = {"image_name", "image_url"} - set(rows[0] if rows else ())
     if lacking:
         raise ValueError(f"{args.csv_path} has no column {', '.join(sorted(lacking))}; is it SeeTRUE_Feedback.csv?")
     summary = fetch_all([Wanted(row["image_name"], row["image_url"]) for row in rows], args.save_dir,
-                        workers=args.workers, limits=Limits(args.timeout, args.max_bytes, args.retries),
-                        verify=args.verify)
+                        workers=args.workers, limits=limits_of(args), verify=args.verify)
     return [{"id": number, "image": row["image_name"], **row} for number, row in enumerate(rows)
             if row["image_name"] not in summary.failed], summary
 
 
 def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
     """Look whether the pictures of the JSON that an earlier call wrote are there and whole."""
-    from clip4dm.benchmarks.labels import read_json
+    from clip4dm.benchmarks import BenchmarkError
+    from clip4dm.benchmarks.labels import field, read_json
+    from misc.fetch_folder import Wanted, fetch_all
 
-    names = dict.fromkeys(row["image"] for row in read_json(json_path))
+    rows = read_json(json_path)
+    if not isinstance(rows, list):
+        raise BenchmarkError(f"{json_path} is no list of rows; the same command without --verify writes it anew")
+    names = dict.fromkeys(field(row, "image", str, f"{json_path}, row {number}") for number, row in enumerate(rows))
     return fetch_all([Wanted(name, args.dataset) for name in names], args.save_dir, workers=args.workers, verify=True)
 
 
@@ -99,14 +110,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", default="test", help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
     add_fetch_options(parser)
-    args = parser.parse_args(argv)
-    json_path = args.json_path or args.save_dir.with_name(args.save_dir.name + ".json")
-    with one_line_errors("download_seetrue_image.py", ValueError, OSError):
+    with script("download_seetrue_image.py"):
+        args = parser.parse_args(argv)
+        json_path = args.json_path or json_beside(args.save_dir)
         if args.verify and not args.csv_path:
             finish("download_seetrue_image.py", verify_rows(args, json_path), args.save_dir, True)
             return
         rows, summary = from_csv(args) if args.csv_path else from_hub(args)
         if not (args.verify or summary.interrupted):
+            from misc.fetch_folder import write_missing
             from misc.hub_rows import write_json
 
             write_json(json_path, rows)

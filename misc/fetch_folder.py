@@ -7,22 +7,33 @@ lists what could not be had; when nothing is missing it is not there.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
+import contextlib
 import queue
-import re
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from misc.fetch import NOTE, PART, Fetcher, FetchError, Interrupted, Limits, check_picture, file_digest
-
-MANIFEST, MISSING = "manifest.jsonl", "missing.tsv"
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+from misc.fetch import Fetcher, FetchError, Interrupted, Limits, check_picture, file_digest
+from misc.folder import (
+    FULL,
+    MANIFEST,
+    MISSING,
+    NOTE,
+    PART,
+    JsonLines,
+    json_line,
+    locked,
+    printable,
+    read_json_lines,
+    reason_of,
+    safe_path,
+    tells_case_apart,
+    write_whole,
+)
+from misc.signals import signal_of
 
 
 @dataclass(frozen=True)
@@ -54,65 +65,50 @@ class Summary:
     fetched: int = 0
     bytes: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
+    interrupted: int = 0  # by which signal
+    stopped: str = ""  # why the rest was not tried: a full disk
 
     @property
     def complete(self) -> bool:
-        return not self.failed and not self.interrupted and self.present + self.fetched == self.wanted
+        return not (self.failed or self.interrupted or self.stopped) and self.present + self.fetched == self.wanted
 
     def line(self, save_dir: Path) -> str:
         text = (f"{self.present + self.fetched} of {self.wanted} files in {save_dir}: {self.present} were there, "
                 f"{self.fetched} fetched ({self.bytes / 1e6:.1f} MB)")
         if self.failed:
             text += f"; {len(self.failed)} missing, with their reasons in {save_dir / MISSING}"
+        if self.stopped:
+            text += f"; stopped ({self.stopped}): once there is room, the same command goes on"
         return text + ("; interrupted: the same command goes on" if self.interrupted else "")
 
 
-def safe_path(save_dir: Path, name: str) -> Path:
-    """Where a file of an untrusted name goes: inside save_dir, whatever the name says. Errors: FetchError."""
-    pure = PurePosixPath(name)
-    reserved = name in (MANIFEST, MISSING) or name.endswith((PART, NOTE))
-    if (not name or name != str(pure) or pure.is_absolute() or _FORBIDDEN.search(name) or reserved
-            or any(part in ("..", ".") or len(part.encode()) > 200 for part in pure.parts)):
-        raise FetchError(f"{name!r:.120} is no name of a file inside the folder")
-    path = save_dir / pure
-    if not path.parent.resolve().is_relative_to(save_dir.resolve()):  # a symbolic link on the way leads out
-        raise FetchError(f"{name!r:.120} leads out of {save_dir}")
-    return path
-
-
 def read_manifest(save_dir: Path) -> dict[str, Entry]:
-    """name -> entry; the last line of a name counts, a line cut off by a kill does not."""
+    """name -> entry; the last line of a name counts. Lines that are none, such as one cut off by a kill, do not."""
     entries: dict[str, Entry] = {}
-    path = save_dir / MANIFEST
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-                entries[row["name"]] = Entry(row["name"], row["url"], int(row["size"]), row["sha256"])
-            except (ValueError, KeyError, TypeError):
-                continue
+    for row in read_json_lines(save_dir / MANIFEST):
+        entry = Entry(*(row.get(name) for name in ("name", "url", "size", "sha256")))
+        if all(isinstance(text, str) for text in (entry.name, entry.url, entry.sha256)) and type(entry.size) is int:
+            entries[entry.name] = entry
     return entries
 
 
 class Manifest:
-    """The manifest while files come in: a line is on disk before the next file is counted."""
+    """The manifest while files come in: a line is on disk before the next file is counted. writing: or only read."""
 
-    def __init__(self, save_dir: Path) -> None:
+    def __init__(self, save_dir: Path, writing: bool = True) -> None:
         self.path, self.entries = save_dir / MANIFEST, read_manifest(save_dir)
-        self.file = open(self.path, "a", encoding="utf-8")
-        self.file.write("\n")  # after a line cut off by a kill
+        self.lines = JsonLines(self.path, map(asdict, self.entries.values())) if writing else None
 
     def add(self, entry: Entry) -> None:
         self.entries[entry.name] = entry
-        self.file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-        self.file.flush()
+        if self.lines:
+            self.lines.add(asdict(entry))
 
     def close(self) -> None:
         """Write it anew, a line a file, by name."""
-        self.file.close()
-        lines = (json.dumps(asdict(self.entries[name]), ensure_ascii=False) for name in sorted(self.entries))
-        _write_whole(self.path, "".join(line + "\n" for line in lines))
+        if self.lines:
+            self.lines.close()
+            write_whole(self.path, "".join(json_line(asdict(self.entries[name])) for name in sorted(self.entries)))
 
 
 def look_at(path: Path, wanted: Wanted, entry: Entry | None, check: Callable[[Path], None]) -> Entry | str:
@@ -134,50 +130,82 @@ def look_at(path: Path, wanted: Wanted, entry: Entry | None, check: Callable[[Pa
 
 def fetch_all(wanted: Iterable[Wanted], save_dir: Path, *, workers: int = 8, limits: Limits | None = None,
               check: Callable[[Path], None] = check_picture, verify: bool = False, quiet: bool = False) -> Summary:
-    """Have all wanted files in a folder. verify: look only, fetch nothing. Returns what was done; raises nothing
-    that one file's failure causes. Ctrl-C ends it within seconds, and the summary says so.
+    """Have all wanted files in a folder. verify: look only, write nothing. Returns what was done; raises nothing
+    that one file's failure causes. Ctrl-C ends it within seconds, and the summary says so; so does a full disk.
+    Errors: ValueError if another call writes into the folder, OSError if its lists cannot be written.
     """
     if verify and not save_dir.is_dir():
         raise ValueError(f"there is no folder {save_dir} to verify")
-    save_dir.mkdir(parents=True, exist_ok=True)
+    if not verify:
+        save_dir.mkdir(parents=True, exist_ok=True)
     summary, jobs = Summary(), queue.SimpleQueue()
-    number = _enqueue(wanted, save_dir, jobs, summary)
-    manifest, done, stop = Manifest(save_dir), queue.SimpleQueue(), threading.Event()
-    threads = max(1, min(workers, number))
-    with Fetcher(limits, stop, threads, check) as fetcher:
-        def work() -> None:
-            while not stop.is_set():
-                try:
-                    path, item = jobs.get_nowait()
-                except queue.Empty:
-                    return
-                try:
-                    done.put((item.name, *_have(path, item, manifest.entries.get(item.name), fetcher, verify)))
-                except Interrupted:
-                    return
-                except Exception as error:  # a full disk, a folder in the file's place: that file's failure
-                    done.put((item.name, "failed", f"{type(error).__name__}: {error}"))
-
-        for _ in range(threads):
-            threading.Thread(target=work, daemon=True).start()
+    with contextlib.nullcontext() if verify else locked(save_dir):
+        manifest = Manifest(save_dir, writing=not verify)
+        number = _enqueue(wanted, save_dir, jobs, summary)
         try:
-            _gather(number, done, summary, manifest, verify, quiet)
-        except KeyboardInterrupt:
-            summary.interrupted = True
-            stop.set()
-            time.sleep(0.5)  # for what is just being renamed
-            while not done.empty():
-                _count(done.get(), summary, manifest)
-    manifest.close()
-    if not (verify or summary.interrupted):
-        write_missing(save_dir, summary)
+            with Fetcher(limits, check=check) as fetcher:
+                _work_off(jobs, number, min(workers, number), fetcher, summary, manifest, verify, quiet)
+        finally:
+            with _room(summary):
+                manifest.close()
+        if not (verify or summary.interrupted):
+            with _room(summary):
+                write_missing(save_dir, summary)
     return summary
+
+
+@contextlib.contextmanager
+def _room(summary: Summary) -> Iterator[None]:
+    """A list that the disk has no room for: the call is stopped, and says so in its summary."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        summary.stopped = summary.stopped or reason_of(error)
+
+
+def _work_off(jobs: queue.SimpleQueue, number: int, threads: int, fetcher: Fetcher, summary: Summary,
+              manifest: Manifest, verify: bool, quiet: bool) -> None:
+    """Let threads take jobs until there are none, or until the call is to end: then they end first."""
+    done: queue.SimpleQueue = queue.SimpleQueue()
+
+    def work() -> None:
+        while not fetcher.stop.is_set():
+            try:
+                path, item = jobs.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put((item.name, *_have(path, item, manifest.entries.get(item.name), fetcher, verify)))
+            except Interrupted:
+                return
+            except Exception as error:  # a folder in the file's place, a full disk
+                full = isinstance(error, OSError) and error.errno in FULL
+                done.put((item.name, "full" if full else "failed", reason_of(error)))
+
+    running = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    try:
+        for thread in running:
+            thread.start()
+        _gather(number, done, summary, manifest, verify, quiet)
+    except KeyboardInterrupt as error:
+        summary.interrupted = signal_of(error)
+    finally:
+        fetcher.interrupt()
+        until = time.monotonic() + 5
+        for thread in running:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        while not done.empty():
+            _count(done.get(), summary, manifest)
 
 
 def _enqueue(wanted: Iterable[Wanted], save_dir: Path, jobs: queue.SimpleQueue, summary: Summary) -> int:
     """Queue every name once; a name asked for with two URLs, or one that leads elsewhere, fails."""
     urls: dict[str, str] = {}
-    number = 0
+    folded: dict[str, str] = {}  # where the file system does not tell names apart that differ in case or accents' form
+    fold, number = not tells_case_apart(save_dir), 0
     for item in wanted:
         if item.name in urls:
             if urls[item.name] != item.url:
@@ -187,23 +215,31 @@ def _enqueue(wanted: Iterable[Wanted], save_dir: Path, jobs: queue.SimpleQueue, 
         urls[item.name] = item.url
         summary.wanted += 1
         try:
-            jobs.put((safe_path(save_dir, item.name), item))
-            number += 1
+            path = safe_path(save_dir, item.name)
+            key = unicodedata.normalize("NFC", item.name).casefold() if fold else item.name
+            if folded.setdefault(key, item.name) != item.name:
+                raise FetchError(f"this folder does not tell it apart from {folded[key]!r:.120}")
         except FetchError as error:
             summary.failed[item.name] = str(error)
+            continue
+        jobs.put((path, item))
+        number += 1
     return number
 
 
 def _have(path: Path, item: Wanted, entry: Entry | None, fetcher: Fetcher, verify: bool) -> tuple[str, object]:
     found = look_at(path, item, entry, fetcher.check)
     if isinstance(found, Entry):
+        if not verify:
+            for ending in (PART, NOTE):  # of a call killed just as it was done
+                path.with_name(path.name + ending).unlink(missing_ok=True)
         return "present", found
     if verify:
         return "failed", found
     try:
         fetcher.fetch(item.url, path, item.size, item.sha256)
     except FetchError as error:
-        return "failed", f"{item.url}: {error}"
+        return "failed", f"{item.url!s:.200}: {error}"
     return "fetched", Entry(item.name, item.url, path.stat().st_size, file_digest(path))
 
 
@@ -211,81 +247,37 @@ def _gather(number: int, done: queue.SimpleQueue, summary: Summary, manifest: Ma
             quiet: bool) -> None:
     from tqdm import tqdm
 
-    with tqdm(total=number, desc="checking" if verify else "fetching", unit="file", disable=quiet) as bar:
+    with tqdm(total=number, desc="checking" if verify else "fetching", unit="file", disable=quiet or None) as bar:
         for _ in range(number):
             _count(done.get(), summary, manifest)
             bar.update()
             if summary.failed:
                 bar.set_postfix(missing=len(summary.failed))
+            if summary.stopped:
+                return
 
 
 def _count(result: tuple[str, str, object], summary: Summary, manifest: Manifest) -> None:
     name, state, value = result
-    if state == "failed":
+    if state in ("failed", "full"):
         summary.failed[name] = str(value)
+        summary.stopped = summary.stopped or (str(value) if state == "full" else "")
         return
-    if manifest.entries.get(name) != value:
-        manifest.add(value)
     if state == "fetched":
         summary.fetched += 1
         summary.bytes += value.size
     else:
         summary.present += 1
+    if manifest.entries.get(name) != value:
+        with _room(summary):
+            manifest.add(value)
 
 
 def write_missing(save_dir: Path, summary: Summary) -> None:
     """List what failed in missing.tsv; nothing failed: the list goes."""
-    path = save_dir / MISSING
     if summary.failed:
-        rows = (f"{name}\t{' '.join(reason.split())}\n" for name, reason in sorted(summary.failed.items()))
-        _write_whole(path, "".join(rows))
+        rows = (f"{printable(name)}\t{printable(' '.join(reason.split()))}\n"
+                for name, reason in sorted(summary.failed.items()))
+        write_whole(save_dir / MISSING, "".join(rows))
     else:
-        path.unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + PART)
-    partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-    partial.replace(path)
-
-
-def add_fetch_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("fetching")
-    group.add_argument("--workers", type=_positive, default=8, help="files side by side (default: %(default)s)")
-    group.add_argument("--retries", type=int, default=5, help="in a row, without progress (default: %(default)s)")
-    group.add_argument("--timeout", type=float, default=30.0, help="seconds without an answer (default: %(default)s)")
-    group.add_argument("--max_bytes", type=_positive, default=100 << 20, help="of one file (default: %(default)s)")
-    group.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
-
-
-def run(program: str, wanted: Sequence[Wanted], save_dir: Path, args: argparse.Namespace,
-        check: Callable[[Path], None] = check_picture) -> None:
-    """Fetch or verify as the command line says, print the summary, and end with status 1 if anything is missing."""
-    limits = Limits(args.timeout, args.max_bytes, args.retries)
-    finish(program, fetch_all(wanted, save_dir, workers=args.workers, limits=limits, check=check,
-                              verify=args.verify), save_dir, args.verify)
-
-
-def finish(program: str, summary: Summary, save_dir: Path, verify: bool) -> None:
-    """Print a summary; status 0 if complete, 130 if interrupted, else 1."""
-    if verify:
-        print(f"{summary.present} of {summary.wanted} files in {save_dir} are there and whole")
-    else:
-        print(summary.line(save_dir))
-    for name, reason in list(summary.failed.items())[:10]:
-        print(f"{program}: {name}: {reason}", file=sys.stderr)
-    if len(summary.failed) > 10:
-        print(f"{program}: ... and {len(summary.failed) - 10} more", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if summary.interrupted:
-        os._exit(130)  # a thread may still wait for a server that does not answer
-    if not summary.complete:
-        raise SystemExit(1)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+        (save_dir / MISSING).unlink(missing_ok=True)

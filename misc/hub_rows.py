@@ -6,16 +6,17 @@ taken as the bytes they are stored as, never decoded and encoded again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from misc.fetch import PART, FetchError, check_picture
-from misc.fetch_folder import Entry, Manifest, Wanted, look_at, safe_path
-
-SOURCE = "source.json"  # in the save folder: which data set the pictures came from, and at which revision
+from misc.fetch import FetchError, check_picture
+from misc.fetch_folder import Entry, Manifest, Wanted, look_at
+from misc.folder import FULL, PART, SOURCE, create, locked, read_json_object, reason_of, safe_path, write_whole
 
 
 class DatasetError(ValueError):
@@ -50,8 +51,8 @@ def pinned_revision(dataset: str, revision: str | None, save_dir: Path, gated_he
     """
     if local_files(dataset):
         return None
-    recorded = read_source(save_dir)
-    if revision is None and recorded.get("dataset") == dataset and recorded.get("revision"):
+    recorded = read_json_object(save_dir / SOURCE)
+    if revision is None and recorded.get("dataset") == dataset and isinstance(recorded.get("revision"), str):
         return recorded["revision"]
     from huggingface_hub import HfApi
 
@@ -61,13 +62,8 @@ def pinned_revision(dataset: str, revision: str | None, save_dir: Path, gated_he
         raise DatasetError(_explain(dataset, error, gated_help)) from error
 
 
-def read_source(save_dir: Path) -> dict[str, Any]:
-    """What source.json says; {} if it is not there or not readable."""
-    return read_json_file(save_dir / SOURCE)
-
-
 def write_source(save_dir: Path, **said: Any) -> None:
-    """Record where the pictures come from."""
+    """Record where the pictures come from, and at which revision, in source.json."""
     write_json(save_dir / SOURCE, said)
 
 
@@ -132,70 +128,81 @@ def picture_bytes(value: Any) -> bytes | None:
 
 
 class PictureStore:
-    """Writes pictures of untrusted names into a folder with a manifest, whole or not at all."""
+    """Writes pictures of untrusted names into a folder with a manifest, whole or not at all. failed: name -> reason.
 
-    def __init__(self, save_dir: Path, source: str) -> None:
-        save_dir.mkdir(parents=True, exist_ok=True)
+    writing: or only looks whether they are there.
+    """
+
+    def __init__(self, save_dir: Path, source: str, writing: bool = True) -> None:
         self.save_dir, self.source, self.failed = save_dir, source, {}
-        self.manifest = Manifest(save_dir)
+        self.lock = contextlib.ExitStack()
+        if writing:
+            save_dir.mkdir(parents=True, exist_ok=True)
+            self.lock.enter_context(locked(save_dir))
+        self.manifest = Manifest(save_dir, writing)
 
     def has(self, name: str) -> bool:
-        """Whether a picture is there and whole. A name that leads elsewhere counts as failed."""
-        try:
-            path = safe_path(self.save_dir, name)
-        except FetchError as error:
-            self.failed[name] = str(error)
-            return False
-        found = look_at(path, Wanted(name, self.source), self.manifest.entries.get(name), check_picture)
-        return isinstance(found, Entry)
+        """Whether a picture is there and whole. A name that cannot be one counts as failed."""
+        with self._failing(name):
+            found = look_at(safe_path(self.save_dir, name), Wanted(name, self.source),
+                            self.manifest.entries.get(name), check_picture)
+            return isinstance(found, Entry)
+        return False
 
     def put(self, name: str, data: bytes | None, check: Callable[[Path], None] = check_picture) -> bool:
         """Store a picture's bytes as they are. False, and the reason in `failed`, if they are no whole picture."""
-        try:
+        with self._failing(name):
             path = safe_path(self.save_dir, name)
             if not data:
                 raise FetchError("the data set holds no bytes for it")
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(path.name + PART)
             try:
-                partial.write_bytes(data)
+                with create(partial) as file:
+                    file.write(data)
                 check(partial)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
+            self.manifest.add(Entry(name, self.source, len(data), hashlib.sha256(data).hexdigest()))
+            self.failed.pop(name, None)
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def _failing(self, name: str) -> Iterator[None]:
+        """What is wrong with one name is that name's failure; a full disk is not."""
+        try:
+            yield
         except FetchError as error:
             self.failed[name] = str(error)
-            return False
-        self.manifest.add(Entry(name, self.source, len(data), hashlib.sha256(data).hexdigest()))
-        self.failed.pop(name, None)
-        return True
+        except OSError as error:
+            if error.errno in FULL:
+                raise OSError(f"{reason_of(error)}, at {name!r:.120}. Once there is room, the same command goes on "
+                              "from here.") from error
+            self.failed[name] = reason_of(error)
 
     def close(self) -> None:
-        self.manifest.close()
-
-
-def read_json_file(path: Path) -> dict[str, Any]:
-    """A JSON object; {} if it is not there or not readable."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file of JSON lines; a line cut off by a kill is passed over, a missing file is empty."""
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-        try:
-            rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError):
-            continue
-    return rows
+        with self.lock:
+            try:
+                self.manifest.close()
+            except OSError as error:
+                if error.errno not in FULL:  # its lines are there, only not in order
+                    raise
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON under a temporary name, then rename."""
+    """Write JSON under a temporary name, then rename. What JSON has no word for: see `plain`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PART)
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A data set's value as JSON has it: NaN and infinities are null, bytes are left out, dates and the like text."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items() if not isinstance(item, bytes)}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value if not isinstance(item, bytes)]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -33,6 +33,7 @@ class Server(ThreadingHTTPServer):
         self.counts, self.ranges, self.bodies, self.log_lock = Counter(), [], {}, threading.Lock()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.release = threading.Event()  # set: "hang" answers
+        self.gone = 0  # endless answers whose client went away
 
     def handle_error(self, request, client_address) -> None:
         pass  # a client that goes away is what the tests are about
@@ -197,6 +198,107 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve_gzip(self, body: bytes, turn: int) -> None:
         self.answer(body, Content_Encoding="gzip")
+
+
+    # What a server can promise and not keep. "half" is what came before the transfer was cut.
+
+    def serve_lie(self, body: bytes, turn: int) -> None:
+        """/lie/HOW.NAME: cut at half, then a 206 that lies as HOW says; without a Range, half again."""
+        half, size = len(body) // 2, len(body)
+        if not self.headers.get("Range"):
+            self.promise(body, half, ETag='"v1"')
+            return
+        start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        how = self.path.split("/")[2].split(".")[0]
+        says = {"short": f"bytes {start}-{start + 99}/{start + 100}",  # the whole were shorter than promised
+                "long": f"bytes {start}-{size + 99}/{size + 100}", "nothing": None, "words": "bytes all of it",
+                "backwards": f"bytes {start}-{start - 1}/{size}", "beyond": f"bytes {start}-{size}/{size}",
+                "elsewhere": f"bytes {start + 1}-{size - 1}/{size}", "huge": f"bytes {start}-{'9' * 40}/{'9' * 5000}"}
+        sent = {"short": body[start:start + 100], "long": body[start:] + b"x" * 100}.get(how, body[start:])
+        said = says.get(how, f"bytes {start}-{size - 1}/{size}")
+        headers = {"ETag": '"v2"' if how == "version" else '"v1"'} | ({"Content_Range": said} if said else {})
+        if how in ("fewer", "more"):  # than the range says, in chunks, which say no length
+            self.chunked(body[start:start + 100] if how == "fewer" else body[start:] + b"x" * 100, 206, **headers)
+        else:
+            self.answer(sent, 206, **headers)
+
+    def chunked(self, body: bytes, status: int = 200, ends: bool = True, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Transfer-Encoding", "chunked")
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n" + (b"0\r\n\r\n" if ends else b""))
+        if not ends:
+            self.cut()
+
+    def serve_chunked(self, body: bytes, turn: int) -> None:
+        self.chunked(body)
+
+    def serve_chunkedcut(self, body: bytes, turn: int) -> None:
+        """No length, and the chunk that says "this was all" never comes."""
+        self.chunked(body[:-100], ends=False)
+
+    def serve_pieces(self, body: bytes, turn: int) -> None:
+        """Cut at half, then an honest part of the rest, then the rest, its total left open: allowed, if rare."""
+        half, size = len(body) // 2, len(body)
+        wanted = self.headers.get("Range")
+        if not wanted:
+            self.promise(body, half, ETag='"v1"')
+        elif wanted == f"bytes={half}-":
+            self.answer(body[half:half + 500], 206, Content_Range=f"bytes {half}-{half + 499}/{size}", ETag='"v1"')
+        else:
+            self.answer(body[half + 500:], 206, Content_Range=f"bytes {half + 500}-{size - 1}/*", ETag='"v1"')
+
+    def serve_oddtag(self, body: bytes, turn: int) -> None:
+        """A validator that no request can carry."""
+        self.promise(body, len(body) // 2, ETag='"\xe9"') if turn == 1 else self.answer(body)
+
+    def serve_oddwait(self, body: bytes, turn: int) -> None:
+        says = ("\xb2", "Mon, 99 Foo 99999999999999999999 25:61:61", "-1", "9" * 400)
+        self.answer(body) if turn > len(says) else self.answer(b"", 503, Retry_After=says[turn - 1])
+
+    def serve_to(self, body: bytes, turn: int) -> None:
+        """/to/NUMBER: a redirect to what is no URL."""
+        places = ("http://[::1", "http://h:99999/", "//", "http://\xff\xfe/", "https://ex ample/", "http://xn--0.\x80/",
+                  "http://" + "a" * 3000, "http://a..b/", "http:///x", "h\x01ttp://a", "http://\u00b2:8/", "mailto:a@b")
+        self.answer(b"", 302, Location=places[int(self.path.split("/")[2])])
+
+    # What never ends, a byte at a time or as fast as it goes.
+
+    def drip(self, *pieces: bytes) -> None:
+        """The first piece at once; the others again and again, a byte at a time, far below any time-out of a read."""
+        try:
+            self.wfile.write(pieces[0])
+            while not self.server.release.wait(0.05):
+                for piece in pieces[1:]:
+                    self.wfile.write(piece)
+        except OSError:
+            self.server.gone += 1
+        self.close_connection = True
+
+    def serve_slowheaders(self, body: bytes, turn: int) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\nX-Long: ", b"x")
+
+    def serve_slowstatus(self, body: bytes, turn: int) -> None:
+        self.drip(b"HTTP/1.1 200 ", b"O")
+
+    def serve_continue(self, body: bytes, turn: int) -> None:
+        self.drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def serve_hints(self, body: bytes, turn: int) -> None:
+        self.drip(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 50)
+
+    def serve_slowchunk(self, body: bytes, turn: int) -> None:
+        """The size of a chunk, and its extension without end."""
+        self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=", b"x")
+
+    def serve_slowtrailer(self, body: bytes, turn: int) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX-Trailer: ", b"x")
+
+    def serve_manyheaders(self, body: bytes, turn: int) -> None:
+        self.drip(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 10000)
 
 
 @contextmanager

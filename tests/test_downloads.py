@@ -4,10 +4,8 @@ import csv
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -16,8 +14,7 @@ from badserver import jpeg, serving
 from PIL import Image
 
 from clip4dm.benchmarks import read_benchmark
-from clip4dm.benchmarks.tfrecord import write_examples
-from misc import download_coco_image, download_nocaps_image, download_richhf_image, download_seetrue_image
+from misc import download_coco_image, download_nocaps_image, download_seetrue_image
 from misc.fetch_folder import MANIFEST, MISSING, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -124,147 +121,6 @@ def test_coco_zip_that_is_cut_goes_on_and_one_that_is_damaged_is_told(server, tm
     assert {name for name in names(tmp_path / "b") if "/" not in name} == set(COCO[1:])
 
 
-# Rich-HF
-
-def pick_a_pic(folder, rows_a_file=40, number=3):
-    """Parquet files like Pick-a-Pic's: two pictures and their uids a row. Returns uid -> (bytes, prompt)."""
-    datasets = pytest.importorskip("datasets")
-    pictures = {}
-    folder.mkdir()
-    for part in range(number):
-        rows = []
-        for i in range(part * rows_a_file, (part + 1) * rows_a_file):
-            row = {"caption": f"a picture, number {i}: very nice!", "user_id": i, "best_image_uid": f"u{2 * i}"}
-            for side in (0, 1):
-                row |= {f"image_{side}_uid": f"u{2 * i + side}", f"jpg_{side}": jpeg(2 * i + side, 16)}
-                pictures[f"u{2 * i + side}"] = (jpeg(2 * i + side, 16), row["caption"])
-            rows.append(row)
-        datasets.Dataset.from_list(rows).to_parquet(str(folder / f"{part}.parquet"))
-    return pictures
-
-
-def tfrecord(path, uids, labels="1 1 0 1 1 1"):
-    write_examples(path, [{
-        "filename": [f"{uid}.png".encode()], "prompt_misalignment_label": [labels.encode()],
-        "misalignment_score": [0.25], "artifact_score": [0.5], "aesthetics_score": [0.75], "overall_score": [1.0],
-    } for uid in uids])
-    return str(path)
-
-
-def test_richhf_whole(tmp_path, capsys):
-    pictures = pick_a_pic(tmp_path / "parquet")
-    uids = ["u3", "u4", "u5", "u130"]
-    arguments = ["--foil_path", tfrecord(tmp_path / "test.tfrecord", uids), "--save_dir", str(tmp_path / "richhf" / "test"),
-                 "--dataset", str(tmp_path / "parquet")]
-    download_richhf_image.main(arguments)
-    folder = tmp_path / "richhf" / "test"
-    assert "4 fetched" in capsys.readouterr().out
-    for uid in uids:
-        assert (folder / f"{uid}.png").read_bytes() == pictures[uid][0]  # as stored, not encoded again
-    rows = json.loads((tmp_path / "richhf" / "test.json").read_text())
-    assert rows[0] == {"filename": "u3.png", "image": "u3.png", "prompt": "a picture, number 1: very nice!",
-                       "tokens": ["a", "picture", "number", "1", "very", "nice"], "labels": [1, 1, 0, 1, 1, 1],
-                       "misalignment_score": 0.25, "artifact_score": 0.5, "aesthetics_score": 0.75, "overall_score": 1.0}
-    benchmark, reading = read_benchmark(tmp_path / "richhf" / "test.json")  # as main.py reads it
-    assert benchmark.name == "richhf"
-    assert [sample.caption[slice(*sample.spans[0])] for sample in reading.samples] == ["number"] * 4
-    assert json.loads((folder / "source.json").read_text()) == {"dataset": str(tmp_path / "parquet"), "revision": None}
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
-    download_richhf_image.main(arguments)
-    assert "4 were there, 0 fetched" in capsys.readouterr().out
-    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.png")}
-    (folder / "u4.png").write_bytes(b"damaged")
-    with pytest.raises(SystemExit):
-        download_richhf_image.main([*arguments, "--verify"])
-    download_richhf_image.main(arguments)
-    assert "3 were there, 1 fetched" in capsys.readouterr().out
-    assert (folder / "u4.png").read_bytes() == pictures["u4"][0]
-
-
-def test_richhf_reads_no_more_than_it_must(tmp_path, monkeypatch):
-    pick_a_pic(tmp_path / "parquet")
-    read = []
-    from misc import hub_rows
-    inner = hub_rows.rows_of
-    monkeypatch.setattr(hub_rows, "rows_of", lambda *args: (read.append(row) or row for row in inner(*args)))
-    download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "u9"]), "--save_dir",
-                                str(tmp_path / "out"), "--dataset", str(tmp_path / "parquet" / "*.parquet")])
-    assert len(read) == 5  # u9 is in the fifth row of 120
-    assert set(read[0]) == set(download_richhf_image.COLUMNS)
-
-
-def test_richhf_what_is_not_in_the_data_set_is_told(tmp_path, capsys):
-    pick_a_pic(tmp_path / "parquet", number=1)
-    arguments = ["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "nowhere", "../../evil"]), "--save_dir",
-                 str(tmp_path / "out"), "--dataset", str(tmp_path / "parquet")]
-    with pytest.raises(SystemExit) as stopped:
-        download_richhf_image.main(arguments)
-    assert stopped.value.code == 1
-    captured = capsys.readouterr()
-    assert "1 of 3 files" in captured.out
-    listed = dict(line.split("\t") for line in (tmp_path / "out" / MISSING).read_text().splitlines())
-    assert listed == {"nowhere.png": "not in the data set",
-                      "../../evil.png": "'../../evil.png' is no name of a file inside the folder"}
-    assert [row["filename"] for row in json.loads((tmp_path / "out.json").read_text())] == ["u3.png"]
-
-
-@pytest.mark.parametrize("dataset, said", [
-    ("nowhere/at/all", "there is no file or folder"), ("./none.parquet", "there is no file or folder"),
-    ("no*.parquet", "no file fits"), ("empty", "no parquet files"), ("broken.parquet", "cannot be read"),
-    ("other.parquet", "has no column image_0_uid"),
-])
-def test_richhf_a_data_set_that_cannot_be_read_is_one_line(tmp_path, capsys, monkeypatch, dataset, said):
-    datasets = pytest.importorskip("datasets")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "broken.parquet").write_bytes(b"PAR1 but not really")
-    datasets.Dataset.from_list([{"caption": "a", "jpg_0": b"", "jpg_1": b""}]).to_parquet("other.parquet")
-    with pytest.raises(SystemExit) as stopped:
-        download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--save_dir", "out",
-                                    "--dataset", dataset])
-    assert stopped.value.code == 2
-    error = capsys.readouterr().err
-    assert said in error
-    assert len([line for line in error.splitlines() if "error:" in line]) == 1
-
-
-def test_richhf_without_a_hub_says_what_to_do(tmp_path):
-    """The hub's name does not resolve to anything that answers: one line, and --dataset is named."""
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "misc" / "download_richhf_image.py"), "--foil_path",
-         tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--save_dir", str(tmp_path / "out")],
-        capture_output=True, text=True, env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"})
-    assert done.returncode == 2
-    assert "yuvalkirstain/pickapic_v1 cannot be read" in done.stderr
-    assert "give --dataset the name of a copy" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_richhf_interrupted_and_started_again(tmp_path, how):
-    pictures = pick_a_pic(tmp_path / "parquet", rows_a_file=3000, number=2)
-    uids = [f"u{i}" for i in range(0, 12000, 40)]
-    command = [sys.executable, str(ROOT / "misc" / "download_richhf_image.py"), "--foil_path",
-               tfrecord(tmp_path / "t.tfrecord", uids), "--save_dir", str(tmp_path / "out"), "--dataset",
-               str(tmp_path / "parquet")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "out" / "stream_state.json").exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    os.kill(process.pid, how)
-    process.communicate(timeout=60)
-    assert process.returncode == (130 if how == signal.SIGINT else -9)
-    there = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.png")}
-    assert 0 < len(there) < len(uids)
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert f"{len(uids)} of {len(uids)} files" in done.stdout
-    assert all(path.stat().st_mtime_ns == when for path, when in there.items())  # nothing written twice
-    assert all((tmp_path / "out" / f"{uid}.png").read_bytes() == pictures[uid][0] for uid in uids)
-    assert set(read_manifest(tmp_path / "out")) == {f"{uid}.png" for uid in uids}
-    assert not list((tmp_path / "out").glob("*.part")) and not (tmp_path / "out" / "stream_state.json").exists()
-
-
 # SeeTRUE-Feedback
 
 def seetrue_rows(number=5):
@@ -364,3 +220,43 @@ def test_the_recorded_revision_is_kept_to(tmp_path):
     from misc.hub_rows import pinned_revision, write_source
     write_source(tmp_path, dataset="org/name", revision="a" * 40)
     assert pinned_revision("org/name", None, tmp_path) == "a" * 40  # without asking the hub, which is not there
+
+
+def test_seetrue_rows_of_any_types_are_written_as_json(tmp_path):
+    """NaN is no JSON, and a name that is one of the scripts' own files is no picture's."""
+    import datetime
+    datasets = pytest.importorskip("datasets")
+    rows = [row | {"image": {"bytes": png(i), "path": None}, "score": float("nan"), "when": datetime.datetime(2024, 5, 6),
+                   "raw": b"\xff", "nested": {"scores": [1.5, float("inf")], "raw": b"\0"}} for i, row in enumerate(seetrue_rows(3))]
+    rows[1]["image_name"] = "manifest.jsonl"
+    rows[2]["image_name"] = "y" * 250
+    datasets.Dataset.from_list(rows).cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "a.parquet"))
+    with pytest.raises(SystemExit) as stopped:
+        download_seetrue_image.main(["--dataset", str(tmp_path / "a.parquet"), "--save_dir", str(tmp_path / "out")])
+    assert stopped.value.code == 1
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    row, = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert row["image"] == "0.png"
+    assert (row["score"], row["nested"]["scores"], row["when"]) == (None, [1.5, None], "2024-05-06 00:00:00")
+    assert set(read_manifest(tmp_path / "out")) == {"0.png"}
+
+
+@pytest.mark.parametrize("content", ["{}", "null", "[5]", '[{"image": 5}]', '[{"name": "a"}]', "[" * 100_000])
+def test_seetrue_verifies_nothing_but_its_own_list(tmp_path, capsys, content):
+    (tmp_path / "out.json").write_text(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        download_seetrue_image.main(["--save_dir", str(tmp_path / "out"), "--verify"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_names_are_quoted_in_the_urls_made_of_them(server, tmp_path):
+    odd = ["a b.jpg", "a#b.jpg", "a%20b.jpg", "é.jpg"]
+    download_nocaps_image.main(["--foil_path", write(tmp_path / "foil.json", [{"image_path": name} for name in odd]),
+                                "--meta_path", write(tmp_path / "meta.json", {"images": [{"file_name": name} for name in odd]}),
+                                "--save_dir", str(tmp_path / "pictures"), "--base_url", f"{server.url}/ok/"])
+    assert set(server.counts) == {"/ok/a%20b.jpg", "/ok/a%23b.jpg", "/ok/a%2520b.jpg", "/ok/%C3%A9.jpg"}

@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 from badserver import jpeg, serving
 
-from misc.fetch import NOTE_FROM, Fetcher, FetchError, Interrupted, Limits, check_url
-from misc.fetch_folder import MANIFEST, MISSING, Wanted, fetch_all, read_manifest, safe_path
+from misc.fetch import Fetcher, FetchError, Interrupted, Limits, check_url
+from misc.fetch_folder import Wanted, fetch_all, read_manifest
+from misc.folder import MANIFEST, MISSING, safe_path
+from misc.transfer import NOTE_FROM
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = Limits(timeout=1.0, retries=2, back_off=0.01, max_bytes=1 << 20)
@@ -163,6 +165,24 @@ def test_only_http_and_https(tmp_path, url):
     summary = fetch(tmp_path, ("a.jpg", url))
     assert set(summary.failed) == {"a.jpg"}
     assert files(tmp_path) == {MANIFEST, MISSING}
+
+
+@pytest.mark.parametrize("url, said", [
+    ("http://a..b/", "no URL"), ("http://" + "a" * 70 + "/", "no URL"), ("http://h/\ud800", "no URL"), ("http://h/\0", "no URL"),
+    ("http://xn--a/", "no URL"), ("http://[zz]/", "no URL"), ("http://h:x/", "no URL"), ("http:///x", "names no host"),
+    ("http://u:p@/", "names no host"), (5, "it is no text"), (None, "it is no text"), ([], "it is no text")])
+def test_what_is_no_url_is_told_in_a_sentence(tmp_path, url, said):
+    summary = fetch(tmp_path, ("a.jpg", url))
+    assert said in summary.failed["a.jpg"]
+    assert "InvalidURL" not in summary.failed["a.jpg"] and "tried" not in summary.failed["a.jpg"]
+
+
+@pytest.mark.parametrize("number", [0, 5, 6, 7, 9, 10, 11])
+def test_a_redirect_to_no_url_is_told_and_not_tried_again(server, tmp_path, number):
+    summary = fetch(tmp_path, ("a.jpg", f"{server.url}/to/{number}"))
+    assert "no URL" in summary.failed["a.jpg"]
+    assert "InvalidURL" not in summary.failed["a.jpg"]
+    assert server.counts[f"/to/{number}"] == 1
 
 
 def test_a_redirect_may_become_safer_but_not_less_safe():
