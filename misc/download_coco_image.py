@@ -13,18 +13,18 @@ import argparse
 import re
 import shutil
 import sys
-import zipfile
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from misc.fetch import FetchError, Limits
-from misc.fetch_folder import Wanted, fetch_all
-from misc.folder import safe_path
-from misc.script import add_fetch_options, finish, run, script
+from misc.script import add_fetch_options, finish, limits_of, run, script
+
+if TYPE_CHECKING:
+    from misc.fetch_folder import Wanted
 
 PROGRAM = "download_coco_image.py"
-
 BASE_URL = "http://images.cocodataset.org/val2014/"
 ZIP_URL = "http://images.cocodataset.org/zips/val2014.zip"
 ZIP_MAX_BYTES = 10 << 30
@@ -34,6 +34,7 @@ _NAME = re.compile(r"COCO_val2014_\d{12}\.jpg")
 def wanted_pictures(data_path: Path, base_url: str = BASE_URL) -> list[Wanted]:
     """The COCO pictures that a FOIL, HAT or SeeTRUE file names. Errors: BenchmarkError."""
     from clip4dm.benchmarks import BenchmarkError, read_benchmark
+    from misc.fetch_folder import Wanted
 
     _, reading = read_benchmark(data_path)
     names = dict.fromkeys(PurePosixPath(sample.image).name for sample in reading.samples)
@@ -45,55 +46,29 @@ def wanted_pictures(data_path: Path, base_url: str = BASE_URL) -> list[Wanted]:
     return [Wanted(name, base_url + name) for name in coco]
 
 
-def check_zip(path: Path) -> None:
-    """Whether a zip's directory can be read; its members' checksums are proved when they are unpacked."""
-    if not zipfile.is_zipfile(path):
-        raise FetchError("not a whole zip file", passing=True)
-
-
-def unpack(archive_path: Path, save_dir: Path, max_bytes: int) -> tuple[int, dict[str, str]]:
-    """Unpack the pictures of a zip into a folder, each under a temporary name first. Returns (unpacked, failures).
-
-    Only members that are pictures by name are taken, without their folders; one that is there in full size is kept.
-    """
-    from tqdm import tqdm
-
-    unpacked, failed = 0, {}
-    with zipfile.ZipFile(archive_path) as archive:
-        members = [member for member in archive.infolist() if member.filename.lower().endswith((".jpg", ".png"))]
-        for member in tqdm(members, "unpacking", unit="file"):
-            name = PurePosixPath(member.filename).name
-            try:
-                path = safe_path(save_dir, name)
-                if member.file_size > max_bytes:
-                    raise FetchError(f"{member.file_size} bytes, over the limit of {max_bytes} (--max_bytes)")
-                if path.is_file() and path.stat().st_size == member.file_size:
-                    continue
-                partial = path.with_name(path.name + ".part")
-                with archive.open(member) as source, open(partial, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)  # raises BadZipFile on a wrong checksum at the end
-                partial.replace(path)
-                unpacked += 1
-            except (FetchError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-                failed[name] = f"{type(error).__name__}: {error}"
-                (save_dir / (name + ".part")).unlink(missing_ok=True)
-    return unpacked, failed
-
-
 def fetch_zip(args: argparse.Namespace) -> None:
-    """Fetch the zip (from where an interrupted call stopped), unpack it, remove it."""
-    name = PurePosixPath(args.zip_url).name
-    place = args.save_dir / ".zip"
-    limits = Limits(args.timeout, ZIP_MAX_BYTES, args.retries)
-    summary = fetch_all([Wanted(name, args.zip_url)], place, workers=1, limits=limits, check=check_zip)
+    """Fetch the zip (from where an interrupted call stopped), unpack it, and remove it if all of it was well."""
+    from misc.fetch_folder import Wanted, fetch_all, write_missing
+    from misc.folder import ARCHIVE
+    from misc.unpack import check_zip, unpack
+
+    name = PurePosixPath(urlsplit(args.zip_url).path).name or "pictures.zip"
+    place = args.save_dir / ARCHIVE
+    if place.is_symlink():
+        raise ValueError(f"{place} is a link, and nothing is written where it leads; remove it")
+    summary = fetch_all([Wanted(name, args.zip_url)], place, workers=1, limits=limits_of(args, ZIP_MAX_BYTES),
+                        check=check_zip)
     if not summary.complete:
-        finish("download_coco_image.py", summary, place, False)
-    unpacked, failed = unpack(place / name, args.save_dir, args.max_bytes)
-    print(f"{unpacked} pictures unpacked into {args.save_dir}")
-    if failed:
-        listed = "; ".join(f"{member}: {reason}" for member, reason in list(failed.items())[:5])
-        raise ValueError(f"{len(failed)} members of {place / name} could not be unpacked ({listed}); "
-                         "remove it and run the same command to fetch it again")
+        finish(PROGRAM, summary, place, False)
+    summary = unpack(place / name, args.save_dir, args.max_bytes)
+    if not summary.complete:
+        print(f"{PROGRAM}: {place / name} is kept: the same command takes from it what is not there yet; if it is "
+              "damaged, remove it first, and it is fetched again", file=sys.stderr)
+        if not summary.stopped:
+            write_missing(args.save_dir, summary)
+        finish(PROGRAM, summary, args.save_dir, False)
+    print(f"{summary.fetched} pictures unpacked into {args.save_dir}, {summary.present} were there")
+    write_missing(args.save_dir, summary)
     shutil.rmtree(place)
 
 
@@ -119,6 +94,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def verify_all(args: argparse.Namespace) -> None:
     """Look at every picture in the folder; with no file that names them, none can be known to be missing."""
+    from misc.fetch_folder import Wanted
+
     names = sorted(path.name for path in args.save_dir.glob("*.jpg"))
     print(f"{len(names)} pictures in {args.save_dir}; whole COCO val2014 has 40504")
     run(PROGRAM, [Wanted(name, args.base_url + name) for name in names], args.save_dir, args)
