@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from clip4dm.benchmarks.labels import read_json
 from clip4dm.benchmarks.nocaps import NOCAPS
 from clip4dm.benchmarks.richhf import RICHHF
 from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
+from clip4dm.files import FileError, check_regular, kind_of
 
 __all__ = ["BENCHMARKS", "Benchmark", "BenchmarkError", "Judgement", "Reading", "Sample", "get_benchmark",
            "read_benchmark"]
@@ -52,22 +54,37 @@ def read_benchmark(path: Path, name: str | None = None, *, img_dir: Path | None 
 
 def _content(path: Path) -> Any:
     """Parsed JSON, a CSV's rows, or the path itself of a tfrecord or a saved dataset."""
-    if not path.exists():
-        raise BenchmarkError(f"no such annotation file: {path}")
-    if is_saved_dataset(path) or RICHHF.recognises(path):
+    if is_saved_dataset(path):
         return path
-    if path.is_dir():
-        raise BenchmarkError(f"{path} is a folder, and no Hugging Face dataset saved to disk; give a file")
     try:
-        with open(path, encoding="utf-8") as file:
-            first = file.read(4096).lstrip("\ufeff \t\r\n")
-    except UnicodeDecodeError:
-        raise BenchmarkError(f"{path} is neither text (JSON, CSV) nor a tfrecord") from None
+        kind = kind_of(path)
+        if kind is None:
+            raise BenchmarkError(f"no such annotation file: {path}")
+        if kind == "a folder":
+            raise BenchmarkError(f"{path} is a folder, and no Hugging Face dataset saved to disk; give a file")
+        check_regular(path)
+    except FileError as error:
+        raise BenchmarkError(str(error)) from None
+    if RICHHF.recognises(path):
+        return path
+    first = _beginning(path)
     if not first:
         raise BenchmarkError(f"{path} is empty")
     if first[0] in "[{":
         return read_json(path)
     return read_csv(path)
+
+
+def _beginning(path: Path) -> str:
+    """The first characters of a text file that are no white space. Errors: BenchmarkError."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise BenchmarkError(f"{path} is UTF-16 text, or no text; save it as UTF-8")
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(head).lstrip(" \t\r\n")
+    except UnicodeDecodeError:
+        raise BenchmarkError(f"{path} is neither text (JSON, CSV) nor a tfrecord") from None
 
 
 def _kind(content: Any) -> str:

@@ -46,7 +46,7 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
     for number, row in enumerate(rows):
         where = f"{path}, annotations[{number}]"
         if field(row, "foil_word", str, where) == ORIGINAL:
-            originals[row.get("foil_id", row.get("id"))] = field(row, "caption", str, where)
+            originals[field(row, "foil_id", (int, str), where)] = field(row, "caption", str, where)
     samples = []
     for number, row in enumerate(rows):
         where = f"{path}, annotations[{number}]"

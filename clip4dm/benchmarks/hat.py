@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample
-from clip4dm.benchmarks.labels import field, inside, unique_ids
+from clip4dm.benchmarks.labels import field, flags, inside, texts, unique_id
 from clip4dm.benchmarks.rules import judge_lowest_phrase
 
 
@@ -24,7 +24,7 @@ def recognises(content: Any) -> bool:
 def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
          ) -> tuple[list[Sample], dict[str, int]]:
     """HAT's captions in file order. Errors: BenchmarkError where the grounding's words are not the caption's."""
-    samples = []
+    samples, seen = [], {}
     for number, row in enumerate(content):
         where = f"{path}, row {number}"
         caption, image = field(row, "caption", str, where), inside(field(row, "image_path", str, where), where)
@@ -33,16 +33,15 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         pairs = [pair for pair in grounding if isinstance(pair, list) and len(pair) == 2]
         if len(pairs) != len(grounding) or [pair[0] for pair in pairs] != [match.group() for match in tokens]:
             raise BenchmarkError(f"{where}: the grounding's words are not those of the caption {caption!r:.80}")
-        labels = tuple(bool(pair[1]) for pair in pairs)
+        labels = flags([pair[1] for pair in pairs], "a word's label", where)
         spans = tuple(match.span() for match, label in zip(tokens, labels, strict=True) if label)
-        references = field(row, "references", list, where) if "references" in row else []
+        references = texts(row, "references", where) if "references" in row else ()
         samples.append(Sample(
-            id=str(field(row, "sample_id", (str, int), where)), image=image,
+            id=unique_id(str(field(row, "sample_id", (str, int), where)), seen, where), image=image,
             image_id=Path(image).stem, caption=caption, misaligned=any(labels), spans=spans,
             label=" ".join(caption[start:end].strip(".,") for start, end in spans) or "ORIG",
-            references=tuple(map(str, references)),
+            references=references,
         ))
-    unique_ids([sample.id for sample in samples], path)
     return samples, {}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from clip4dm import files
 from clip4dm.benchmarks.base import BenchmarkError, Span
+from clip4dm.files import FileError
 
 
 def overlaps(a: Span, b: Span) -> bool:
@@ -68,11 +69,9 @@ def substring_spans(text: str, phrase: str) -> tuple[Span, ...]:
 def read_json(path: Path) -> Any:
     """A JSON file. Errors: BenchmarkError."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise BenchmarkError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise BenchmarkError(f"{path} is no JSON: {error}. Is the file whole?") from error
+        return files.read_json(Path(path))
+    except FileError as error:
+        raise BenchmarkError(str(error)) from None
 
 
 def field(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
@@ -81,14 +80,40 @@ def field(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...], wher
         raise BenchmarkError(f"{where} is a {type(row).__name__}, not an object with named fields")
     if name not in row:
         raise BenchmarkError(f"{where} has no field {name!r}; it has: {', '.join(map(str, row)) or 'none'}")
-    if not isinstance(row[name], kind):
+    if not isinstance(row[name], kind) or isinstance(row[name], bool):  # true is an int of Python's, but no number
         raise BenchmarkError(f"{where}: field {name!r} is {row[name]!r:.60}, not {_kind_name(kind)}")
     return row[name]
 
 
+def number(row: Mapping[str, Any], name: str, where: str) -> float:
+    """row[name] as a finite number. Errors: BenchmarkError."""
+    value = field(row, name, (int, float), where)
+    if not files.is_number(value):
+        raise BenchmarkError(f"{where}: field {name!r} is {value!r:.60}, not a finite number")
+    return float(value)
+
+
+def texts(row: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """row[name] as strings. Errors: BenchmarkError."""
+    values = field(row, name, list, where)
+    for value in values:
+        if not isinstance(value, str):
+            raise BenchmarkError(f"{where}: field {name!r} is a list of strings, and {value!r:.60} is none")
+    return tuple(values)
+
+
+def flags(values: Sequence[Any], what: str, where: str) -> tuple[bool, ...]:
+    """true, false, 1 or 0, and nothing else: of "0", which Python takes for true, nobody knows. Errors: BenchmarkError.
+    """
+    for value in values:
+        if not (isinstance(value, (bool, int)) and value in (0, 1)):
+            raise BenchmarkError(f"{where}: {what} is {value!r:.60}, not true, false, 1 or 0")
+    return tuple(value == 1 for value in values)
+
+
 def _kind_name(kind: type | tuple[type, ...]) -> str:
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(dict.fromkeys({"str": "a string", "list": "a list", "dict": "an object", "bool": "true or false"}
+    return " or ".join(dict.fromkeys({"str": "a string", "list": "a list", "dict": "an object"}
                                      .get(k.__name__, "a number") for k in kinds))
 
 
@@ -105,10 +130,9 @@ def inside(image: str, where: str) -> str:
     return image
 
 
-def unique_ids(ids: Sequence[str], path: Path) -> None:
-    """Errors: BenchmarkError naming the first id that occurs twice."""
-    seen: set[str] = set()
-    for name in ids:
-        if name in seen:
-            raise BenchmarkError(f"{path}: sample id {name!r} occurs twice")
-        seen.add(name)
+def unique_id(name: str, seen: dict[str, str], where: str) -> str:
+    """The id, noted in `seen` with where it stands. Errors: BenchmarkError where it stands there already."""
+    if name in seen:
+        raise BenchmarkError(f"{where}: sample id {name!r:.60} occurs twice, first in {seen[name]}")
+    seen[name] = where
+    return name

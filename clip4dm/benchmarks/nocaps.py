@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import changed_spans, field, inside, overlaps_any, substring_spans, whole_word_spans
+from clip4dm.benchmarks.labels import (
+    changed_spans,
+    field,
+    inside,
+    overlaps_any,
+    substring_spans,
+    texts,
+    whole_word_spans,
+)
 from clip4dm.benchmarks.rules import judge_lowest_word
 
 
@@ -30,10 +38,7 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         replacement = field(row, "replacement", list, where)
         if len(replacement) != 2 or not all(isinstance(word, str) for word in replacement):
             raise BenchmarkError(f"{where}: replacement is {replacement!r:.60}, not [original, foil]")
-        references = field(row, "references", list, where)
-        if not all(isinstance(text, str) for text in references):
-            raise BenchmarkError(f"{where}: references are not all strings")
-        common = {"image": image, "image_id": Path(image).stem, "references": tuple(references),
+        common = {"image": image, "image_id": Path(image).stem, "references": texts(row, "references", where),
                   "groups": {"domain": field(row, "domain", str, where)}}
         samples.append(Sample(id=f"{number}-baseline", caption=baseline, misaligned=False, spans=(), label="ORIG",
                               **common))

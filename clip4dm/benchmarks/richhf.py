@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import field, inside, read_json, unique_ids
+from clip4dm.benchmarks.labels import field, flags, inside, number, read_json, unique_id
 from clip4dm.benchmarks.rules import judge_tokens
 
 _TOKEN = re.compile(r'[^,.?!":; ]+')  # the published split: any of these characters parts, nothing empty stays
@@ -36,34 +36,33 @@ def token_spans(prompt: str) -> tuple[Span, ...]:
 def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
          ) -> tuple[list[Sample], dict[str, int]]:
     """The prompts in file order. A row whose labels are not as many as its prompt's tokens is left out, and counted."""
-    samples, left_out = [], Counter()
+    samples, seen, left_out = [], {}, Counter()
     rows = _tfrecord_rows(path, img_dir) if isinstance(content, Path) else enumerate(content)
-    for number, row in rows:
-        where = f"{path}, row {number}"
+    for place, row in rows:
+        where = f"{path}, row {place}"
         prompt = field(row, "prompt", str, where)
         labels = _labels(field(row, "labels", (list, str), where), where)
         spans = token_spans(prompt)
         if len(spans) != len(labels):
             left_out["the prompt has another number of tokens than there are labels"] += 1
             continue
-        filename = field(row, "filename", str, where) if "filename" in row else field(row, "image", str, where)
-        image = inside(str(row.get("image") or filename), where)
-        misaligned = tuple(label == 0 for label in labels)
+        filename = field(row, "filename" if "filename" in row else "image", str, where)
+        image = inside(field(row, "image", str, where) if row.get("image") else filename, where)
+        misaligned = tuple(not label for label in labels)
         wrong = tuple(span for span, is_wrong in zip(spans, misaligned, strict=True) if is_wrong)
         samples.append(Sample(
-            id=filename, image=image, image_id=Path(image).stem, caption=prompt, misaligned=bool(wrong), spans=wrong,
+            id=unique_id(filename, seen, where), image=image, image_id=Path(image).stem, caption=prompt,
+            misaligned=bool(wrong), spans=wrong,
             label=" ".join(prompt[start:end] for start, end in wrong) or "ORIG", tokens=spans,
-            token_labels=misaligned, gt_score=float(field(row, "misalignment_score", (int, float), where)),
+            token_labels=misaligned, gt_score=number(row, "misalignment_score", where),
         ))
-    unique_ids([sample.id for sample in samples], path)
     return samples, dict(left_out)
 
 
-def _labels(given: list | str, where: str) -> list[int]:
-    values = given.split() if isinstance(given, str) else given
-    if not all(str(value) in ("0", "1") for value in values):
-        raise BenchmarkError(f"{where}: labels are {given!r:.60}, not 0 (misaligned) and 1 alone")
-    return [int(value) for value in values]
+def _labels(given: list | str, where: str) -> tuple[bool, ...]:
+    """Whether each token is aligned, of a list of 1 and 0, or the published "1 0 1"."""
+    values = [{"0": 0, "1": 1}.get(text, text) for text in given.split()] if isinstance(given, str) else given
+    return flags(values, "a label (1, or 0 for misaligned)", where)
 
 
 def _tfrecord_rows(path: Path, img_dir: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -78,7 +77,7 @@ def _tfrecord_rows(path: Path, img_dir: Path | None) -> Iterator[tuple[int, dict
             scores = example.get("misalignment_score")
             if not scores:
                 raise BenchmarkError(f"{where} has no misalignment_score; it has: {', '.join(sorted(example))}")
-            row["misalignment_score"] = float(scores[0])
+            row["misalignment_score"] = scores[0]
             if example.get("prompt"):
                 row["prompt"] = _text(example, "prompt", where)
             else:
@@ -98,21 +97,27 @@ def _prompts(path: Path, img_dir: Path | None) -> Mapping[str, Any]:
             f"{path} holds no prompts (Rich-HF's tfrecords do not), and {metadata} is not there: fetch pictures and "
             "prompts with misc/download_richhf_image.py and give the JSON that it writes, or put a "
             "{filename: prompt} there")
-    return read_json(metadata)
+    prompts = read_json(metadata)
+    if not isinstance(prompts, dict):
+        raise BenchmarkError(f"{metadata} is a {type(prompts).__name__}, not an object of filename: prompt")
+    return prompts
 
 
 def _text(example: Mapping[str, Any], name: str, where: str) -> str:
     values = example.get(name)
     if not values or not isinstance(values[0], bytes):
         raise BenchmarkError(f"{where} has no text {name!r}; it has: {', '.join(sorted(example)) or 'nothing'}")
-    return values[0].decode("utf-8")
+    try:
+        return values[0].decode("utf-8")
+    except UnicodeDecodeError:
+        raise BenchmarkError(f"{where}: {name!r} is no UTF-8 text") from None
 
 
 def _starts_like_tfrecord(path: Path) -> bool:
-    """A record begins with its length in eight bytes, most of them zero, as no text does."""
+    """A record begins with its length in eight bytes, the last four of them zero, as no text does."""
     with open(path, "rb") as file:
         head = file.read(12)
-    return len(head) == 12 and b"\0" in head[:8]
+    return len(head) == 12 and not any(head[4:8])
 
 
 RICHHF = Benchmark(

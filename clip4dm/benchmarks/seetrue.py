@@ -9,13 +9,15 @@ measured is how far caption_misalignment entails the predicted words.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import field, inside, substring_spans, unique_ids, whole_word_spans
+from clip4dm.benchmarks.labels import field, inside, substring_spans, unique_id, whole_word_spans
 from clip4dm.benchmarks.rules import judge_phrases
+from clip4dm.files import FileError, read_text
 
 _COLUMNS = {"image_caption", "caption_misalignment", "dataset_source"}
 
@@ -35,10 +37,10 @@ def is_saved_dataset(path: Path) -> bool:
 def read_csv(path: Path) -> list[dict[str, str]]:
     """A CSV file's rows as dicts. Errors: BenchmarkError."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = [dict(row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = [dict(row) for row in csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)]
+    except FileError as error:
+        raise BenchmarkError(str(error)) from None
+    except csv.Error as error:
         raise BenchmarkError(f"{path} cannot be read as CSV: {error}") from error
     for number, row in enumerate(rows):
         if None in row or None in row.values():
@@ -50,19 +52,19 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
          ) -> tuple[list[Sample], dict[str, int]]:
     """The feedback's captions in file order, without the quotation marks around them."""
     rows: Iterable[Mapping[str, Any]] = _saved_rows(path) if isinstance(content, Path) else content
-    samples = []
+    samples, seen = [], {}
     for number, row in enumerate(rows):
         where = f"{path}, row {number}"
         caption = _unquoted(field(row, "image_caption", str, where))
-        image = row.get("image") if isinstance(row.get("image"), str) else field(row, "image_name", str, where)
-        label = row.get("caption_misalignment")
-        label = label.strip() if isinstance(label, str) else ""
+        image = field(row, "image" if row.get("image") is not None else "image_name", str, where)
+        label = field(row, "caption_misalignment", (str, type(None)), where) or ""  # null: nobody said what is wrong
+        label = label.strip()
+        name = str(field(row, "id", (str, int), where)) if "id" in row else str(number)
         samples.append(Sample(
-            id=str(row["id"] if "id" in row else number), image=inside(image, where), image_id=Path(image).stem,
+            id=unique_id(name, seen, where), image=inside(image, where), image_id=Path(image).stem,
             caption=caption, misaligned=True, spans=locate(caption, label), label=label,
             groups={"source": field(row, "dataset_source", str, where)},
         ))
-    unique_ids([sample.id for sample in samples], path)
     return samples, {}
 
 
@@ -89,7 +91,13 @@ def _saved_rows(path: Path) -> Iterable[Mapping[str, Any]]:
     parts = [found] if isinstance(found, datasets.Dataset) else list(found.values())
     for part in parts:
         pictures = [name for name, kind in part.features.items() if isinstance(kind, datasets.Image)]
-        yield from part.remove_columns(pictures)  # not decoded: the pictures are read from files
+        rows = part.remove_columns(pictures)  # not decoded: the pictures are read from files
+        for number in range(len(rows)):
+            try:
+                row = rows[number]
+            except Exception as error:  # as above
+                raise BenchmarkError(f"{path}, row {number} cannot be read: {error}") from error
+            yield row
 
 
 SEETRUE = Benchmark(

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from clip4dm.files import check_regular
+
 Feature = list[bytes] | list[float] | list[int]
 _LARGEST_RECORD = 1 << 31  # protobuf's own limit
 
@@ -21,7 +23,7 @@ class TFRecordError(ValueError):
 
 
 def read_examples(path: Path) -> Iterator[dict[str, Feature]]:
-    """The Examples of a file: feature name -> list of bytes, floats or ints. Errors: TFRecordError, OSError."""
+    """The Examples of a file: feature name -> list of bytes, floats or ints. Errors: TFRecordError, FileError."""
     for number, data in enumerate(_records(Path(path))):
         try:
             example = _example_class().FromString(data)
@@ -45,6 +47,7 @@ def write_examples(path: Path, rows: Iterable[Mapping[str, Feature]]) -> None:
 
 
 def _records(path: Path) -> Iterator[bytes]:
+    check_regular(path)
     with open(path, "rb") as file:
         number = 0
         while header := file.read(12):
