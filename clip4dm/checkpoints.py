@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import os
 import zipfile
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.hub import OFFLINE_HELP, cached_file, check_hub_reachable
+from clip4dm.modelconfig import ConfigError, read_config
 
 QUICKGELU = "-quickgelu"
 DEMO = "demo"  # the model of our own: no download, and it knows drawn scenes alone
@@ -248,14 +248,13 @@ def short_reason(error: Exception) -> str:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
-        text = config["text_cfg"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no open_clip configuration ({type(error).__name__}: {error}); expected JSON "
-                         "with model_cfg: {embed_dim, vision_cfg, text_cfg}") from error
-    if text.get("hf_model_name"):
-        raise ModelError(f"{path} has a Hugging Face text tower ({text['hf_model_name']}); only open_clip's own "
-                         "text transformers can be explained")
+        config = read_config(path)
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+    tower = config["text_cfg"].get("hf_model_name")
+    if tower:
+        raise ModelError(f"{path} has a Hugging Face text tower ({tower}); only open_clip's own text transformers can "
+                         "be explained")
     return config
 
 

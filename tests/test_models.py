@@ -6,12 +6,14 @@ import json
 import shutil
 import warnings
 
+import open_clip
 import pytest
 import torch
 from making import make_tiny_clip
 from safetensors.torch import load_file
 
 from clip4dm.checkpoints import ModelError, resolve_source
+from clip4dm.modelconfig import read_config
 from clip4dm.models import load_model, pick_device
 
 
@@ -128,6 +130,39 @@ def test_folders_that_do_not_load(tmp_path, tiny_folder):
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"Hugging Face text tower \(roberta-base\)"):
         load_model(pretrained=str(tmp_path))
+
+
+@pytest.mark.parametrize(("part", "field", "value", "expected"), [
+    ("model_cfg", "quick_gelu", "false", "quick_gelu is 'false'; expected true or false"),
+    ("model_cfg", "quick_gelu", 0, "quick_gelu is 0; expected true or false"),
+    ("model_cfg", "embed_dim", "24", "embed_dim is '24'; expected a whole number"),
+    ("text_cfg", "layers", "4", "text_cfg.layers is '4'; expected a whole number"),
+    ("text_cfg", "layers", 10**30, "text_cfg.layers is 1000000.*; expected 1 to 1000"),
+    ("text_cfg", "heads", -2, "text_cfg.heads is -2; expected 1 to"),
+    ("text_cfg", "no_causal_mask", "false", "text_cfg.no_causal_mask is 'false'; expected true or false"),
+    ("vision_cfg", "layers", True, "vision_cfg.layers is True; expected a list of numbers or a whole number"),
+    ("vision_cfg", "image_size", [32, "32"], r"vision_cfg.image_size is \[32, '32'\]; expected"),
+    ("preprocess_cfg", "mean", ["0.5"], "preprocess_cfg.mean is .*; expected a list of numbers"),
+    ("preprocess_cfg", "std", [0.5], "preprocess_cfg.std is .*; expected three numbers"),
+    ("preprocess_cfg", "interpolation", "cubic", "interpolation is 'cubic'; expected bicubic or bilinear or random"),
+    ("model_cfg", "text_cfg", [], "is no open_clip configuration; expected JSON with model_cfg"),
+    (None, "model_cfg", "x", "is no open_clip configuration; expected JSON with model_cfg")])
+def test_fields_of_other_types_are_refused_by_the_files_name(tmp_path, tiny_folder, part, field, value, expected):
+    shutil.copy(tiny_folder / "open_clip_model.safetensors", tmp_path)
+    content = json.loads((tiny_folder / "open_clip_config.json").read_text())
+    inner = {None: content, "preprocess_cfg": content["preprocess_cfg"], "model_cfg": content["model_cfg"]}
+    (inner[part] if part in inner else content["model_cfg"][part])[field] = value
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=f"open_clip_config.json.*{expected}"):
+        load_model(pretrained=str(tmp_path), device="cpu")
+
+
+def test_every_configuration_of_open_clip_itself_passes(tmp_path):
+    path = tmp_path / "open_clip_config.json"
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        path.write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "size": 224}}))
+        assert read_config(path) == json.loads(json.dumps(config))
 
 
 @pytest.mark.parametrize(("backbone", "pretrained", "message"), [
