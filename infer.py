@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+from clip4dm import options
 from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors
 from clip4dm.scores import EPSILON, SORTED_BY
 
@@ -31,17 +32,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE",
                       help="a picture (default: a cup of coffee)")
     data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
-    data.add_argument("--demo", nargs="?", type=int, const=DEMO_SEED, metavar="SEED",
+    data.add_argument("--demo", nargs="?", type=options.SEED, const=DEMO_SEED, metavar="SEED",
                       help="draw a scene (saved as output/demo.png) instead, and take the demo model; without --text, "
                            "a right and a wrong caption of it")
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
     method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
                         help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)")
-    method.add_argument("--epsilon", type=float, default=EPSILON,
+    method.add_argument("--epsilon", type=options.EPSILON, default=EPSILON,
                         help="a word is misaligned below it (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(options.arguments(argv))
     if args.demo is not None:
         if args.image != str(EXAMPLE_IMAGE):
             parser.error("--demo draws its own picture; leave --image away")
@@ -99,7 +100,7 @@ def show(detection, image: str, as_json: bool) -> None:
     from clip4dm.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:
-        print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False))
+        print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False, allow_nan=False))
         return
     if wants_colour(sys.stdout):
         print(coloured_caption(detection))

@@ -15,6 +15,7 @@ import os
 import sys
 
 from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors
+from clip4dm.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
 from clip4dm.scores import SORTED_BY
 
 BACKBONE = "ViT-B-32"
@@ -29,14 +30,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--img_dir", default="./data/nocaps", metavar="DIR", help="pictures (default: %(default)s)")
     data.add_argument("--benchmark", choices=BENCHMARKS, help="default: recognised from the file's structure")
     data.add_argument("--reference_path", metavar="FILE", help="COCO captions JSON: FOIL's references")
-    data.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    data.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
     method.add_argument("--sorted_by", choices=SORTED_BY, help="default: the benchmark's (most_negative for FOIL and "
                         "nocaps, else threshold)")
-    method.add_argument("--epsilon", type=float, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
-    method.add_argument("--get_refclipscore", type=_boolean, nargs="?", const=True, default=False, metavar="BOOL",
+    method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
+    method.add_argument("--get_refclipscore", type=boolean, nargs="?", const=True, default=False, metavar="BOOL",
                         help="RefCLIPScore too, where there are references (default: %(default)s)")
     method.add_argument("--caption_metrics", action="store_true", help="BLEU, METEOR, ROUGE-L, CIDEr (and SPICE, "
                         "if its models are there) against the references too; needs Java")
@@ -46,20 +47,20 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
                         help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)")
     run = parser.add_argument_group("run")
     run.add_argument("--output", default="./output", metavar="DIR", help="default: %(default)s")
-    run.add_argument("--batch_size", type=_batch_size, metavar="N",
+    run.add_argument("--batch_size", type=batch_size, metavar="N",
                      help="captions a pass; auto halves it when memory runs out (default: auto)")
-    run.add_argument("--num_workers", type=int, metavar="N",
+    run.add_argument("--num_workers", type=PROCESSES, metavar="N",
                      help="processes that decode pictures (default: one a core)")
-    run.add_argument("--images_per_block", type=int, default=32, metavar="N",
+    run.add_argument("--images_per_block", type=AT_LEAST_ONE, default=32, metavar="N",
                      help="images a block: what an interruption may cost (default: %(default)s)")
     run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                      help="go on with an interrupted run of the same settings (default: yes)")
     run.add_argument("--overwrite", action="store_true", help="start anew, dropping what the run's folder holds")
-    run.add_argument("--seed", type=int, default=0, help="of the bootstrap intervals (default: %(default)s)")
+    run.add_argument("--seed", type=SEED, default=0, help="of the bootstrap intervals (default: %(default)s)")
     run.add_argument("--rescore", metavar="RUN_FOLDER", help="no model: every metric anew from a finished run's "
                      "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text")
     parser.set_defaults(start_layer_text=None)
-    return parser.parse_args(argv)
+    return parser.parse_args(arguments(argv))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -104,21 +105,6 @@ def evaluate(args: argparse.Namespace):
 def _say(line: str) -> None:
     if os.environ.get("RANK", "0") == "0":
         print(line, flush=True)
-
-
-def _boolean(text: str) -> bool:
-    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in values:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
-    return values[text.lower()]
-
-
-def _batch_size(text: str) -> int | None:
-    if text == "auto":
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 on")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,16 @@ class Workers:
 
     @classmethod
     def from_environment(cls) -> Workers:
-        """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK."""
-        return cls(*(int(os.environ.get(name, default))
-                     for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))))
+        """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK. Errors: ValueError for what it cannot say."""
+        said = {name: os.environ.get(name, usual) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"),
+                                                                       ("LOCAL_RANK", "0"))}
+        numbers = [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else -1 for text in said.values()]
+        rank, world, local_rank = numbers
+        if min(numbers) < 0 or not rank < world or not local_rank < world:
+            listed = ", ".join(f"{name}={text!r:.40}" for name, text in said.items())
+            raise ValueError(f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
+                             "WORLD_SIZE. torchrun sets them; unset all three to run in one process")
+        return cls(rank, world, local_rank)
 
     @property
     def first(self) -> bool:

@@ -17,11 +17,17 @@ from clip4dm.decoding import default_workers
 from clip4dm.detection import check_settings
 from clip4dm.layers import first_layer
 from clip4dm.loading import IMAGES_PER_BLOCK, missing_images
+from clip4dm.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED
 from clip4dm.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.records import Settings
 from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
 
 Say = Callable[[str], None]
+
+
+_RULES = {"epsilon": EPSILON, "limit": AT_LEAST_ONE, "batch_size": AT_LEAST_ONE, "num_workers": PROCESSES,
+          "seed": SEED, "images_per_block": AT_LEAST_ONE}
+_FLAGS = ("get_refclipscore", "resume", "overwrite", "skip_missing", "caption_metrics", "as_published")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,16 @@ class Options:
     images_per_block: int = IMAGES_PER_BLOCK
     caption_metrics: bool = False
     as_published: bool = False
+
+    def __post_init__(self) -> None:
+        """Errors: ValueError, for what main.py refuses on its command line."""
+        for name, rule in _RULES.items():
+            value = getattr(self, name)
+            if value is not None or name in ("seed", "images_per_block"):
+                rule.check(f"--{name}", value)
+        for name in _FLAGS:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"--{name} is {getattr(self, name)!r:.60}; it must be True or False")
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say: all that bears on the figures, nothing that does not."""
@@ -183,8 +199,6 @@ def _checked(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
         for reason, count in counts[name].items():
             say(f"data: {name}: {count} because {reason}")
     if options.limit is not None:
-        if options.limit < 1:
-            raise ValueError(f"--limit must be at least 1, got {options.limit}")
         samples = samples[:options.limit]
     if not samples:
         raise ValueError(f"{options.data_path} holds no samples")

@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import add_model_options, model_arguments, one_line_errors
+from clip4dm.options import AT_LEAST_ONE, EPSILON, arguments
 
 PAIRS_AT_ONCE = 64
 COLUMNS = ("LA", "LA_span", "AP/F-CLIPScore", "AP/misaligned_sum", "AP/CLIPScore")
@@ -98,11 +99,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_path", type=Path, required=True, metavar="FILE", help="annotations, as for main.py")
     parser.add_argument("--img_dir", type=Path, required=True, metavar="DIR", help="pictures")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="every figure with its interval")
-    parser.add_argument("--epsilon", type=float, help="default: the benchmark's")
+    parser.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's")
     add_model_options(parser, "demo")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(arguments(argv))
     with one_line_errors("ablate.py", ValueError, OSError):
         from clip4dm import CLIP4DM
         from clip4dm.benchmarks import read_benchmark

@@ -28,6 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import add_model_options, one_line_errors
+from clip4dm.options import AT_LEAST_ONE, THREADS
 
 NAMES = {"a": "(a) published procedure", "b": "(b) plain CLIPScore", "c": "(c) this project", "d": "(d) floor",
          "c16": "(c) with bf16 towers"}
@@ -39,12 +40,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_model_options(parser, "random weights of ViT-B-32")
     parser.add_argument("--img_dir", type=Path, help="a folder of JPEGs (default: drawn pictures)")
     parser.add_argument("--captions", type=Path, help="a COCO captions JSON of these pictures")
-    parser.add_argument("--pictures", type=int, default=64, help="distinct pictures (default: %(default)s)")
-    parser.add_argument("--captions_each", type=int, nargs="+", default=[1, 8], metavar="N",
+    parser.add_argument("--pictures", type=AT_LEAST_ONE, default=64, help="distinct pictures (default: %(default)s)")
+    parser.add_argument("--captions_each", type=AT_LEAST_ONE, nargs="+", default=[1, 8], metavar="N",
                         help="loads: captions a picture (default: 1 and 8)")
-    parser.add_argument("--published_pairs", type=int, default=16, help="pairs a round for (a) (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--threads", type=int, help="PyTorch's threads (default: its own choice)")
+    parser.add_argument("--published_pairs", type=AT_LEAST_ONE, default=16,
+                        help="pairs a round for (a) (default: %(default)s)")
+    parser.add_argument("--rounds", type=AT_LEAST_ONE, default=5, help="default: %(default)s")
+    parser.add_argument("--threads", type=THREADS, help="PyTorch's threads (default: its own choice)")
     parser.add_argument("--contenders", nargs="+", choices=tuple(NAMES), default=list(NAMES))
     parser.add_argument("--no_memory", action="store_true", help="leave out peak memory")
     parser.add_argument("--only", choices=tuple(NAMES), help=argparse.SUPPRESS)  # a process for memory alone

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors
+from clip4dm.options import AT_LEAST_ONE
 
 FIGURES = ("LA", "f1", "precision", "recall", "AP")
 
@@ -70,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("run_folder", type=Path, help="as main.py printed it behind \"run:\"")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
-    parser.add_argument("--count", type=int, default=25, help="epsilons to try (default: %(default)s)")
+    parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
     args = parser.parse_args(argv)
     from clip4dm.paper import cell
     from clip4dm.runstore import RunError

@@ -11,7 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from clip4dm.options import SEED
 
 
 def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -> Path:
@@ -41,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write the model")
     parser.add_argument("--backbone", default="ViT-B-32", help="an open_clip backbone (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=SEED, default=0)
     args = parser.parse_args()
     print(f"random {args.backbone} in {make_random_model(args.folder, args.backbone, args.seed)}")
 

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors
 from clip4dm.demo.lexicon import KINDS
+from clip4dm.options import AT_LEAST_ONE, PIXELS, SEED
 
 FIRST_SEED = 1_000_000  # far beyond any scene that training draws
 
@@ -68,10 +69,10 @@ def make_benchmark(folder: Path, pairs: int, size: int = 128, first_seed: int = 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write shapes_foil.json and images/")
-    parser.add_argument("--pairs", type=int, default=2000, help="default: %(default)s")
-    parser.add_argument("--size", type=int, default=128, help="of the pictures, pixels (default: %(default)s)")
+    parser.add_argument("--pairs", type=AT_LEAST_ONE, default=2000, help="default: %(default)s")
+    parser.add_argument("--size", type=PIXELS, default=128, help="of the pictures, pixels (default: %(default)s)")
     parser.add_argument("--kind", choices=KINDS, help="exchange words of this kind alone (default: any)")
-    parser.add_argument("--first_seed", type=int, default=FIRST_SEED, help="default: %(default)s")
+    parser.add_argument("--first_seed", type=SEED, default=FIRST_SEED, help="default: %(default)s")
     args = parser.parse_args(argv)
     with one_line_errors("make_shapes_benchmark.py", ValueError, OSError):
         path = make_benchmark(args.folder, args.pairs, args.size, args.first_seed, args.kind)

@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors
+from clip4dm.options import AT_LEAST_ONE
 
 FILES = {  # name: annotations, pictures, references, under --data_dir, as data/README.md fetches them
     "foil": ("foilv1.0_test_2017.json", "coco/val2014", "coco/annotations/captions_val2014.json"),
@@ -38,7 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument("--list", action="store_true", help="the tables' names, and nothing else")
     what.add_argument("--table", nargs="+", metavar="NAME", help="only these (default: all)")
     what.add_argument("--dry_run", action="store_true", help="say what would run, how long, and what is missing")
-    what.add_argument("--limit", type=int, metavar="N", help="only the first N samples of each benchmark")
+    what.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples of each benchmark")
     what.add_argument("--as_published", action="store_true", help="a column with the published code's quirks, together")
     what.add_argument("--caption_metrics", action="store_true", help="BLEU-4, METEOR, ROUGE-L, CIDEr (SPICE); Java")
     data = parser.add_argument_group("data")
@@ -49,7 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     data.add_argument("--tagger", default="en_core_web_sm", metavar="PIPELINE", help="of spaCy (default: %(default)s)")
     model = parser.add_argument_group("model")
     model.add_argument("--demo", action="store_true", help="the demo model on drawn scenes in all tables that can")
-    model.add_argument("--pairs", type=int, default=2000, help="of drawn scenes, with --demo (default: %(default)s)")
+    model.add_argument("--pairs", type=AT_LEAST_ONE, default=2000,
+                       help="of drawn scenes, with --demo (default: %(default)s)")
     model.add_argument("--backbone", metavar="NAME", help="this model in all tables, instead of the paper's")
     model.add_argument("--pretrained", metavar="WEIGHTS", help="a tag, a file or a folder, as for main.py")
     model.add_argument("--device", default="auto")

@@ -29,6 +29,7 @@ from statistics import mean
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors
+from clip4dm.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 from misc.training_data import captions, draw_pictures, encode_pictures, normalised, scenes_of_step, seen_tokens
 
 CHECKPOINT_EVERY = 250
@@ -39,23 +40,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to work; an interrupted training found there is taken up")
     data = parser.add_argument_group("data")
-    data.add_argument("--scenes", type=int, default=100_000, help="scenes to draw (default: %(default)s)")
-    data.add_argument("--seed", type=int, default=0)
+    data.add_argument("--scenes", type=AT_LEAST_ONE, default=100_000, help="scenes to draw (default: %(default)s)")
+    data.add_argument("--seed", type=SEED, default=0)
     model = parser.add_argument_group("model")
-    model.add_argument("--image_size", type=int, default=64, help="pixels (default: %(default)s)")
-    model.add_argument("--image_width", type=int, default=20, help="of the ResNet (default: %(default)s)")
-    model.add_argument("--image_layers", type=int, nargs=4, default=(1, 1, 1, 1), help="blocks a stage")
-    model.add_argument("--text_width", type=int, default=128)
-    model.add_argument("--text_layers", type=int, default=2)
-    model.add_argument("--text_heads", type=int, default=4)
-    model.add_argument("--embed_dim", type=int, default=128)
+    model.add_argument("--image_size", type=PIXELS, default=64, help="pixels (default: %(default)s)")
+    model.add_argument("--image_width", type=AT_LEAST_ONE, default=20, help="of the ResNet (default: %(default)s)")
+    model.add_argument("--image_layers", type=AT_LEAST_ONE, nargs=4, default=(1, 1, 1, 1), help="blocks a stage")
+    model.add_argument("--text_width", type=AT_LEAST_ONE, default=128)
+    model.add_argument("--text_layers", type=AT_LEAST_ONE, default=2)
+    model.add_argument("--text_heads", type=AT_LEAST_ONE, default=4)
+    model.add_argument("--embed_dim", type=AT_LEAST_ONE, default=128)
     training = parser.add_argument_group("training")
-    training.add_argument("--steps", type=int, default=8000, help="of both towers (default: %(default)s)")
-    training.add_argument("--text_steps", type=int, default=2500, help="of the new text tower (default: %(default)s)")
-    training.add_argument("--batch_size", type=int, default=256)
-    training.add_argument("--lr", type=float, default=2e-3)
-    training.add_argument("--weight_decay", type=float, default=0.05)
-    training.add_argument("--threads", type=int, default=os.cpu_count())
+    training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
+    training.add_argument("--text_steps", type=AT_LEAST_ONE, default=2500,
+                          help="of the new text tower (default: %(default)s)")
+    training.add_argument("--batch_size", type=AT_LEAST_ONE, default=256)
+    training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
+    training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
+    training.add_argument("--threads", type=THREADS, default=os.cpu_count())
     return parser.parse_args(argv)
 
 

@@ -234,7 +234,7 @@ def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path)
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"limit": 0}, "--limit must be at least 1"),
+    ({"limit": 0}, "--limit is 0; it must be a whole number from 1"),
     ({"benchmark": "hat"}, "looks like foil's"),
     ({"reference_path": None}, "--get_refclipscore needs references"),
     ({"start_layer_text": 9}, "out of range"),

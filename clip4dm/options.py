@@ -1,0 +1,106 @@
+"""What the numbers among the options may be: written once, for every script's command line and for Python.
+
+    parser.add_argument("--limit", type=AT_LEAST_ONE)      a usage error in one line
+    AT_LEAST_ONE.check("limit", options.limit)             the same as a ValueError
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import operator
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from lowest to highest."""
+
+    lowest: int
+    highest: int
+
+    def __call__(self, text: str) -> int:
+        """For argparse."""
+        try:
+            return self.check("", int(text))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r:.60} is not {self}") from None
+
+    def check(self, name: str, value: Any) -> int:
+        """Errors: ValueError, also for other types; numpy's whole numbers are fine, true and false are none."""
+        try:
+            number = None if isinstance(value, bool) else operator.index(value)
+        except TypeError:
+            number = None
+        if number is None or not self.lowest <= number <= self.highest:
+            raise ValueError(f"{name} is {value!r:.60}; it must be {self}")
+        return number
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.lowest} to {self.highest}"
+
+
+@dataclass(frozen=True)
+class Finite:
+    """A finite number, not below `lowest`. such_as: an example, for the error."""
+
+    such_as: str
+    lowest: float = -math.inf
+
+    def __call__(self, text: str) -> float:
+        """For argparse."""
+        try:
+            return self.check("", float(text))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r:.60} is not {self}") from None
+
+    def check(self, name: str, value: Any) -> float:
+        """Errors: ValueError, also for other types."""
+        try:
+            number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+        except (TypeError, OverflowError, ValueError):
+            number = math.nan
+        if not math.isfinite(number) or number < self.lowest:
+            raise ValueError(f"{name} is {value!r:.60}; it must be {self}")
+        return number
+
+    def __str__(self) -> str:
+        bound = f" from {self.lowest:g} on" if self.lowest > -math.inf else ""
+        return f"a finite number{bound}, such as {self.such_as}"
+
+
+EPSILON = Finite("-5e-05")
+NOT_NEGATIVE = Finite("0.001", lowest=0)
+AT_LEAST_ONE = Whole(1, 2**31 - 1)  # samples, pairs, images a block, captions a batch, steps, rounds, widths
+PROCESSES = Whole(0, 1024)  # of decoding; 0: this one
+THREADS = Whole(1, 1024)
+SEED = Whole(0, 2**63 - 1)
+PIXELS = Whole(8, 8192)  # a side of a drawn picture
+
+
+def arguments(argv: Sequence[str] | None) -> list[str]:
+    """The command line, "--epsilon -1e-5" as "--epsilon=-1e-5": argparse takes -1e-5 for an option of its own."""
+    joined: list[str] = []
+    for text in sys.argv[1:] if argv is None else argv:
+        if re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE) and joined and re.fullmatch(r"--\w+", joined[-1]):
+            joined[-1] += f"={text}"
+        else:
+            joined.append(text)
+    return joined
+
+
+def batch_size(text: str) -> int | None:
+    """For argparse: a number, or auto (None)."""
+    return None if text == "auto" else AT_LEAST_ONE(text)
+
+
+def boolean(text: str) -> bool:
+    """For argparse: True, False, yes, no, 1 or 0."""
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return values[text.lower()]
