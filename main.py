@@ -65,7 +65,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from clip4dm.runstore import RunError
+    from clip4dm.runfiles import RunError
 
     with one_line_errors("main.py", ValueError, OSError, RunError):
         outcome = rescore(args) if args.rescore else evaluate(args)

@@ -17,8 +17,9 @@ import numpy as np
 
 from clip4dm import metrics
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.finished import stored_records
 from clip4dm.metrics import Bootstrap, Figure
-from clip4dm.records import Settings, from_line, sample_of, score_record
+from clip4dm.records import Settings, sample_of, score_record
 from clip4dm.scores import f_clip_score
 
 
@@ -54,25 +55,25 @@ def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequ
     """Every scored word of the run that can be judged. Samples labelled misaligned without a located span do not count.
 
     settings: start_layer_text counts; epsilon and sorted_by do not. epsilons: where location hits are wanted.
+    Errors: DamagedRun.
     """
     attribution, wrong, owner, image, cosine, misaligned = [], [], [], [], [], []
     hits: dict[float, list[bool | None]] = {epsilon: [] for epsilon in epsilons if benchmark.has_location}
-    with open(samples_path, "rb") as file:
-        for record in map(from_line, file):
-            if "skipped" in record:
-                continue
-            sample = sample_of(record)
-            if sample.misaligned and not sample.spans:
-                continue
-            words = [w for w in score_record(record, sample, benchmark, settings).words if w.attribution is not None]
-            attribution += [word.attribution for word in words]
-            wrong += [overlaps_any((word.start, word.end), sample.spans) for word in words]
-            owner += [len(image)] * len(words)
-            for epsilon, column in hits.items():
-                column.append(benchmark.judge(sample, words, "threshold", epsilon).hit)
-            image.append(sample.image)
-            cosine.append(record["cosine"])
-            misaligned.append(sample.misaligned)
+    for record in stored_records(samples_path, settings.layers):
+        if "skipped" in record:
+            continue
+        sample = sample_of(record)
+        if sample.misaligned and not sample.spans:
+            continue
+        words = [w for w in score_record(record, sample, benchmark, settings).words if w.attribution is not None]
+        attribution += [word.attribution for word in words]
+        wrong += [overlaps_any((word.start, word.end), sample.spans) for word in words]
+        owner += [len(image)] * len(words)
+        for epsilon, column in hits.items():
+            column.append(benchmark.judge(sample, words, "threshold", epsilon).hit)
+        image.append(sample.image)
+        cosine.append(record["cosine"])
+        misaligned.append(sample.misaligned)
     return Words(np.array(attribution), np.array(wrong, dtype=bool), np.array(owner, dtype=int), image,
                  np.array(cosine), np.array(misaligned, dtype=bool), hits)
 

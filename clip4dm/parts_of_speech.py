@@ -15,8 +15,9 @@ import numpy as np
 from clip4dm import metrics
 from clip4dm.benchmarks.base import Sample, Span
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.finished import stored_records
 from clip4dm.metrics import Bootstrap, Figure
-from clip4dm.records import Settings, from_line, sample_of, score_record
+from clip4dm.records import Settings, sample_of, score_record
 
 DEFAULT_PIPELINE = "en_core_web_sm"
 OTHER = "X"  # where the pipeline says nothing
@@ -84,10 +85,9 @@ def by_part_of_speech(samples_path: Path, benchmark, settings: Settings, nlp, se
 
 def _read(path: Path, benchmark, settings: Settings, nlp) -> Iterable[tuple]:
     def records():
-        with open(path, "rb") as file:
-            for record in map(from_line, file):
-                if "skipped" not in record:
-                    yield record["caption"], record
+        for record in stored_records(path, settings.layers):
+            if "skipped" not in record:
+                yield record["caption"], record
 
     for document, record in nlp.pipe(records(), as_tuples=True, batch_size=_AT_ONCE):
         sample = sample_of(record)

@@ -16,9 +16,10 @@ import numpy as np
 from clip4dm import metrics
 from clip4dm.benchmarks.base import Sample
 from clip4dm.benchmarks.floors import floors
+from clip4dm.finished import stored_records
 from clip4dm.metrics import Bootstrap, Figure
 from clip4dm.paper import format_table, paper_value
-from clip4dm.records import Scored, Settings, from_line, sample_of, score_record
+from clip4dm.records import Scored, Settings, sample_of, score_record
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 # What the paper's figures are called there.
@@ -65,20 +66,18 @@ class Columns:
 def collect(path: Path, benchmark, settings: Settings, entailment=None, *, half: bool = False) -> Columns:
     """Read samples.jsonl line by line and judge every record.
 
-    entailment: scores NLI anew, for re-scoring. half: see `score_record`.
+    entailment: scores NLI anew, for re-scoring. half: see `score_record`. Errors: DamagedRun.
     """
     columns = Columns()
     pairs: list[tuple[str, str]] = []
-    with open(path, "rb") as file:
-        for line in file:
-            record = from_line(line)
-            if "skipped" in record:
-                columns.skipped[record["id"]] = record["skipped"]
-                continue
-            sample = sample_of(record)
-            scored = score_record(record, sample, benchmark, settings, half=half)
-            columns.add(sample, record, scored, benchmark)
-            pairs.append((sample.label.lower(), scored.published.predicted))
+    for record in stored_records(path, settings.layers):
+        if "skipped" in record:
+            columns.skipped[record["id"]] = record["skipped"]
+            continue
+        sample = sample_of(record)
+        scored = score_record(record, sample, benchmark, settings, half=half)
+        columns.add(sample, record, scored, benchmark)
+        pairs.append((sample.label.lower(), scored.published.predicted))
     if entailment:
         columns.values["NLI"] = entailment([p for p, _ in pairs], [h for _, h in pairs])
     return columns

@@ -15,12 +15,13 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.caption_metrics import caption_metrics, check_java, spice_files_are_there
 from clip4dm.decoding import default_workers
 from clip4dm.detection import check_settings
+from clip4dm.finished import open_run, read_caption_metrics, samples_summary
 from clip4dm.layers import first_layer
 from clip4dm.loading import IMAGES_PER_BLOCK, missing_images
 from clip4dm.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED
 from clip4dm.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.records import Settings
-from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, RunError, read_json, write_json
+from clip4dm.runfiles import CAPTION_METRICS, RESULT, SAMPLES, RunError, write_json, write_sealed
 
 Say = Callable[[str], None]
 
@@ -144,14 +145,13 @@ def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
     What is None stays as in the run. The result goes to FOLDER/rescored/SETTINGS/result.json.
-    Errors: RunError if the folder holds no finished run, ValueError for impossible settings.
+    Errors: RunError if the folder holds no finished run or a damaged one, ValueError for impossible settings.
     """
-    if not (folder / CONFIG).is_file() or not (folder / RESULT).is_file():
-        raise RunError(f"{folder} holds no finished run ({CONFIG}, {SAMPLES} and {RESULT}); give the folder that "
-                       "main.py printed behind \"run:\"")
-    config = read_json(folder / CONFIG)
+    if seed is not None:
+        SEED.check("--seed", seed)
+    run = open_run(folder)
+    config, was = run.config, run.settings
     benchmark = get_benchmark(config["benchmark"])
-    was = Settings(**config["settings"])
     settings = Settings(sorted_by or was.sorted_by, was.epsilon if epsilon is None else epsilon,
                         was.start_layer_text if start_layer_text is None else start_layer_text, was.layers)
     check_settings(settings.sorted_by, settings.epsilon)
@@ -164,7 +164,6 @@ def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None
     config = {**config, "args": args, "settings": asdict(settings), "nli_reason": nli_reason,
               "rescored_from": config["fingerprint"]}
     target = folder / "rescored" / _settings_name(settings)
-    target.mkdir(parents=True, exist_ok=True)
     return _conclude(folder, target, config, benchmark, settings, nli_reason, entailment, as_published=as_published)
 
 
@@ -174,12 +173,12 @@ def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Say = pr
     if not referenced:
         raise ValueError("--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
                          "captions JSON as --reference_path")
-    if (folder / CAPTION_METRICS).is_file():
+    if read_caption_metrics(folder) is not None:
         return
     say(f"caption metrics of {len(referenced)} samples" + ("" if spice_files_are_there() else
         " (without SPICE, whose Stanford models are not here)"))
-    write_json(folder / CAPTION_METRICS, caption_metrics({sample.id: sample.caption for sample in referenced},
-                                                         {sample.id: sample.references for sample in referenced}))
+    write_sealed(folder / CAPTION_METRICS, caption_metrics({sample.id: sample.caption for sample in referenced},
+                                                           {sample.id: sample.references for sample in referenced}))
 
 
 def run_folder(options: Options, config: dict[str, Any]) -> Path:
@@ -245,13 +244,16 @@ def _config(options: Options, benchmark, model, settings: Settings, batch_size: 
 def _conclude(folder: Path, target: Path, config: dict[str, Any], benchmark, settings: Settings,
               nli_reason: str | None, entailment=None, *, as_published: bool = False) -> Outcome:
     columns = report.collect(folder / SAMPLES, benchmark, settings, entailment)
-    if (folder / CAPTION_METRICS).is_file():
-        columns.add_scores(read_json(folder / CAPTION_METRICS))
+    scores = read_caption_metrics(folder)
+    if scores is not None:
+        columns.add_scores(scores)
     figures = report.summarise(columns, benchmark, seed=config["args"]["seed"], nli_reason=nli_reason)
-    result = {**config, **figures, "skipped": report.skipped_summary(columns)}
+    result = {**config, **figures, "skipped": report.skipped_summary(columns),
+              "samples": samples_summary(folder / SAMPLES)}
     if as_published:
         result[report.AS_PUBLISHED] = report.published_figures(folder / SAMPLES, benchmark, settings,
                                                                seed=config["args"]["seed"])
+    target.mkdir(parents=True, exist_ok=True)
     write_json(target / RESULT, result)
     text = report.table(result)
     return Outcome(target, result, text, columns.skipped)

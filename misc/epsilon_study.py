@@ -32,21 +32,20 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
 
     from clip4dm.benchmarks import get_benchmark
     from clip4dm.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
+    from clip4dm.finished import open_run
+    from clip4dm.layers import first_layer
     from clip4dm.metrics import Bootstrap
-    from clip4dm.records import Settings
-    from clip4dm.runstore import CONFIG, SAMPLES, RunError, read_json
     from misc.figures import epsilon_figure
 
-    if not (folder / SAMPLES).is_file() or not (folder / CONFIG).is_file():
-        raise RunError(f"{folder} holds no finished run; give the folder that main.py printed behind \"run:\"")
-    config = read_json(folder / CONFIG)
-    benchmark, settings = get_benchmark(config["benchmark"]), Settings(**config["settings"])
+    run = open_run(folder)
+    benchmark, settings = get_benchmark(run.config["benchmark"]), run.settings
     if start_layer_text is not None:
+        first_layer(start_layer_text, settings.layers)
         settings = dataclasses.replace(settings, start_layer_text=start_layer_text)
     usual = settings.epsilon
-    grid = epsilon_grid(read_words(folder / SAMPLES, benchmark, settings, ()).attribution, count)
+    grid = epsilon_grid(read_words(run.samples, benchmark, settings, ()).attribution, count)
     epsilons = sorted({*grid, usual})
-    words = read_words(folder / SAMPLES, benchmark, settings, epsilons)
+    words = read_words(run.samples, benchmark, settings, epsilons)
     rows = [{name: figure.value for name, figure in figures_at(words, epsilon).items()}
             for epsilon in tqdm(epsilons, desc="epsilons")]
     calibrating = [for_calibration(image) for image in words.image]
@@ -74,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
     args = parser.parse_args(argv)
     from clip4dm.paper import cell
-    from clip4dm.runstore import RunError
+    from clip4dm.runfiles import RunError
 
     with one_line_errors("epsilon_study.py", ValueError, OSError, RunError):
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)

@@ -63,7 +63,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("reproduce_tables.py", ValueError, OSError):
+    from clip4dm.runfiles import RunError
+
+    with one_line_errors("reproduce_tables.py", ValueError, OSError, RunError):
         from misc.paper_tables import TABLES
 
         if args.list:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,12 +13,25 @@ from typing import Any
 from clip4dm import report
 from clip4dm.benchmarks import get_benchmark, read_benchmark
 from clip4dm.checkpoints import file_sha256, resolve_source
+from clip4dm.files import FileError, is_number
+from clip4dm.files import read_json as read_any_json
+from clip4dm.finished import open_run, read_caption_metrics
 from clip4dm.hub import weights_at_hand
 from clip4dm.metrics import Figure
 from clip4dm.provenance import fingerprint, path_sha256
 from clip4dm.records import Settings
+from clip4dm.runfiles import (
+    CAPTION_METRICS,
+    CONFIG,
+    RESULT,
+    TIMING,
+    DamagedRun,
+    RunError,
+    read_json,
+    read_sealed,
+    write_sealed,
+)
 from clip4dm.runs import Options, evaluate, write_caption_metrics
-from clip4dm.runstore import CAPTION_METRICS, CONFIG, RESULT, SAMPLES, TIMING, RunError, read_json, write_json
 from misc.paper_tables import CAPTION_BASELINES, Line, Model, Table
 
 # The paper's GPU, one pair at a time: what a run may take where nothing was measured.
@@ -91,35 +104,32 @@ class Study:
     def _figures(self, data: str, model: Model, epsilon, layers, variant, part) -> tuple[dict, dict]:
         if variant is not None:
             return self._once(self._ablation, data, model)[variant], {}
-        folder = self._once(self._run, data, model)
-        config = read_json(folder / CONFIG)
-        settings = Settings(**config["settings"])
+        run = self._once(open_run, self._once(self._run, data, model))
+        settings = run.settings
         if layers is not None:
             if layers > settings.layers:
                 raise Missing(f"this text tower has {settings.layers} layers")
             settings = dataclasses.replace(settings, start_layer_text=-layers)
         if epsilon is not None:
             settings = dataclasses.replace(settings, epsilon=epsilon)
-        benchmark = get_benchmark(config["benchmark"])
+        benchmark = get_benchmark(run.config["benchmark"])
         if part is not None:
-            return self._once(self._parts, folder, benchmark, settings).get(part, {}), {}
-        columns = report.collect(folder / SAMPLES, benchmark, settings)
-        if (folder / CAPTION_METRICS).is_file():
-            columns.add_scores(read_json(folder / CAPTION_METRICS))
-        if settings == Settings(**config["settings"]):  # NLI and all else that only the run's own settings have
-            ours = dict(report.flatten(read_json(folder / RESULT)))
-            ours |= dict(report.flatten(report.summarise(columns, benchmark, nli_reason="kept from the run"))) \
-                if columns.more_scores else {}
-        else:
-            ours = dict(report.flatten(report.summarise(columns, benchmark, nli_reason="epsilon differs from the run")))
-        quirks = report.published_figures(folder / SAMPLES, benchmark, settings) if self.as_published else {}
-        return ours, dict(report.flatten(quirks))
+            return self._once(self._parts, run.samples, benchmark, settings).get(part, {}), {}
+        columns = report.collect(run.samples, benchmark, settings)
+        scores = read_caption_metrics(run.folder)
+        if scores is not None:
+            columns.add_scores(scores)
+        # NLI was computed under the run's own settings alone.
+        nli_reason = run.config["nli_reason"] if settings == run.settings else "epsilon differs from the run"
+        ours = report.summarise(columns, benchmark, seed=run.config["args"]["seed"], nli_reason=nli_reason)
+        quirks = report.published_figures(run.samples, benchmark, settings) if self.as_published else {}
+        return dict(report.flatten(ours)), dict(report.flatten(quirks))
 
-    def _parts(self, folder: Path, benchmark, settings: Settings) -> dict[str, dict[str, Figure]]:
+    def _parts(self, samples: Path, benchmark, settings: Settings) -> dict[str, dict[str, Figure]]:
         from clip4dm.parts_of_speech import TaggerUnavailable, by_part_of_speech, load_tagger
 
         try:
-            return by_part_of_speech(folder / SAMPLES, benchmark, settings, self._once(load_tagger, self.tagger))
+            return by_part_of_speech(samples, benchmark, settings, self._once(load_tagger, self.tagger))
         except TaggerUnavailable as error:
             raise Missing(str(error)) from error
 
@@ -147,11 +157,10 @@ class Study:
                                                           "epsilon")}
         weights, found = self._once(_weights, model), []
         for path in self.output.glob(f"*/*/*/{CONFIG}"):
-            config = read_json(path)
-            args = config.get("args", {})
+            config, args = _config_and_args(path)
             if (path.parent / RESULT).is_file() and {name: args.get(name) for name in same} == same \
                     and config.get("data_sha256") == self._once(path_sha256, where.path) \
-                    and Path(args["img_dir"]).resolve() == where.images.resolve() \
+                    and Path(str(args.get("img_dir"))).resolve() == where.images.resolve() \
                     and weights in (None, config.get("weights_sha256")):
                 found.append(path.parent)
         return max(found, key=lambda folder: (folder / RESULT).stat().st_mtime, default=None)
@@ -167,8 +176,8 @@ class Study:
         if not path.is_file():
             self.say(f"\n== {data}, {model}: signs of the gradient")
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_json(path, {str(v): f for v, f in self._computed_ablation(data, model, variants).items()})
-        kept = read_json(path)
+            write_sealed(path, {str(v): f for v, f in self._computed_ablation(data, model, variants).items()})
+        kept = read_sealed(path)
         return {variant: dict(report.flatten(kept[str(variant)])) for variant in variants}
 
     def _computed_ablation(self, data: str, model: Model, variants: list) -> dict[Any, Any]:
@@ -215,9 +224,11 @@ class Study:
     def pairs_per_second(self, model: Model) -> tuple[float, bool]:
         """(pairs/s, whether measured): of an earlier run with this model, else of the paper's GPU."""
         for path in self.output.glob(f"*/*/*/{TIMING}"):
-            args = read_json(path.parent / CONFIG)["args"]
-            if (args["backbone"], args["pretrained"]) == (model.backbone, model.pretrained):
-                return read_json(path)["samples_per_second"] or SLOWEST_PAIRS_PER_SECOND, True
+            _, args = _config_and_args(path.parent / CONFIG)
+            if (args.get("backbone", ""), args.get("pretrained")) == (model.backbone, model.pretrained):
+                rate = read_json(path, "remove it").get("samples_per_second")
+                if is_number(rate) and rate > 0:
+                    return rate, True
         return PAPER_PAIRS_PER_SECOND.get(model.backbone or "", SLOWEST_PAIRS_PER_SECOND), False
 
     def _once(self, function: Callable, *arguments):
@@ -226,6 +237,8 @@ class Study:
         if key not in self._known:
             try:
                 self._known[key] = function(*arguments)
+            except DamagedRun:  # no figure is to be had before that is mended
+                raise
             except Missing as error:
                 self._known[key] = error
             except (ValueError, OSError, RunError) as error:  # weights, pictures, references: the other lines go on
@@ -241,6 +254,17 @@ class Study:
         return {str(model) for model in models if model.pretrained and _says_random(Path(model.pretrained))}
 
 
+def _config_and_args(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A config.json and its args; of a damaged one, a note and nothing: that run is passed over."""
+    try:
+        config = read_json(path, "the run is passed over")
+    except DamagedRun as error:
+        warnings.warn(str(error), stacklevel=2)
+        return {}, {}
+    args = config.get("args")
+    return config, args if isinstance(args, dict) else {}
+
+
 def _read(where: Data):
     return read_benchmark(where.path, img_dir=where.images, reference_path=where.references)
 
@@ -254,9 +278,10 @@ def _weights(model: Model) -> str | None:
 
 def _says_random(folder: Path) -> bool:
     try:
-        return bool(json.loads((folder / "open_clip_config.json").read_text(encoding="utf-8")).get("random_weights"))
-    except (OSError, ValueError):
+        config = read_any_json(folder / "open_clip_config.json")
+    except FileError:
         return False
+    return isinstance(config, dict) and bool(config.get("random_weights"))
 
 
 def passes(lines: list[Line]) -> Iterator[tuple[str, Model, bool]]:

@@ -173,7 +173,7 @@ def test_as_published_is_worked_out_by_hand(foil_run):
 def test_caption_metrics_are_scored_on_the_same_samples(foil_run):
     _, options = foil_run
     outcome = evaluate(Options(**{**vars(options), "caption_metrics": True}), say=lambda _: None)
-    kept = json.loads((outcome.folder / "caption_metrics.json").read_text())
+    kept = json.loads((outcome.folder / "caption_metrics.json").read_text())["content"]
     lines = [json.loads(line) for line in (outcome.folder / "samples.jsonl").read_text().splitlines()]
     assert set(kept) == {line["id"] for line in lines}
     labels = [not line["label"]["misaligned"] for line in lines]
