@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from clip4dm import options
-from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors
+from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors, run_command
 from clip4dm.scores import EPSILON, SORTED_BY
 
 EXAMPLE_IMAGE = Path(__file__).parent / "misc" / "coffee.png"
@@ -110,4 +110,4 @@ def show(detection, image: str, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 
-from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors
+from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors, run_command, tell
 from clip4dm.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
 from clip4dm.scores import SORTED_BY
 
@@ -69,15 +68,15 @@ def main(argv: list[str] | None = None) -> None:
 
     with one_line_errors("main.py", ValueError, OSError, RunError):
         outcome = rescore(args) if args.rescore else evaluate(args)
-    if outcome is None:
-        return
-    print(outcome.table)
-    print(f"result: {outcome.folder / 'result.json'}")
+        if outcome is None:
+            return
+        print(outcome.table)
+        print(f"result: {outcome.folder / 'result.json'}")
     if outcome.skipped and not args.rescore and not args.skip_missing:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(outcome.skipped.items())[:10])
-        print(f"main.py: error: {len(outcome.skipped)} samples were left out for want of a readable picture ({first}). "
-              "All others are stored: fetch those pictures again and run the same command, or give "
-              "--skip_missing to accept this.", file=sys.stderr)
+        tell(f"main.py: error: {len(outcome.skipped)} samples were left out for want of a readable picture ({first}). "
+             "All others are stored: fetch those pictures again and run the same command, or give "
+             "--skip_missing to accept this.")
         raise SystemExit(1)
 
 
@@ -108,4 +107,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

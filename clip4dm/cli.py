@@ -1,14 +1,29 @@
-"""What infer.py and main.py share on the command line: options, and errors as one line."""
+"""What the scripts share on the command line: options, errors as one line, and how they end.
+
+    if __name__ == "__main__":
+        run_command(main)
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+import signal
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
 
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
+
+ENDINGS = {getattr(signal, name): word for name, word in (
+    ("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up")) if hasattr(signal, name)}
+PATIENCE = 10.0  # seconds that a command may take to tidy up after such a signal
+READER_GONE = 128 + 13  # the status of a command whose pipe was closed, as by `| head -1`: 13 is SIGPIPE
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -35,8 +50,6 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:
     """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own."""
-    from pathlib import Path
-
     says_own = args.pretrained and (args.pretrained.startswith(("hf-hub:", "local-dir:"))
                                     or Path(args.pretrained).expanduser().is_dir())
     return args.backbone or (None if says_own else default_backbone), args.pretrained
@@ -44,18 +57,131 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
 
 @contextlib.contextmanager
 def one_line_errors(program: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Expected errors and Ctrl-C end the program with one line; warnings become one line each."""
+    """Expected errors end the program with one line and status 2; warnings become one line each."""
     def show(message, category, filename, lineno, file=None, line=None):
-        print(f"{program}: note: {message}", file=sys.stderr)
+        tell(f"{program}: note: {message}")
 
     previous, warnings.showwarning = warnings.showwarning, show
     try:
         yield
-    except KeyboardInterrupt:
-        print(f"\n{program}: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise  # nobody reads on: no error, and for run_command to end
     except kinds as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        tell(f"{program}: error: {error}")
         raise SystemExit(2) from None
     finally:
         warnings.showwarning = previous
+
+
+def tell(line: str) -> None:
+    """A line to standard error; where that cannot be written, there is nobody to tell."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+class Ended(KeyboardInterrupt):
+    """A signal of ENDINGS, raised in the main thread as Python raises Ctrl-C."""
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a script's main and end as a shell expects.
+
+    Ctrl-C, SIGTERM and SIGHUP: one line, status 128 + the signal's number. Standard output closed by its reader: status
+    141, silently; not to be written (a full disk): one line, status 1; closed from the start: taken for /dev/null.
+    """
+    program = Path(sys.argv[0]).name
+    _replace_closed_streams()
+    sys.stdout.reconfigure(line_buffering=True)  # every line is out at once, in files and pipes too
+    if not sys.stderr.isatty():  # a progress bar in a log: twice a minute instead of ten times a second
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
+        os.environ.setdefault("TQDM_MAXINTERVAL", "30")
+    caught: list[int] = []
+    try:
+        _raise_signals(program, caught)
+        status = _status_of(program, main)
+        for number in ENDINGS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)  # Python's own end takes a moment and must not be raised into
+    except BaseException:
+        if caught:  # whatever the libraries in between made of it
+            _end(program, caught[0])
+        raise
+    if status:
+        sys.exit(status)
+
+
+def _status_of(program: str, main: Callable[[], None]) -> int | str | None:
+    """main's exit status, after all it printed has been written."""
+    status = None
+    try:
+        main()
+    except SystemExit as stop:
+        status = stop.code
+    except BrokenPipeError:
+        os._exit(READER_GONE)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os._exit(READER_GONE)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more, with a traceback
+        if not status:
+            tell(f"{program}: error: standard output cannot be written: {error.strerror}")
+            status = 1
+    return status
+
+
+def _replace_closed_streams() -> None:
+    """Open /dev/null for a stream that the shell closed (`>&-`): the next file opened would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+
+
+def _raise_signals(program: str, caught: list[int]) -> None:
+    """From now on a signal of ENDINGS is noted and raised as Ended; the second one ends the process at once.
+
+    So do PATIENCE seconds after the first: Python raises nothing while the main thread waits in a library's C code (for
+    torchrun's other processes, say), and an `except:` somewhere may have swallowed it.
+    """
+    mine = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+
+    def handle(number: int, _) -> None:
+        caught.append(number)
+        if len(caught) > 1:
+            _end(program, number)
+        raise Ended(number)
+
+    def watch(arrived: int) -> None:
+        number = os.read(arrived, 1)[0]
+        while number not in mine:  # SIGCHLD, say
+            number = os.read(arrived, 1)[0]
+        time.sleep(PATIENCE)
+        _end(program, number)
+
+    def lost(unraisable) -> None:  # raised where Python cannot raise: in a callback, in __del__
+        if isinstance(unraisable.exc_value, Ended):
+            _end(program, caught[0])
+        sys.__unraisablehook__(unraisable)
+
+    def forget() -> None:
+        signal.set_wakeup_fd(-1)
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
+
+    arrived, arriving = os.pipe()
+    os.set_blocking(arriving, False)
+    signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
+    threading.Thread(target=watch, args=(arrived,), daemon=True, name="signals").start()
+    sys.unraisablehook = lost
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)  # a forked child is another program: its signals are its own
+    for number in mine:
+        signal.signal(number, handle)
+
+
+def _end(program: str, number: int) -> NoReturn:
+    """End here and now: what a run must not lose is on the disk already, and its workers end with it."""
+    with contextlib.suppress(OSError):  # not by print, which may be at work below a signal's handler
+        os.write(2, f"\n{program}: {ENDINGS[number]}\n".encode())  # a new line: a progress bar or ^C may stand there
+    os._exit(128 + number)

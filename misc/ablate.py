@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import add_model_options, model_arguments, one_line_errors
+from clip4dm.cli import add_model_options, model_arguments, one_line_errors, run_command
 from clip4dm.options import AT_LEAST_ONE, EPSILON, arguments
 
 PAIRS_AT_ONCE = 64
@@ -123,4 +123,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

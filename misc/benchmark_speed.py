@@ -27,7 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import add_model_options, one_line_errors
+from clip4dm.cli import add_model_options, one_line_errors, run_command
 from clip4dm.options import AT_LEAST_ONE, THREADS
 
 NAMES = {"a": "(a) published procedure", "b": "(b) plain CLIPScore", "c": "(c) this project", "d": "(d) floor",
@@ -228,4 +228,4 @@ def _spread(values: list[float], style: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from clip4dm.cli import one_line_errors, run_command
 from clip4dm.options import AT_LEAST_ONE
 
 FIGURES = ("LA", "f1", "precision", "recall", "AP")
@@ -86,4 +86,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from clip4dm.cli import one_line_errors, run_command
 from clip4dm.options import AT_LEAST_ONE
 
 FILES = {  # name: annotations, pictures, references, under --data_dir, as data/README.md fetches them
@@ -239,4 +239,4 @@ def _number(value: float | None, style: str = ".3f") -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -28,7 +28,7 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from clip4dm.cli import one_line_errors, run_command
 from clip4dm.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 from misc.training_data import captions, draw_pictures, encode_pictures, normalised, scenes_of_step, seen_tokens
 
@@ -227,4 +227,4 @@ def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)
