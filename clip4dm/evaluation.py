@@ -22,7 +22,8 @@ import torch
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.images import ImageError, load_image
-from clip4dm.loading import IMAGES_PER_BLOCK, Block, load_blocks, plan_blocks
+from clip4dm.loading import IMAGES_PER_BLOCK, Block, load_blocks, lost_worker_is_an_error, plan_blocks
+from clip4dm.processes import end_with_parent
 from clip4dm.records import Settings, make_record, skipped_record, to_line
 from clip4dm.references import reference_scores
 from clip4dm.runstore import TIMING, RunStore, write_json
@@ -58,6 +59,8 @@ class Workers:
     def start(self, device: torch.device) -> None:
         """Join the group: nccl for CUDA devices, gloo otherwise."""
         if self.world > 1:
+            if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's child: killed, it could not end us any more
+                end_with_parent()
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             # A process waits for the slowest at the end; the default of half an hour would end long runs.
@@ -127,6 +130,7 @@ class Evaluation:
             return False
         return True
 
+    @lost_worker_is_an_error()
     def _compute(self, store: RunStore, blocks: list[Block], workers: Workers, progress: bool) -> None:
         from tqdm import tqdm
 

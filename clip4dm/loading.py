@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip4dm.benchmarks.base import Sample
+from clip4dm.processes import end_with_parent
+from clip4dm.runstore import RunError
 
 IMAGES_PER_BLOCK = 32
 
@@ -65,8 +68,28 @@ def _as_it_is(item):
     return item
 
 
-def _quiet_worker(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+def _start_worker(_: int) -> None:
+    """Ctrl-C and a closed terminal, which all processes are told of, are the run's to handle; a worker ends with it."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    end_with_parent()
+
+
+@contextlib.contextmanager
+def lost_worker_is_an_error() -> Iterator[None]:
+    """RunError where a decoding process is killed.
+
+    PyTorch raises a RuntimeError then, in the main thread, wherever that is: around all that uses load_blocks.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        what = str(error).partition(". ")[0]
+        if not what.startswith("DataLoader worker (pid"):  # no class says it
+            raise
+        raise RunError(f"a process that decodes pictures has ended: {what}. Out of memory? All blocks before are "
+                       "stored: run again to resume, with fewer --num_workers if need be (0: none)") from None
 
 
 def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, workers: int) -> Iterator[tuple]:
@@ -79,7 +102,7 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
 
     paths = [img_dir / image for block in blocks for image in block.images]
     loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, collate_fn=_as_it_is,
-                        num_workers=min(workers, len(paths)), worker_init_fn=_quiet_worker,
+                        num_workers=min(workers, len(paths)), worker_init_fn=_start_worker,
                         prefetch_factor=8 if workers and paths else None)
     pictures = iter(loader)
     for block in blocks:

@@ -129,7 +129,11 @@ class RunStore:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against a second run at the same time; the lock ends with the process, however it ends."""
+        """Hold the folder against a second run at the same time; the lock ends with the process, however it ends.
+
+        Errors: RunError. flock, not fcntl's record locks: those do not hold against the same process, and go as soon as
+        it closes the file anywhere else.
+        """
         try:
             import fcntl
         except ImportError:  # Windows: no lock, as there the files' own share modes apply
@@ -142,10 +146,16 @@ class RunStore:
         with open(descriptor, "r+b", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise RunError(f"{path} is {kind_of(path)}, and cannot be a lock: remove it")
+            # The lock lasts while any process has this file open, so forked children (which decode pictures) close it.
+            # Programs (git, Java) never get it: Python opens every file close-on-exec.
+            os.register_at_fork(after_in_child=file.close)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise RunError(f"another run is writing to {self.folder}; wait for it or end it") from None
+            except OSError as error:
+                raise RunError(f"{self.folder} cannot be locked against a second run ({error.strerror}): give an "
+                               "--output on another file system") from None
             yield
 
     def _make_folder(self) -> None:

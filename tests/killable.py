@@ -1,55 +1,121 @@
-"""Runs one evaluation again and again in forked children, and kills each with SIGKILL a moment after it stored more.
+"""Runs main.py again and again in forked children, and interrupts each.
 
-    python tests/killable.py OPTIONS_JSON DELAY [DELAY ...]
+    python tests/killable.py INTERRUPTIONS MAIN_PY_OPTION ...
 
-A child is killed DELAY seconds after its first new bytes, wherever that finds it: computing, writing, between
-two blocks. torch is imported once; the children start from there, so that twenty kills take seconds. The last child
-is left alone. Prints, for every child, how it ended and the bytes of samples it left behind.
+INTERRUPTIONS: JSON, [[signal, when, seconds], ...], when: "start" or "stored". A child gets the signal that many seconds
+after its start, or after it first stored something, wherever that finds it: starting workers, computing, writing.
+torch is imported once; the children start from there, so that twenty of them take seconds. The last child is left alone.
+
+Prints, for every child, a line of JSON. status: how it ended, as subprocess says it. processes: how many it was, with its
+workers, when the signal came. lock_free: whether the run's lock could be taken as soon as it was gone. left: those of its
+processes that still ran ten seconds later. stored: bytes of samples it left behind. stderr: what it said.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import runpy
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 
 
-def size_of(output: str) -> int:
-    return sum(path.stat().st_size for path in Path(output).rglob("samples*.jsonl"))
+def run_main(options: list[str], stderr: Path) -> NoReturn:
+    """main.py as a command, in a process group of its own, as a shell starts it."""
+    os.setpgid(0, 0)
+    os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.argv = ["main.py", *options]
+    status = 0
+    try:
+        runpy.run_path(str(ROOT / "main.py"), run_name="__main__")
+    except SystemExit as stop:
+        status = stop.code or 0
+    except BaseException:  # as Python ends a program of its own
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    os._exit(status)
+
+
+def members(group: int) -> list[int]:
+    """The running processes of a group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, its_group = path.read_text().rpartition(") ")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                found.append(int(path.parent.name))
+    return found
+
+
+def stored_by(output: Path) -> int:
+    return sum(path.stat().st_size for path in output.rglob("samples*.jsonl"))
+
+
+def lock_is_free(output: Path) -> bool:
+    for path in output.rglob("lock"):
+        with open(path) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+    return True
+
+
+def interrupt(child: int, number: int, when: str, seconds: float, output: Path) -> tuple[int, int]:
+    """-> wait status, processes at the moment of the signal (0 if it had ended before)."""
+    before = stored_by(output)
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status, 0
+        if when == "stored" and stored_by(output) > before:
+            when, deadline = "start", time.monotonic() + seconds
+        if when == "start" and time.monotonic() >= deadline:
+            break
+        time.sleep(0.0005)
+    processes = len(members(child))
+    (os.killpg if number == signal.SIGINT else os.kill)(child, number)  # a terminal's Ctrl-C goes to the whole group
+    return os.waitpid(child, 0)[1], processes
 
 
 def main() -> None:
     import open_clip  # noqa: F401
+    import sklearn.metrics  # noqa: F401
     import torch
 
-    from clip4dm.runs import Options, evaluate
+    import clip4dm.detector
+    import clip4dm.evaluation  # noqa: F401
 
     # A forked child of a process whose OpenMP threads have run would hang: there must be none.
     torch.set_num_threads(1)
-    options = Options(**json.loads(sys.argv[1]))
-    stored = 0
-    for delay in [float(text) for text in sys.argv[2:]] + [None]:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the tests themselves run in the background
+    options = sys.argv[2:]
+    output = Path(options[options.index("--output") + 1])
+    stderr = output.with_name(output.name + ".stderr")
+    for interruption in [*json.loads(sys.argv[1]), None]:
         child = os.fork()
         if child == 0:
-            evaluate(options, say=lambda line: None)
-            os._exit(0)
-        ended, status = 0, 0
-        if delay is not None:
-            while not ended and size_of(options.output) <= stored:
-                time.sleep(0.0005)
-                ended, status = os.waitpid(child, os.WNOHANG)
-            if not ended:
-                time.sleep(delay)
-                os.kill(child, signal.SIGKILL)
-        if not ended:
-            _, status = os.waitpid(child, 0)
-        stored = size_of(options.output)
-        print(json.dumps({"delay": delay, "status": status, "stored": stored}), flush=True)
+            run_main(options, stderr)
+        status, processes = interrupt(child, *interruption, output) if interruption else (os.waitpid(child, 0)[1], 0)
+        lock_free = lock_is_free(output)
+        deadline = time.monotonic() + 10
+        while (left := members(child)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if left:
+            os.killpg(child, signal.SIGKILL)
+        print(json.dumps({"interruption": interruption, "status": os.waitstatus_to_exitcode(status),
+                          "processes": processes, "lock_free": lock_free, "left": left, "stored": stored_by(output),
+                          "stderr": stderr.read_text()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def shell(line: str, check: bool = False, **environment: str) -> subprocess.Comp
 @pytest.mark.parametrize(("event", "text", "number"), [
     ("import", "'clip4dm.runstore'", signal.SIGINT),
     ("import", "'torch.nn'", signal.SIGTERM),
+    ("os.fork", "", signal.SIGTERM),  # the first worker
     ("os.rename", "result.json", signal.SIGINT),
     ("os.rename", "result.json", signal.SIGHUP),
 ])
@@ -128,6 +129,25 @@ def test_nohup_keeps_a_closed_terminal_from_ending_a_command():
     assert ignored.returncode == 0 and ignored.stdout == "went on\n", ignored
     ended = shell(f"exec {quoted(sys.executable)} -c \"{script}\"")
     assert ended.returncode == 129 and ended.stderr == "\nrun.py: hung up\n"
+
+
+def test_a_killed_worker_is_one_line_and_the_run_goes_on(options, finished, tmp_path):
+    """The first worker is killed as the second picture is read (a worker holds the first)."""
+    kill = ("import os, signal, sys\n"
+            "program = os.getpid()\n"
+            "def hook(name, arguments):\n"
+            "    if name == 'open' and str(arguments[0]).endswith('000000000003.jpg') and os.getpid() != program:\n"
+            "        os.kill(os.getpid(), signal.SIGKILL)\n"
+            "sys.addaudithook(hook)\n")
+    (tmp_path / "sitecustomize.py").write_text(kill)
+    line = main_py(options, tmp_path / "out")
+    done = shell(line, PYTHONPATH=str(tmp_path))
+    said = [text for text in done.stderr.splitlines() if text and "pair" not in text]
+    assert done.returncode == 2 and len(said) == 1, done
+    assert said[0].startswith("main.py: error: a process that decodes pictures has ended: DataLoader worker (pid")
+    assert "run again to resume" in said[0]
+    shell(line, check=True)
+    assert files_of(tmp_path / "out") == finished
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,8 @@ def only_run(output: Path) -> Path:
 def command(data: dict, output: Path, *more: str) -> list[str]:
     given = {**data, "output": str(output)}
     given.pop("backbone")
-    blocks = given.pop("images_per_block")
-    assert blocks == 2
-    options = [text for name, value in given.items() for text in (f"--{name}", str(value))]
-    return [str(ROOT / "main.py"), *options, "--images_per_block", "2", *more]
+    options = [text for name, value in given.items() if value is not None for text in (f"--{name}", str(value))]
+    return [str(ROOT / "main.py"), *options, *more]
 
 
 def test_the_result_says_all_that_made_it(reference, data):
@@ -96,45 +93,38 @@ def test_the_figures_are_sklearns_of_the_stored_lines(reference):
     assert all(line["is_correct"] is None for line in lines if line["GT_foil_word"] == "ORIG")
 
 
-def test_killed_at_twenty_random_moments(data, tmp_path):
-    """kill -9, twenty times: every child goes on where the last one fell, and the end is the same bytes."""
+def test_interrupted_at_twenty_random_moments(data, tmp_path):
+    """kill -9, SIGTERM and Ctrl-C: its workers end with it, every run goes on where the last one fell, the same bytes."""
     names = make_pictures(tmp_path / "images", 90)
     many = {**data, "data_path": str(make_foil(tmp_path / "foil.json", names)), "img_dir": str(tmp_path / "images"),
-            "images_per_block": 1, "get_refclipscore": False, "reference_path": None}
-    chance = random.Random(7)
-    delays = [f"{chance.uniform(0, 0.03):.4f}" for _ in range(20)]
+            "num_workers": 2, "images_per_block": 1, "get_refclipscore": False, "reference_path": None}
 
-    def run(output: str, *delays: str) -> list[dict]:
-        options = json.dumps({**many, "output": str(tmp_path / output)})
-        done = subprocess.run([sys.executable, str(ROOT / "tests" / "killable.py"), options, *delays],
-                              capture_output=True, text=True, timeout=300)
+    def run(planned: list, output: Path) -> list[dict]:
+        done = subprocess.run([sys.executable, str(ROOT / "tests" / "killable.py"), json.dumps(planned),
+                               *command(many, output)[1:]], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    run("whole")
-    expected = only_run(tmp_path / "whole")
-    *killed, last = run("killed", *delays)
-    whole = (expected / "samples.jsonl").stat().st_size
-    assert len(killed) == 20 and last["status"] == 0
-    in_the_middle = {end["stored"] for end in killed if end["status"] == signal.SIGKILL and 0 < end["stored"] < whole}
-    assert len(in_the_middle) >= 10  # the kills did meet a run at work, each time at another place
-    assert files_of(only_run(tmp_path / "killed")) == files_of(expected)
-
-
-def test_ctrl_c_then_the_same_command(reference, data, tmp_path):
-    slow = {**data, "num_workers": 1}
-    process = subprocess.Popen([sys.executable, *command(slow, tmp_path)], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("samples.jsonl")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    # A machine may have finished all blocks before the signal came; both ends are sound.
-    assert process.returncode in (130, 0), errors
-    assert "Traceback" not in errors
-    subprocess.run([sys.executable, *command(slow, tmp_path)], check=True, capture_output=True, timeout=120)
-    assert files_of(only_run(tmp_path)) == reference[0]
+    chance = random.Random(7)
+    signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT] * 7
+    moments = [("start", 1.5)] * 6 + [("stored", 0.05)] * 14
+    chance.shuffle(moments)
+    planned = [(number, when, chance.uniform(0, longest)) for number, (when, longest) in zip(signals, moments, strict=False)]
+    run([], tmp_path / "whole")
+    *killed, last = run(planned, tmp_path / "killed")
+    assert len(killed) == 20 and last["status"] == 0, last
+    met = [end for end in killed if end["processes"]]  # those that had not ended before their signal
+    endings = {signal.SIGKILL: (-9, None), signal.SIGTERM: (143, "main.py: terminated"),
+               signal.SIGINT: (130, "main.py: interrupted")}
+    for end in met:
+        status, said = endings[end["interruption"][0]]
+        assert end["status"] == status and (said is None or end["stderr"].splitlines()[-1] == said), end
+    for end in killed:
+        assert end["lock_free"] and not end["left"] and "Traceback" not in end["stderr"], end
+    # The signals did meet a run at work, with its workers, each time at another place.
+    assert sum(end["processes"] == 3 for end in met) >= 10, killed
+    assert len({end["stored"] for end in met if 0 < end["stored"] < last["stored"]}) >= 8, killed
+    assert files_of(only_run(tmp_path / "killed")) == files_of(only_run(tmp_path / "whole"))
 
 
 def test_two_processes_under_torchrun_give_the_same_run(reference, data, tmp_path):
