@@ -211,3 +211,13 @@ def test_a_log_gets_few_progress_lines():
               "run_command(main)")
     done = shell(f'{quoted(sys.executable)} -c "{script}"', check=True)
     assert 1 <= done.stderr.count("it/s]") + done.stderr.count("s/it]") <= 2, done.stderr  # the first and the last
+
+
+@pytest.mark.parametrize("script", sorted(
+    path.name for path in [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
+    if 'if __name__ == "__main__":' in path.read_text()))
+def test_every_script_ends_as_a_command(script):
+    path = next(iter([*ROOT.glob(script), *(ROOT / "misc").glob(script)]))
+    assert path.read_text().endswith('if __name__ == "__main__":\n    run_command(main)\n')
+    helped = shell(f"{quoted(sys.executable, path)} --help >&-")
+    assert helped.returncode == 0 and helped.stderr == ""
