@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
@@ -146,9 +147,9 @@ def _raise_signals(program: str, caught: list[int]) -> None:
     """
     mine = [number for number in ENDINGS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
 
-    def handle(number: int, _) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         caught.append(number)
-        if len(caught) > 1:
+        if len(caught) > 1 or _importing(frame):  # there is nothing to tidy up yet, and C++ that starts may abort
             _end(program, number)
         raise Ended(number)
 
@@ -169,6 +170,8 @@ def _raise_signals(program: str, caught: list[int]) -> None:
         for number in mine:
             signal.signal(number, signal.SIG_DFL)
 
+    for number in mine:
+        signal.signal(number, handle)
     arrived, arriving = os.pipe()
     os.set_blocking(arriving, False)
     signal.set_wakeup_fd(arriving, warn_on_full_buffer=False)
@@ -176,8 +179,12 @@ def _raise_signals(program: str, caught: list[int]) -> None:
     sys.unraisablehook = lost
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forget)  # a forked child is another program: its signals are its own
-    for number in mine:
-        signal.signal(number, handle)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and "importlib._bootstrap" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _end(program: str, number: int) -> NoReturn:

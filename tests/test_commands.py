@@ -122,6 +122,19 @@ def test_a_signal_that_cannot_be_raised_ends_the_command_too(body):
     assert done.returncode == 143 and done.stderr == "\nwaits.py: terminated\n", done
 
 
+def test_nothing_is_raised_into_an_import(tmp_path):
+    """C++ code that initialises a module aborts on an exception of another kind than it expects."""
+    (tmp_path / "starting.py").write_text("import os, signal, time\n"
+                                          "try:\n"
+                                          "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+                                          "finally:\n"
+                                          "    print('raised')\n")
+    script = (f"import sys; from clip4dm.cli import run_command; sys.path.append({str(tmp_path)!r})\n"
+              "sys.argv = ['run.py']; run_command(lambda: __import__('starting'))")
+    done = shell(f'exec {quoted(sys.executable)} -c "{script}"')
+    assert done.returncode == 143 and done.stdout == "" and done.stderr == "\nrun.py: terminated\n"
+
+
 def test_nohup_keeps_a_closed_terminal_from_ending_a_command():
     script = ("import os, signal, sys; from clip4dm.cli import run_command; sys.argv = ['run.py']\n"
               "run_command(lambda: (os.kill(os.getpid(), signal.SIGHUP), print('went on')))")
