@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -299,6 +300,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve_manyheaders(self, body: bytes, turn: int) -> None:
         self.drip(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n" * 10000)
+
+
+@contextmanager
+def started(command: list[str], **options):
+    """A process that does not outlive the test, however that ends."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextmanager

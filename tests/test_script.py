@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from badserver import serving
+from badserver import serving, started
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("coco", "nocaps", "richhf", "seetrue")
@@ -102,13 +102,12 @@ def test_without_a_terminal_there_is_no_progress_bar(server, tmp_path):
 @pytest.mark.parametrize("kind", ["slow", "hang", "slowheaders", "alwayscut"])
 def test_a_signal_ends_it_and_leaves_nothing_half_written(server, tmp_path, how, kind):
     arguments, _ = nocaps(tmp_path, server.url, 300, kind)
-    process = subprocess.Popen([sys.executable, *arguments, "--timeout", "60"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
-    while sum(server.counts.values()) < 8:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    process.send_signal(how)
-    out, error = process.communicate(timeout=20)
+    with started([sys.executable, *arguments, "--timeout", "60"]) as process:
+        while sum(server.counts.values()) < 8:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(how)
+        out, error = process.communicate(timeout=20)
     assert process.returncode == 128 + how
     assert "interrupted: the same command goes on" in out
     assert error == ""
@@ -137,13 +136,12 @@ def test_a_signal_that_comes_where_python_cannot_raise_is_not_lost(capsys, how):
 
 def test_nohup_stays_in_force(server, tmp_path):
     arguments, names = nocaps(tmp_path, server.url, 40, "slow")
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    while sum(server.counts.values()) < 8:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-    process.send_signal(signal.SIGHUP)
-    out, _ = process.communicate(timeout=60)
+    with started([sys.executable, *arguments], preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+        while sum(server.counts.values()) < 8:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "40 of 40 files" in out
 

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from badserver import jpeg, serving
+from badserver import jpeg, serving, started
 from PIL import Image
 
 from misc import download_coco_image
@@ -221,12 +221,12 @@ def test_unpacking_is_taken_up_where_it_was_interrupted(server, tmp_path, how):
     server.bodies["val2014.zip"] = bytes(zipped(*many))
     command = [sys.executable, str(ROOT / "misc" / "download_coco_image.py"), "--zip", "--zip_url", f"{server.url}/ok/val2014.zip",
                "--save_dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while len(list(tmp_path.glob("*.png"))) < 30:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.002)
-    os.kill(process.pid, how)
-    _, error = process.communicate(timeout=30)
+    with started(command) as process:
+        while len(list(tmp_path.glob("*.png"))) < 30:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.002)
+        os.kill(process.pid, how)
+        _, error = process.communicate(timeout=30)
     assert process.returncode == (-9 if how == signal.SIGKILL else 128 + how), error
     assert "Traceback" not in error
     there = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
