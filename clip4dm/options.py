@@ -86,7 +86,7 @@ def arguments(argv: Sequence[str] | None) -> list[str]:
     """The command line, "--epsilon -1e-5" as "--epsilon=-1e-5": argparse takes -1e-5 for an option of its own."""
     joined: list[str] = []
     for text in sys.argv[1:] if argv is None else argv:
-        if re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE) and joined and re.fullmatch(r"--\w+", joined[-1]):
+        if joined[-1:] == ["--epsilon"] and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE):
             joined[-1] += f"={text}"
         else:
             joined.append(text)

@@ -51,7 +51,7 @@ def test_a_negative_number_may_stand_behind_its_option():
 
     for text in ("-1e-5", "-5E-05", "-.5", "-1"):
         assert main.parse_args(["--epsilon", text, "--limit", "3"]).epsilon == float(text)
-        assert infer.parse_args(["--text", "-1e5", "a", "--epsilon", text]).epsilon == float(text)
+        assert infer.parse_args(["--text", "a", "--epsilon", text]).epsilon == float(text)
     assert infer.parse_args(["--text", "a", "-1"]).text == ["a", "-1"]
 
 
