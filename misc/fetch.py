@@ -35,7 +35,6 @@ LONGEST_WAIT = 300.0  # seconds: no Retry-After is obeyed beyond it
 SLOWEST = 200  # bytes per second, over a time-out: a server that drips is given up like one that is silent
 DEADLINE = 2  # time-outs: so long may a step of an answer take, however many bytes trickle in meanwhile
 HOPELESS = 3  # files in a row: after so many a host that cannot be reached is asked once a file, without waiting
-PICTURE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # an MPO is opened as the JPEG it begins with
 _OPENING = threading.Lock()
 
 
@@ -79,17 +78,17 @@ def check_picture(path: Path) -> None:
     """Decode a picture to its last line. Errors: FetchError, saying what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
-    Image.init()
-    formats = [name for name in PICTURE_FORMATS if name in Image.OPEN]  # AVIF is not in every Pillow
+    from clip4dm.images import PICTURE_FORMATS
+
     try:
         with _OPENING, warnings.catch_warnings():  # which is of the process, not of the thread
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=formats)
+            picture = Image.open(path, formats=PICTURE_FORMATS)
         with picture:
             picture.load()
         return
     except UnidentifiedImageError:
-        reason = f"not a whole picture: it does not begin as one of {', '.join(formats)} does"
+        reason = f"not a whole picture: it does not begin as one of {', '.join(PICTURE_FORMATS)} does"
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise FetchError("a picture of more pixels than can safely be decoded") from None
     except MemoryError:
