@@ -99,7 +99,15 @@ def run_command(main: Callable[[], None]) -> None:
     caught: list[int] = []
     try:
         _raise_signals(program, caught)
-        status = _status_of(program, main)
+        try:
+            main()
+            _flush(program)
+        except SystemExit as stop:
+            if stop.code:
+                _leave(stop.code)
+            _flush(program)
+        except BrokenPipeError:
+            _leave(READER_GONE)
         for number in ENDINGS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)  # Python's own end takes a moment and must not be raised into
@@ -107,29 +115,26 @@ def run_command(main: Callable[[], None]) -> None:
         if caught:  # whatever the libraries in between made of it
             _end(program, caught[0])
         raise
-    if status:
-        sys.exit(status)
 
 
-def _status_of(program: str, main: Callable[[], None]) -> int | str | None:
-    """main's exit status, after all it printed has been written."""
-    status = None
-    try:
-        main()
-    except SystemExit as stop:
-        status = stop.code
-    except BrokenPipeError:
-        os._exit(READER_GONE)
+def _flush(program: str) -> None:
+    """Write what was printed; where that fails, say so now: Python would at its own end, with a traceback."""
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        _leave(READER_GONE)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            os._exit(READER_GONE)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more, with a traceback
-        if not status:
-            tell(f"{program}: error: standard output cannot be written: {error.strerror}")
-            status = 1
-    return status
+        tell(f"{program}: error: standard output cannot be written: {error.strerror}")
+        _leave(1)
+
+
+def _leave(status: int | str) -> NoReturn:
+    """Exit without Python's own end, in which what an error left half-built complains, or waits for others."""
+    if isinstance(status, str):
+        tell(status)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    os._exit(1 if isinstance(status, str) else status)
 
 
 def _replace_closed_streams() -> None:
@@ -160,8 +165,8 @@ def _raise_signals(program: str, caught: list[int]) -> None:
         time.sleep(PATIENCE)
         _end(program, number)
 
-    def lost(unraisable) -> None:  # raised where Python cannot raise: in a callback, in __del__
-        if isinstance(unraisable.exc_value, Ended):
+    def lost(unraisable) -> None:  # an exception that Python cannot raise: from a callback or a __del__
+        if caught:  # the signal's, or of what is being torn down for it
             _end(program, caught[0])
         sys.__unraisablehook__(unraisable)
 

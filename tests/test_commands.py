@@ -62,7 +62,7 @@ def infer_py(tiny_folder) -> str:
 
 
 def shell(line: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=200, cwd=ROOT, check=check,
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=500, cwd=ROOT, check=check,
                           env={**os.environ, "PYTHONUNBUFFERED": "", **environment})
 
 
