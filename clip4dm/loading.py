@@ -96,6 +96,7 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
     """(block, pictures): for each of the block's images a (3, size, size) tensor, or a string saying why not.
 
     Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
+    Errors: RunError if they cannot be started.
     """
     import torch
     from torch.utils.data import DataLoader
@@ -104,7 +105,11 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
     loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, collate_fn=_as_it_is,
                         num_workers=min(workers, len(paths)), worker_init_fn=_start_worker,
                         prefetch_factor=8 if workers and paths else None)
-    pictures = iter(loader)
+    try:
+        pictures = iter(loader)
+    except OSError as error:  # no more processes, or no semaphores, are to be had
+        raise RunError(f"{workers} processes that decode pictures cannot be started ({error.strerror or error}): give "
+                       "fewer --num_workers (0: none)") from None
     for block in blocks:
         found = [next(pictures) for _ in block.images]
         yield block, [picture if isinstance(picture, str) else torch.from_numpy(picture) for picture in found]

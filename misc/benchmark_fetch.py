@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors, run_command
+from clip4dm.processes import end_with_parent
 
 
 def serve(port, side: int) -> None:
@@ -29,6 +30,7 @@ def serve(port, side: int) -> None:
     from clip4dm.demo.drawing import draw
     from clip4dm.demo.scenes import sample_scene
 
+    end_with_parent()
     file = io.BytesIO()
     draw(sample_scene(0), side).save(file, "JPEG")
     body = file.getvalue()

@@ -6,6 +6,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 
+from clip4dm.processes import end_with_parent
 from clip4dm.scores import TEMPLATE
 
 DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
@@ -24,7 +25,7 @@ def draw_pictures(path: Path, scenes: int, size: int, processes: int):
         partial = path.with_suffix(".part")
         shape = (scenes, size, size, 3)
         array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-        with Pool(processes) as pool:
+        with Pool(processes, end_with_parent) as pool:
             drawn = pool.imap(_small_picture, ((seed, size) for seed in range(scenes)), 256)
             for i, picture in enumerate(tqdm(drawn, "drawing", scenes)):
                 array[i] = picture

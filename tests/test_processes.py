@@ -1,0 +1,48 @@
+"""Processes that end with the one that started them, killed without a word."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from killable import members
+
+ROOT = Path(__file__).parent.parent
+FORKED = """
+import multiprocessing
+def child(number):
+    end_with_parent()
+    print("ready", flush=True)
+    time.sleep(600)
+for number in range(3):
+    multiprocessing.get_context("fork").Process(target=child, args=(number,)).start()
+"""
+STARTED = """
+import subprocess
+code = "import time; from clip4dm.processes import end_with_parent as end; end(); print('ready', flush=True); time.sleep(600)"
+for number in range(3):
+    subprocess.Popen([sys.executable, "-c", code])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("children", [FORKED, STARTED], ids=["multiprocessing", "others"])
+def test_children_end_with_their_parent(children, how):
+    code = f"import sys, time\nfrom clip4dm.processes import end_with_parent\n{children}\ntime.sleep(600)\n"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, process_group=0) as parent:
+        for _ in range(3):
+            assert parent.stdout.readline() == b"ready\n"
+        assert len(members(parent.pid)) == 4
+        os.kill(parent.pid, how)
+        deadline = time.monotonic() + 20
+        while members(parent.pid) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        left = members(parent.pid)
+        if left:
+            os.killpg(parent.pid, signal.SIGKILL)
+        assert not left
