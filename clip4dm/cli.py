@@ -81,11 +81,16 @@ def tell(line: str) -> None:
 
 
 class Ended(KeyboardInterrupt):
-    """A signal of ENDINGS, raised in the main thread as Python raises Ctrl-C."""
+    """A signal of ENDINGS, raised in the main thread as Python raises Ctrl-C. args: its number."""
 
 
-def run_command(main: Callable[[], None]) -> None:
-    """Run a script's main and end as a shell expects.
+def signal_of(error: KeyboardInterrupt) -> int:
+    """The number of the signal that was raised so: said with it, or Ctrl-C's."""
+    return int(error.args[0]) if error.args else int(signal.SIGINT)
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run a script's main, which may return an exit status, and end as a shell expects.
 
     Ctrl-C, SIGTERM and SIGHUP: one line, status 128 + the signal's number. Standard output closed by its reader: status
     141, silently; not to be written (a full disk): one line, status 1; closed from the start: taken for /dev/null.

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from clip4dm.cli import run_command
 from misc.script import add_fetch_options, finish, limits_of, run, script
 
 if TYPE_CHECKING:
@@ -102,4 +103,4 @@ def verify_all(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

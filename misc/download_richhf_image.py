@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from clip4dm.cli import run_command
 from misc.script import finish, json_beside, script
 
 DATASET = "yuvalkirstain/pickapic_v1"
@@ -153,9 +154,9 @@ def uid_of(filename: str) -> str:
 
 def download(args: argparse.Namespace) -> None:
     from clip4dm.benchmarks.richhf import token_spans
+    from clip4dm.cli import signal_of
     from misc.fetch_folder import Summary, write_missing
     from misc.hub_rows import PictureStore, pinned_revision, write_json, write_source
-    from misc.signals import signal_of
 
     rows = labelled_rows(args.foil_path)
     wanted: dict[str, list[str]] = {}
@@ -215,4 +216,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

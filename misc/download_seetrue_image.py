@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from clip4dm.cli import run_command
 from misc.script import add_fetch_options, finish, json_beside, limits_of, script
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Stream the data set into the folder. Returns the rows whose picture is there, and how it went."""
     from tqdm import tqdm
 
+    from clip4dm.cli import signal_of
     from misc.fetch_folder import Summary
     from misc.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
-    from misc.signals import signal_of
 
     revision = pinned_revision(args.dataset, args.revision, args.save_dir, GATED_HELP)
     stream = open_stream(args.dataset, args.split, revision, gated_help=GATED_HELP)
@@ -128,4 +129,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
+from clip4dm.cli import signal_of
 from misc.fetch import Fetcher, FetchError, Interrupted, Limits, check_picture, file_digest
 from misc.folder import (
     FULL,
@@ -33,7 +36,6 @@ from misc.folder import (
     tells_case_apart,
     write_whole,
 )
-from misc.signals import signal_of
 
 
 @dataclass(frozen=True)
@@ -245,8 +247,6 @@ def _have(path: Path, item: Wanted, entry: Entry | None, fetcher: Fetcher, verif
 
 def _gather(number: int, done: queue.SimpleQueue, summary: Summary, manifest: Manifest, verify: bool,
             quiet: bool) -> None:
-    from tqdm import tqdm
-
     with tqdm(total=number, desc="checking" if verify else "fetching", unit="file", disable=quiet or None) as bar:
         for _ in range(number):
             _count(done.get(), summary, manifest)

@@ -26,7 +26,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from clip4dm.cli import one_line_errors, run_command
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ", "Ã", "e", "&am")
 FULL = "a very " * 60  # the one template that leaves no room, for which a caption is refused
@@ -239,4 +239,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -29,7 +29,7 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors
+from clip4dm.cli import one_line_errors, run_command
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
 MEMORY = 4 * 2 ** 30  # address space of the process that reads
@@ -316,4 +316,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

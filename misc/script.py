@@ -9,79 +9,31 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from clip4dm.cli import one_line_errors
-from misc.signals import raised, signal_of
+from clip4dm.cli import one_line_errors, signal_of, tell
 
 if TYPE_CHECKING:  # imported while a script runs, where Ctrl-C is a line; and --help is quick
     from misc.fetch import Limits
     from misc.fetch_folder import Summary, Wanted
 
-READER_GONE = 128 + 13  # 13 is SIGPIPE
-
 
 @contextlib.contextmanager
 def script(program: str) -> Iterator[None]:
-    """Run a script, to end as a shell expects.
+    """Expected errors end a script with one line and status 2; an interruption says that the same command goes on.
 
-    Expected errors end it with one line and status 2; Ctrl-C, SIGTERM and SIGHUP alike, with 128 + the signal's number;
-    a reader that has gone (`| head -1`) silently, with 141. A closed stdout or stderr is taken for /dev/null.
+    The rest of how it ends is `clip4dm.cli.run_command`'s.
     """
-    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not have
-    with _reader_may_go(), one_line_errors(program, ValueError, OSError), _reader_may_go(), _signals(program), \
-            _no_depth():
-        yield
-
-
-def _open_closed_streams() -> None:
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # before a picture gets such a number
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _signals(program: str) -> Iterator[None]:
     try:
-        with raised():
+        with one_line_errors(program, ValueError, OSError), _no_depth():
             yield
     except KeyboardInterrupt as error:
-        print(f"\n{program}: interrupted: the same command goes on", file=sys.stderr)
+        tell(f"\n{program}: interrupted: the same command goes on")
         raise SystemExit(128 + signal_of(error)) from None
-
-
-@contextlib.contextmanager
-def _reader_may_go() -> Iterator[None]:
-    try:
-        try:
-            yield
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                _write_out(stream)
-    except BrokenPipeError:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                _write_out(stream)
-        raise SystemExit(READER_GONE) from None
-
-
-def _write_out(stream: IO[str]) -> None:
-    """Flush a standard stream. What cannot be written is dropped, for Python would try again at its end, and complain.
-
-    Errors: OSError, once.
-    """
-    try:
-        stream.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        error.filename = error.filename or stream.name
-        raise
 
 
 @contextlib.contextmanager

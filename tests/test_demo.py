@@ -257,7 +257,7 @@ def test_the_same_seed_trains_to_the_same_losses_and_an_interrupted_training_goe
         return inner(*given)
 
     monkeypatch.setattr(train_demo_model, "scenes_of_step", interrupted)
-    with pytest.raises(SystemExit):
+    with pytest.raises(KeyboardInterrupt):
         train_demo_model.main([str(tmp_path / "c"), *command])
     taken_up = []
     monkeypatch.setattr(train_demo_model, "scenes_of_step", lambda *given: taken_up.append(given[-1]) or inner(*given))

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -109,29 +108,11 @@ def test_a_signal_ends_it_and_leaves_nothing_half_written(server, tmp_path, how,
         process.send_signal(how)
         out, error = process.communicate(timeout=20)
     assert process.returncode == 128 + how
-    assert "interrupted: the same command goes on" in out
+    assert "interrupted: the same command goes on" in out, error
     assert error == ""
     there = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
     there.pop("manifest.jsonl")
     assert all(data == server.body(name) for name, data in there.items())  # no .part, no list of what is missing
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_that_comes_where_python_cannot_raise_is_not_lost(capsys, how):
-    from misc.script import script
-
-    class Callback:
-        def __del__(self):
-            signal.raise_signal(how)
-
-    ended = threading.Timer(10, os._exit, (1,))  # were it lost, this would wait for ever
-    ended.start()
-    with pytest.raises(SystemExit) as stopped, script("name.py"):
-        Callback()
-        threading.Event().wait()
-    ended.cancel()
-    assert stopped.value.code == 128 + how
-    assert capsys.readouterr().err == "\nname.py: interrupted: the same command goes on\n"
 
 
 def test_nohup_stays_in_force(server, tmp_path):
