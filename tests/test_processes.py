@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -35,8 +36,11 @@ for number in range(3):
 def test_children_end_with_their_parent(children, how):
     code = f"import sys, time\nfrom clip4dm.processes import end_with_parent\n{children}\ntime.sleep(600)\n"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, process_group=0) as parent:
+        too_long = threading.Timer(120, os.killpg, (parent.pid, signal.SIGKILL))  # a child that dies says nothing
+        too_long.start()
         for _ in range(3):
             assert parent.stdout.readline() == b"ready\n"
+        too_long.cancel()
         assert len(members(parent.pid)) == 4
         os.kill(parent.pid, how)
         deadline = time.monotonic() + 20
