@@ -15,6 +15,7 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.caption_metrics import caption_metrics, check_java, spice_files_are_there
 from clip4dm.decoding import default_workers
 from clip4dm.detection import check_settings
+from clip4dm.files import kind_of
 from clip4dm.finished import open_run, read_caption_metrics, samples_summary
 from clip4dm.layers import first_layer
 from clip4dm.loading import IMAGES_PER_BLOCK, missing_images
@@ -263,6 +264,9 @@ def _entailment(name: str, device: str, say: Say):
     """(the model's entailment function, None), or (None, why there is none): the rest of the result goes on."""
     from clip4dm.nli import EntailmentModel, NLIUnavailable
 
+    kind = kind_of(Path(name))
+    if kind not in (None, "a folder"):
+        raise ValueError(f"--nli_model {name} is {kind}; give a folder holding a model, or a hub's name")
     try:
         model = EntailmentModel.load(name, device)
     except NLIUnavailable as error:

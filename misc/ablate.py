@@ -117,9 +117,9 @@ def main(argv: list[str] | None = None) -> None:
         settings = Settings(benchmark.sorted_by, epsilon, detector.start_layer_text, layers)
         variants = paper_variants(layers, min(3, layers))
         results = run(detector, benchmark, reading.samples[:args.limit], args.img_dir, variants, settings)
+        print(markdown(results), flush=True)  # first: it is there even where the CSV cannot be written
         if args.csv:
             write_csv(args.csv, results)
-        print(markdown(results))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,17 @@ def test_richhf_from_a_tfrecord(tiny_folder, tmp_path, pictures):
         for score, key in (("F-CLIPScore", "f_clip_score"), ("CLIPScore", "pair_score")):
             expected = correlate([line[key] for line in lines], human).statistic
             assert result[name][score]["value"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("/dev/zero", "a device"), ("pipe", "a pipe"), ("file", "a file")])
+def test_an_entailment_model_that_is_no_folder_is_refused_before_the_run(tiny_folder, tmp_path, pictures, name, kind):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "s.csv").write_text("image_caption,image_name,dataset_source,caption_misalignment\n"
+                                    f"a red dog,{pictures[1][0]},x,red\n")
+    with pytest.raises(ValueError, match=f"--nli_model .*{name} is {kind}; give a folder"):
+        run(tiny_folder, tmp_path, tmp_path / "s.csv", pictures, nli_model=str(tmp_path / name))
+    assert not (tmp_path / "out").exists()
 
 
 def test_seetrue_with_and_without_its_entailment_model(tiny_folder, tmp_path, pictures):

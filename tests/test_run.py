@@ -125,6 +125,8 @@ def test_interrupted_at_twenty_random_moments(data, tmp_path):
     assert sum(end["processes"] == 3 for end in met) >= 10, killed
     assert len({end["stored"] for end in met if 0 < end["stored"] < last["stored"]}) >= 8, killed
     assert files_of(only_run(tmp_path / "killed")) == files_of(only_run(tmp_path / "whole"))
+    sums = [(only_run(tmp_path / name) / "samples.sums").read_bytes() for name in ("killed", "whole")]
+    assert sums[0] == sums[1]
 
 
 def test_two_processes_under_torchrun_give_the_same_run(reference, data, tmp_path):
@@ -138,6 +140,8 @@ def test_two_processes_under_torchrun_give_the_same_run(reference, data, tmp_pat
         assert_records(a, b)
     printed = done.stdout[done.stdout.index("metric"):]
     assert printed[:len(reference[1].table)] == reference[1].table
+    sums = [(only_run(tmp_path / name) / "samples.sums").read_bytes() for name in ("killed", "whole")]
+    assert sums[0] == sums[1]
     assert json.loads((only_run(tmp_path) / "timing.json").read_text())["processes"] == 2
 
 

@@ -262,6 +262,38 @@ def test_pipelines_that_cannot_tag_are_refused(tmp_path):
             parts_of_speech.load_tagger(pipeline)
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda text: text[:500], "is no JSON"), (lambda text: "", "is empty"), (lambda text: "[" * 100_000, "nested too deeply"),
+    (lambda text: text.replace('"value": 0.', '"value": 0.9', 1), "is not as it was written"),
+    (lambda text: json.dumps(json.loads(text)["content"]), "is not as it was written"),
+    (lambda text: text.replace("0.", "NaN", 1), "is no JSON")])
+def test_a_damaged_ablation_is_one_line_and_no_table(demo, tmp_path, capsys, change, message):
+    shutil.copytree(demo / "out" / "ablation", tmp_path / "ablation")
+    path, = (tmp_path / "ablation").iterdir()
+    path.write_text(change(path.read_text()))
+    with pytest.raises(SystemExit) as stop:
+        reproduce_tables.main(["--demo", "--pairs", "40", "--device", "cpu", "--table", "gradient_sign", "--data_dir",
+                               str(demo / "data"), "--output", str(tmp_path)])
+    captured = capsys.readouterr()
+    line, = captured.err.splitlines()
+    assert stop.value.code == 2 and captured.out == "" and not (tmp_path / "tables").exists()
+    assert message in line and path.name in line and "remove that file" in line
+
+
+def test_another_runs_damaged_config_is_passed_over_with_a_note(demo, tmp_path, capsys):
+    shutil.copytree(demo / "out", tmp_path / "out")
+    other = tmp_path / "out" / "foil" / "other" / "run"
+    other.mkdir(parents=True)
+    (other / "timing.json").write_text("{}")
+    for content in ('{"args": ', '{"args": []}', "[]", "{}"):
+        (other / "config.json").write_text(content)
+        reproduce_tables.main(["--demo", "--pairs", "40", "--device", "cpu", "--table", "foil_nocaps", "--dry_run",
+                               "--data_dir", str(demo / "data"), "--output", str(tmp_path / "out")])
+        captured = capsys.readouterr()
+        assert "shapes, demo: finished, " in captured.out and "Traceback" not in captured.err
+        assert ("config.json is" in captured.err and "passed over" in captured.err) == (content in ('{"args": ', "[]"))
+
+
 def test_figures_of_an_epsilon_by_hand(demo):
     run, benchmark = the_run(demo), get_benchmark("foil")
     settings = Settings(**json.loads((run / "config.json").read_text())["settings"])
