@@ -40,6 +40,16 @@ def test_json_lines_carry_offsets(model, capsys):
     assert first["image"].endswith("coffee.png")
 
 
+def test_json_is_json_or_an_error(capsys):
+    class Broken:
+        def as_dict(self):
+            return {"cosine": float("nan")}
+
+    with pytest.raises(ValueError, match="JSON"):
+        infer.show(Broken(), "x.png", as_json=True)
+    assert capsys.readouterr().out == ""
+
+
 def test_on_a_terminal_the_caption_is_coloured(tiny_folder):
     main, side = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm-256color"}
