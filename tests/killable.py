@@ -116,6 +116,8 @@ def main() -> None:
         print(json.dumps({"interruption": interruption, "status": os.waitstatus_to_exitcode(status),
                           "processes": processes, "lock_free": lock_free, "left": left, "stored": stored_by(output),
                           "stderr": stderr.read_text()}), flush=True)
+        if left or not lock_free:
+            break  # the test has failed: say so soon
 
 
 if __name__ == "__main__":
