@@ -172,7 +172,8 @@ def skipped_record(sample: Sample, reason: str) -> dict[str, Any]:
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
-    return (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode("utf-8", "surrogatepass")
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return (text + "\n").encode("utf-8", "surrogatepass")
 
 
 def from_line(line: bytes) -> dict[str, Any]:
