@@ -15,17 +15,17 @@ from killable import members
 
 ROOT = Path(__file__).parent.parent
 FORKED = """
-import multiprocessing
+import multiprocessing, os
 def child(number):
     end_with_parent()
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")  # whole, beside the others'
     time.sleep(600)
 for number in range(3):
     multiprocessing.get_context("fork").Process(target=child, args=(number,)).start()
 """
 STARTED = """
 import subprocess
-code = "import time; from clip4dm.processes import end_with_parent as end; end(); print('ready', flush=True); time.sleep(600)"
+code = "import os, time; from clip4dm.processes import end_with_parent as end; end(); os.write(1, b'ready\\n'); time.sleep(600)"
 for number in range(3):
     subprocess.Popen([sys.executable, "-c", code])
 """
