@@ -25,7 +25,7 @@ for number in range(3):
 """
 STARTED = """
 import subprocess
-code = "import os, time; from clip4dm.processes import end_with_parent as end; end(); os.write(1, b'ready\\n'); time.sleep(600)"
+code = "import os, time; from clip4dm.processes import end_with_parent as end; end(); os.write(1, b'ready' + bytes([10])); time.sleep(600)"
 for number in range(3):
     subprocess.Popen([sys.executable, "-c", code])
 """
