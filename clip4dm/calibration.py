@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ class Words:
 
     attribution, wrong, sample: a word each: its attribution, whether it overlaps a label, its sample's number.
     tokens: likewise for false words' spans a sample: how many labelled words there are. image: of each sample.
-    hits: {epsilon: location hits}, empty where the benchmark has none. cosine, misaligned: of each sample.
+    hits: {epsilon: location hits as published}, empty where the benchmark has none. cosine, misaligned: of each sample.
     """
 
     attribution: np.ndarray
@@ -65,12 +65,13 @@ def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequ
         sample = sample_of(record)
         if sample.misaligned and not sample.spans:
             continue
-        words = [w for w in score_record(record, sample, benchmark, settings).words if w.attribution is not None]
+        scored = score_record(record, sample, benchmark, replace(settings, sorted_by="threshold"))
+        words = [word for word in scored.words if word.attribution is not None]
         attribution += [word.attribution for word in words]
         wrong += [overlaps_any((word.start, word.end), sample.spans) for word in words]
         owner += [len(image)] * len(words)
         for epsilon, column in hits.items():
-            column.append(benchmark.judge(sample, words, "threshold", epsilon).hit)
+            column.append(benchmark.judge(sample, scored.published_words, "threshold", epsilon).hit)
         image.append(sample.image)
         cosine.append(record["cosine"])
         misaligned.append(sample.misaligned)

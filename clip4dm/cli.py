@@ -105,8 +105,10 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         _raise_signals(program, caught)
         try:
-            main()
+            status = main()
             _flush(program)
+            if status:
+                _leave(status)
         except SystemExit as stop:
             if stop.code:
                 _leave(stop.code)

@@ -99,7 +99,8 @@ class Detection:
             values = [named[i][1] for i in found]
         return {
             "negative_word": negative_word,
-            "sum_negative_attribution": sum_negative([value for _, value in named], self.sorted_by, self.epsilon),
+            # 0 where there is none, as published: an integer
+            "sum_negative_attribution": sum_negative([value for _, value in named], self.sorted_by, self.epsilon) or 0,
             "negative_word_score_list": values,
             "clip_score": self.clip_score,
             "word_attributions": named,
@@ -110,7 +111,7 @@ class Detection:
         return {
             "caption": self.caption,
             "words": [{"text": w.text, "start": w.start, "end": w.end, "attribution": w.attribution,
-                       "misaligned": w.misaligned} for w in self.words],
+                       "misaligned": w.misaligned, "beyond_context": w.beyond_context} for w in self.words],
             "misaligned": [w.text for w in self.misaligned],
             "cosine": self.cosine,
             "clip_score": self.clip_score,

@@ -191,7 +191,9 @@ class CLIP4DM:
                              f"got {tuple(features.shape)}")
         if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
             raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")
-        return F.normalize(features, dim=-1)
+        # By a power of two first, which changes no digit: squares of very large or small numbers are no fp32 numbers.
+        _, exponent = torch.frexp(features.abs().amax(-1, keepdim=True))
+        return F.normalize(torch.ldexp(features, -exponent), dim=-1)
 
     def _pixels(self, image: ImageLike) -> Tensor:
         """A preprocessed (3, size, size) tensor of any image."""

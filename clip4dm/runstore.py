@@ -3,7 +3,7 @@
 Work comes in blocks (some images and all their captions). A block's lines are written and synced, then its checksum;
 a block counts once its checksum stands there. What an interruption leaves half-written is cut off when the folder is
 opened again, what was changed since it was stored is computed again, with a note. Several processes write parts of
-their own, which are merged in block order, so that samples.jsonl has the same bytes however it came about.
+their own, which are merged in block order, so that samples.jsonl has the same order however it came about.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors, run_command
+from clip4dm.options import AT_LEAST_ONE, PIXELS
 from clip4dm.processes import end_with_parent
 
 
@@ -63,9 +64,9 @@ def resident_mb() -> float:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=5000, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=8, help="default: %(default)s")
-    parser.add_argument("--side", type=int, default=128, help="of the pictures, pixels (default: %(default)s)")
+    parser.add_argument("--files", type=AT_LEAST_ONE, default=5000, help="default: %(default)s")
+    parser.add_argument("--workers", type=AT_LEAST_ONE, default=8, help="default: %(default)s")
+    parser.add_argument("--side", type=PIXELS, default=128, help="of the pictures, pixels (default: %(default)s)")
     args = parser.parse_args(argv)
     with one_line_errors("benchmark_fetch.py", ValueError, OSError):
         measure(args)

@@ -17,6 +17,7 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors, run_command
+from clip4dm.options import AT_LEAST_ONE
 
 
 def kinds() -> dict[str, str]:
@@ -62,7 +63,7 @@ def seconds(tokenizer, caption: str) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N",
+    parser.add_argument("--lengths", type=AT_LEAST_ONE, nargs="+", default=[1_000, 10_000, 100_000], metavar="N",
                         help="characters (default: 1000 10000 100000)")
     parser.add_argument("--kinds", nargs="+", metavar="NAME", help="some of the kinds of string (default: all)")
     args = parser.parse_args(argv)

@@ -27,6 +27,7 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors, run_command
+from clip4dm.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ", "Ã", "e", "&am")
 FULL = "a very " * 60  # the one template that leaves no room, for which a caption is refused
@@ -207,10 +208,10 @@ def fuzz(tokenizer, numbers, seed: int, detector=None, every: int = 50) -> Repor
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=2_000, help="captions (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--only", type=int, metavar="NUMBER", help="this one caption of the seed, shown")
-    parser.add_argument("--every", type=int, default=50, metavar="N",
+    parser.add_argument("--count", type=AT_LEAST_ONE, default=2_000, help="captions (default: %(default)s)")
+    parser.add_argument("--seed", type=SEED, default=0, help="default: %(default)s")
+    parser.add_argument("--only", type=NOT_NEGATIVE, metavar="NUMBER", help="this one caption of the seed, shown")
+    parser.add_argument("--every", type=AT_LEAST_ONE, default=50, metavar="N",
                         help="the model sees every Nth caption, 0: none (default: %(default)s)")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder (default: a tiny random model)")
     args = parser.parse_args(argv)

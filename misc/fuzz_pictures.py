@@ -30,6 +30,7 @@ from random import Random
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.cli import one_line_errors, run_command
+from clip4dm.options import AT_LEAST_ONE, SEED
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
 MEMORY = 4 * 2 ** 30  # address space of the process that reads
@@ -292,8 +293,8 @@ def _of_one_process(seeds: range, folder: Path, printed: Path) -> Iterator[Outco
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, metavar="N", help="files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the first file (default: %(default)s)")
+    parser.add_argument("--count", type=AT_LEAST_ONE, default=20_000, metavar="N", help="files (default: %(default)s)")
+    parser.add_argument("--seed", type=SEED, default=0, metavar="N", help="of the first file (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the files that failed here")
     args = parser.parse_args(argv)
     if args.count < 1:

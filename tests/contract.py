@@ -89,4 +89,5 @@ def assert_published(detection: Any, published: Mapping[str, Any]) -> None:
     assert_attributions(ours["negative_word_score_list"], published["negative_word_score_list"], largest)
     allowed = max(1, len(ours["negative_word_score_list"])) * attribution_tolerance(largest)
     assert abs(ours["sum_negative_attribution"] - published["sum_negative_attribution"]) <= allowed
+    assert (repr(ours["sum_negative_attribution"]) == "0") == (repr(published["sum_negative_attribution"]) == "0")
     assert abs(ours["clip_score"] - published["clip_score"]) <= PUBLISHED_CLIP_SCORE

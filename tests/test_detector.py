@@ -150,6 +150,12 @@ def test_features_that_are_no_numbers(detector, number):
         detector.detect(features, ["a dog", "a cat"])
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
+def test_features_of_any_size_are_made_unit_length(detector, size):
+    features = detector.encode_images([PICTURES[0], PICTURES[1]])
+    assert_detections(detector.detect(features * size, ["a dog", "a cat"]), detector.detect(features, ["a dog", "a cat"]))
+
+
 def test_weights_that_are_no_numbers_give_an_error_not_a_verdict(tiny_folder, tmp_path):
     """NaN in the image tower, in the embedding of one word, and in a block of the text tower."""
     from safetensors.torch import load_file, save_file
