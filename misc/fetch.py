@@ -82,14 +82,14 @@ def check_picture(path: Path) -> None:
 
     try:
         with _OPENING, warnings.catch_warnings():  # which is of the process, not of the thread
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused from twice that, as by main.py
             picture = Image.open(path, formats=PICTURE_FORMATS)
         with picture:
             picture.load()
         return
     except UnidentifiedImageError:
         reason = f"not a whole picture: it does not begin as one of {', '.join(PICTURE_FORMATS)} does"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
         raise FetchError("a picture of more pixels than can safely be decoded") from None
     except MemoryError:
         raise FetchError("a picture that needs more memory than there is") from None

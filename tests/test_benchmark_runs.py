@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+from contract import ENTAILMENT
 from making import make_pictures
 from test_nli import save as save_entailment_model
 
@@ -99,7 +100,7 @@ def test_seetrue_with_and_without_its_entailment_model(tiny_folder, tmp_path, pi
 
     oracle = EntailmentModel.load(model, "cpu").entailment(
         ["the dog is not red"] * len(lines), [line["predicted_foil_word"] for line in lines])
-    assert [line["nli_score"] for line in lines] == pytest.approx(oracle, abs=1e-5)
+    assert [line["nli_score"] for line in lines] == pytest.approx(oracle, abs=ENTAILMENT)
     # Nothing below this epsilon: empty predictions, which score 0 without the model.
     nothing = rescore(outcome.folder, epsilon=-1e6, say=lambda line: None).result
     assert nothing["NLI"]["value"] == 0.0

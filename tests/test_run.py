@@ -143,8 +143,6 @@ def test_two_processes_under_torchrun_give_the_same_run(reference, data, tmp_pat
         assert_records(a, b)
     printed = done.stdout[done.stdout.index("metric"):]
     assert printed[:len(reference[1].table)] == reference[1].table
-    sums = [(only_run(tmp_path / name) / "samples.sums").read_bytes() for name in ("killed", "whole")]
-    assert sums[0] == sums[1]
     assert json.loads((only_run(tmp_path) / "timing.json").read_text())["processes"] == 2
 
 
