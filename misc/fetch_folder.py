@@ -37,6 +37,8 @@ from misc.folder import (
     write_whole,
 )
 
+tqdm.get_lock()  # imports multiprocessing now: a signal that meets an import ends a script at once, with nothing told
+
 
 @dataclass(frozen=True)
 class Wanted:
