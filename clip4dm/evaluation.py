@@ -22,7 +22,7 @@ import torch
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.images import ImageError, load_image
-from clip4dm.loading import IMAGES_PER_BLOCK, Block, load_blocks, lost_worker_is_an_error, plan_blocks
+from clip4dm.loading import IMAGES_PER_BLOCK, Block, load_blocks, plan_blocks
 from clip4dm.processes import end_with_parent
 from clip4dm.records import Settings, make_record, skipped_record, to_line
 from clip4dm.references import reference_scores
@@ -130,7 +130,6 @@ class Evaluation:
             return False
         return True
 
-    @lost_worker_is_an_error()
     def _compute(self, store: RunStore, blocks: list[Block], workers: Workers, progress: bool) -> None:
         from tqdm import tqdm
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,27 +78,11 @@ def _start_worker(_: int) -> None:
     end_with_parent()
 
 
-@contextlib.contextmanager
-def lost_worker_is_an_error() -> Iterator[None]:
-    """RunError where a decoding process is killed.
-
-    PyTorch raises a RuntimeError then, in the main thread, wherever that is: around all that uses load_blocks.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        what = str(error).partition(". ")[0]
-        if not what.startswith("DataLoader worker (pid"):  # no class says it
-            raise
-        raise RunError(f"a process that decodes pictures has ended: {what}. Out of memory? All blocks before are "
-                       "stored: run again to resume, with fewer --num_workers if need be (0: none)") from None
-
-
 def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, workers: int) -> Iterator[tuple]:
     """(block, pictures): for each of the block's images a (3, size, size) tensor, or a string saying why not.
 
     Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
-    Errors: RunError if they cannot be started.
+    Errors: RunError if they cannot be started, or are killed.
     """
     import torch
     from torch.utils.data import DataLoader
@@ -105,11 +91,48 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
     loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, collate_fn=_as_it_is,
                         num_workers=min(workers, len(paths)), worker_init_fn=_start_worker,
                         prefetch_factor=8 if workers and paths else None)
+    others = set(multiprocessing.active_children())
     try:
-        pictures = iter(loader)
+        with _on_sigchld(None):  # PyTorch's own way to tell of deaths does not stay
+            pictures = iter(loader)
     except OSError as error:  # no more processes, or no semaphores, are to be had
         raise RunError(f"{workers} processes that decode pictures cannot be started ({error.strerror or error}): give "
                        "fewer --num_workers (0: none)") from None
+    processes = set(multiprocessing.active_children()) - others
     for block in blocks:
-        found = [next(pictures) for _ in block.images]
+        with _on_sigchld(lambda *_: _check(processes)):
+            try:
+                _check(processes)
+                found = [next(pictures) for _ in block.images]
+            except RuntimeError:  # PyTorch may have noticed first
+                _check(processes)
+                raise
         yield block, [picture if isinstance(picture, str) else torch.from_numpy(picture) for picture in found]
+
+
+def _check(processes: Iterable[multiprocessing.Process]) -> None:
+    """RunError if one of the workers has been killed."""
+    for process in processes:
+        if process.exitcode:  # None: at work; 0: done
+            how = signal.Signals(-process.exitcode).name if process.exitcode < 0 else f"status {process.exitcode}"
+            raise RunError(f"a process that decodes pictures has ended ({how}), for want of memory perhaps. All blocks "
+                           "before are stored: run again to resume, with fewer --num_workers if need be (0: none)")
+
+
+@contextlib.contextmanager
+def _on_sigchld(handler: Callable | None) -> Iterator[None]:
+    """In here the handler (None: any that is set in here) is called when a child ends; afterwards the one before.
+
+    A worker killed half-way through a picture would be waited for for ever, so its death must be raised in the main
+    thread; but only while that waits: PyTorch's handler raises anywhere, be it in an import, in C++ or in __del__.
+    """
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    if handler is not None:
+        signal.signal(signal.SIGCHLD, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)

@@ -2,9 +2,10 @@
 
     python tests/killable.py INTERRUPTIONS MAIN_PY_OPTION ...
 
-INTERRUPTIONS: JSON, [[signal, when, seconds], ...], when: "start" or "stored". A child gets the signal that many seconds
-after its start, or after it first stored something, wherever that finds it: starting workers, computing, writing.
-torch is imported once; the children start from there, so that twenty of them take seconds. The last child is left alone.
+INTERRUPTIONS: JSON, [[signal, when, seconds], ...], when: "started" or "stored". A child gets the signal that many seconds
+after it first started a process (git, then workers) or stored something, wherever that finds it: starting workers,
+computing, writing. The last child is left alone. torch is imported once and the children start from there, so that
+twenty of them take seconds.
 
 Prints, for every child, a line of JSON. status: how it ended, as subprocess says it. processes: how many it was, with its
 workers, when the signal came. lock_free: whether the run's lock could be taken as soon as it was gone. left: those of its
@@ -72,16 +73,13 @@ def lock_is_free(output: Path) -> bool:
 
 def interrupt(child: int, number: int, when: str, seconds: float, output: Path) -> tuple[int, int]:
     """-> wait status, processes at the moment of the signal (0 if it had ended before)."""
-    before = stored_by(output)
-    deadline = time.monotonic() + seconds
-    while True:
+    before, due = stored_by(output), None
+    while due is None or time.monotonic() < due:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status, 0
-        if when == "stored" and stored_by(output) > before:
-            when, deadline = "start", time.monotonic() + seconds
-        if when == "start" and time.monotonic() >= deadline:
-            break
+        if due is None and (len(members(child)) > 1 if when == "started" else stored_by(output) > before):
+            due = time.monotonic() + seconds
         time.sleep(0.0005)
     processes = len(members(child))
     (os.killpg if number == signal.SIGINT else os.kill)(child, number)  # a terminal's Ctrl-C goes to the whole group

@@ -101,14 +101,14 @@ def test_interrupted_at_twenty_random_moments(data, tmp_path):
 
     def run(planned: list, output: Path) -> list[dict]:
         done = subprocess.run([sys.executable, str(ROOT / "tests" / "killable.py"), json.dumps(planned),
-                               *command(many, output)[1:]], capture_output=True, text=True, timeout=300)
+                               *command(many, output)[1:]], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     chance = random.Random(7)
     signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT] * 7
-    # Three before anything can be stored, the others a moment after new lines: none can miss the run.
-    moments = [("start", 0.3)] * 3 + [("stored", 0.02)] * 17
+    # Three while the workers start, the others a moment after new lines: none can miss the run.
+    moments = [("started", 0.1)] * 3 + [("stored", 0.02)] * 17
     chance.shuffle(moments)
     planned = [(number, when, chance.uniform(0, longest)) for number, (when, longest) in zip(signals, moments, strict=False)]
     run([], tmp_path / "whole")
