@@ -137,7 +137,7 @@ def test_nothing_is_raised_into_an_import(tmp_path):
 
 def test_nohup_keeps_a_closed_terminal_from_ending_a_command():
     script = ("import os, signal, sys; from clip4dm.cli import run_command; sys.argv = ['run.py']\n"
-              "run_command(lambda: (os.kill(os.getpid(), signal.SIGHUP), print('went on')))")
+              "run_command(lambda: os.kill(os.getpid(), signal.SIGHUP) or print('went on'))")
     ignored = shell(f"trap '' HUP; exec {quoted(sys.executable)} -c \"{script}\"")
     assert ignored.returncode == 0 and ignored.stdout == "went on\n", ignored
     ended = shell(f"exec {quoted(sys.executable)} -c \"{script}\"")
@@ -192,7 +192,7 @@ def test_a_reader_that_has_enough_of_our_commands(options, tiny_folder, tmp_path
 def test_closed_streams_harm_no_run(options, finished, tmp_path):
     """No file gets the number of a closed stream, or what a library's C code prints would be written into it."""
     script = (f"from clip4dm.cli import run_command; file = {str(tmp_path / 'file')!r}\n"
-              "run_command(lambda: open(file, 'w').write(str(open(file, 'w').fileno())))")
+              "run_command(lambda: print(open(file, 'w').fileno(), file=open(file, 'w')))")
     shell(f'{quoted(sys.executable)} -c "{script}" <&- >&- 2>&-', check=True)
     assert int((tmp_path / "file").read_text()) > 2
     done = shell(f"{main_py(options, tmp_path)} <&- >&- 2>&-")
