@@ -14,8 +14,8 @@ import json
 import sys
 from pathlib import Path
 
-from clip4dm import options
-from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.commands.cli import add_method_options, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
 
 EXAMPLE_IMAGE = Path(__file__).parent / "misc" / "coffee.png"
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def read_picture(path: str):
     """The picture, before the model: a wrong path should not cost a download."""
-    from clip4dm.images import load_image
+    from clip4dm.files.images import load_image
 
     return load_image(path)
 
@@ -78,10 +78,10 @@ def demo_scene(args: argparse.Namespace):
     """Draw the scene, save it where it can be looked at, and set image and text to it and its captions."""
     from random import Random
 
-    from clip4dm.demo.captions import write_caption
-    from clip4dm.demo.drawing import draw
-    from clip4dm.demo.foils import make_foil
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.captions import write_caption
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.foils import make_foil
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     scene, random = sample_scene(args.demo), Random(f"demo {args.demo}")
     if args.text is None:
@@ -97,7 +97,7 @@ def demo_scene(args: argparse.Namespace):
 
 
 def show(detection, image: str, as_json: bool) -> None:
-    from clip4dm.terminal import coloured_caption, unscored_notes, wants_colour
+    from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:
         print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False, allow_nan=False))

@@ -13,8 +13,15 @@ from __future__ import annotations
 import argparse
 import os
 
-from clip4dm.cli import add_method_options, add_model_options, model_arguments, one_line_errors, run_command, tell
-from clip4dm.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
+from clip4dm.commands.cli import (
+    add_method_options,
+    add_model_options,
+    model_arguments,
+    one_line_errors,
+    run_command,
+    tell,
+)
+from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
 from clip4dm.scores import SORTED_BY
 
 BACKBONE = "ViT-B-32"
@@ -64,7 +71,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from clip4dm.runfiles import RunError
+    from clip4dm.evaluation.store.runfiles import RunError
 
     with one_line_errors("main.py", ValueError, OSError, RunError):
         outcome = rescore(args) if args.rescore else evaluate(args)
@@ -83,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
 def rescore(args: argparse.Namespace):
     from pathlib import Path
 
-    from clip4dm.runs import rescore
+    from clip4dm.evaluation.run import rescore
 
     return rescore(Path(args.rescore), sorted_by=args.sorted_by, epsilon=args.epsilon,
                    start_layer_text=args.start_layer_text, seed=args.seed, nli_model=args.nli_model,
@@ -91,7 +98,7 @@ def rescore(args: argparse.Namespace):
 
 
 def evaluate(args: argparse.Namespace):
-    from clip4dm.runs import Options, evaluate
+    from clip4dm.evaluation.run import Options, evaluate
     from clip4dm.scores import START_LAYER_TEXT
 
     given = {name: value for name, value in vars(args).items() if name != "rescore"}

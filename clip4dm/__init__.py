@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 __all__ = ["CLIP4DM", "Detection", "Word", "load_model", "__version__"]
 
-_HOMES = {"CLIP4DM": "detector", "Detection": "detection", "Word": "detection", "load_model": "models"}
+_HOMES = {"CLIP4DM": "detector", "Detection": "detection", "Word": "detection", "load_model": "models.load"}
 
 if TYPE_CHECKING:
     from clip4dm.detection import Detection, Word
     from clip4dm.detector import CLIP4DM
-    from clip4dm.models import load_model
+    from clip4dm.models.load import load_model
 
 
 def __getattr__(name: str):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from clip4dm import scores
+from clip4dm.captions.words import EncodedCaption
 from clip4dm.layers import layer_mean
 from clip4dm.published import sum_negative
 from clip4dm.scores import SortedBy
-from clip4dm.words import EncodedCaption
 
 
 class NotFinite(ValueError):

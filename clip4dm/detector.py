@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from clip4dm.attribution import Attribution, attribute
-from clip4dm.decoding import ahead
+from clip4dm.attribution.replay import Attribution, attribute
+from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
-from clip4dm.images import ImageError, ImageLike, load_image
+from clip4dm.files.decoding import ahead
+from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.layers import first_layer
-from clip4dm.models import LoadedModel, load_model
+from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy
-from clip4dm.words import EncodedCaption, encode_caption
 
 DEFAULT_BATCH_SIZE = 64
 T = TypeVar("T")

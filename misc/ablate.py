@@ -18,8 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import add_model_options, model_arguments, one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, EPSILON, arguments
+from clip4dm.commands.cli import add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, arguments
 
 PAIRS_AT_ONCE = 64
 COLUMNS = ("LA", "LA_span", "AP/F-CLIPScore", "AP/misaligned_sum", "AP/CLIPScore")
@@ -27,7 +27,7 @@ COLUMNS = ("LA", "LA_span", "AP/F-CLIPScore", "AP/misaligned_sum", "AP/CLIPScore
 
 def paper_variants(layers: int, usual: int) -> list:
     """The rows of the paper's ablations: every number of layers, then at the usual one signs and aggregations."""
-    from clip4dm.ablation import Variant
+    from clip4dm.attribution.variants import Variant
 
     numbers = sorted({*range(1, min(layers, 4) + 1), 6, 8, 12, usual, layers} & set(range(1, layers + 1)))
     return [*(Variant(layers=number) for number in numbers),
@@ -44,9 +44,9 @@ def run(detector, benchmark, samples, img_dir: Path, variants, settings) -> dict
 
     from tqdm import tqdm
 
-    from clip4dm.ablation import detect_variants
-    from clip4dm.records import score_record, stored_fields
-    from clip4dm.report import Columns, summarise
+    from clip4dm.attribution.variants import detect_variants
+    from clip4dm.evaluation.records import score_record, stored_fields
+    from clip4dm.evaluation.report import Columns, summarise
 
     columns = {variant: Columns() for variant in variants}
     alone = dataclasses.replace(settings, start_layer_text=-1, layers=1)
@@ -72,8 +72,8 @@ def _parts(items, size: int) -> Iterator[list]:
 
 def markdown(results: Mapping[Any, Mapping[str, Any]]) -> str:
     """The table: a row a variant, each figure with its interval."""
-    from clip4dm.paper import cell
-    from clip4dm.report import flatten
+    from clip4dm.evaluation.paper import cell
+    from clip4dm.evaluation.report import flatten
 
     figures = {variant: dict(flatten(result)) for variant, result in results.items()}
     names = [name for name in COLUMNS if any(name in row for row in figures.values())]
@@ -84,7 +84,7 @@ def markdown(results: Mapping[Any, Mapping[str, Any]]) -> str:
 
 
 def write_csv(path: Path, results: Mapping[Any, Mapping[str, Any]]) -> None:
-    from clip4dm.report import flatten
+    from clip4dm.evaluation.report import flatten
 
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors("ablate.py", ValueError, OSError):
         from clip4dm import CLIP4DM
         from clip4dm.benchmarks import read_benchmark
-        from clip4dm.records import Settings
+        from clip4dm.evaluation.records import Settings
 
         benchmark, reading = read_benchmark(args.data_path, img_dir=args.img_dir)
         detector = CLIP4DM.from_pretrained(*model_arguments(args, "demo"), device=args.device,

@@ -21,15 +21,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, PIXELS
-from clip4dm.processes import end_with_parent
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS
+from clip4dm.evaluation.processes import end_with_parent
 
 
 def serve(port, side: int) -> None:
     """Serve one drawn picture under every name. port: a queue that gets the port number."""
-    from clip4dm.demo.drawing import draw
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     end_with_parent()
     file = io.BytesIO()

@@ -27,8 +27,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import add_model_options, one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, THREADS
+from clip4dm.commands.cli import add_model_options, one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 
 NAMES = {"a": "(a) published procedure", "b": "(b) plain CLIPScore", "c": "(c) this project", "d": "(d) floor",
          "c16": "(c) with bf16 towers"}
@@ -89,7 +89,7 @@ def report(args: argparse.Namespace, scratch: Path) -> None:
 
 def make_contenders(args: argparse.Namespace, names: list[str]) -> tuple:
     """(the model, {name: function of a load}); those that cannot be had with this model or machine are left out."""
-    from clip4dm.models import load_model
+    from clip4dm.models.load import load_model
     from misc import speed_contenders
 
     def with_bf16_towers():

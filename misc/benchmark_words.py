@@ -16,8 +16,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE
 
 
 def kinds() -> dict[str, str]:
@@ -51,7 +51,7 @@ def kinds() -> dict[str, str]:
 
 
 def seconds(tokenizer, caption: str) -> float:
-    from clip4dm.words import encode_caption
+    from clip4dm.captions.words import encode_caption
 
     took = []
     for _ in range(3):

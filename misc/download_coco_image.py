@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import run_command
+from clip4dm.commands.cli import run_command
 from misc.script import add_fetch_options, finish, limits_of, run, script
 
 if TYPE_CHECKING:

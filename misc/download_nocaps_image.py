@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import run_command
+from clip4dm.commands.cli import run_command
 from misc.script import add_fetch_options, run, script, url_below
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import run_command
+from clip4dm.commands.cli import run_command
 from misc.script import finish, json_beside, script
 
 DATASET = "yuvalkirstain/pickapic_v1"
@@ -154,7 +154,7 @@ def uid_of(filename: str) -> str:
 
 def download(args: argparse.Namespace) -> None:
     from clip4dm.benchmarks.richhf import token_spans
-    from clip4dm.cli import signal_of
+    from clip4dm.commands.cli import signal_of
     from misc.fetch_folder import Summary, write_missing
     from misc.hub_rows import PictureStore, pinned_revision, write_json, write_source
 

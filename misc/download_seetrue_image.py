@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import run_command
+from clip4dm.commands.cli import run_command
 from misc.script import add_fetch_options, finish, json_beside, limits_of, script
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Stream the data set into the folder. Returns the rows whose picture is there, and how it went."""
     from tqdm import tqdm
 
-    from clip4dm.cli import signal_of
+    from clip4dm.commands.cli import signal_of
     from misc.fetch_folder import Summary
     from misc.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
 

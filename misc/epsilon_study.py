@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE
 
 FIGURES = ("LA", "f1", "precision", "recall", "AP")
 
@@ -31,10 +31,10 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     from tqdm import tqdm
 
     from clip4dm.benchmarks import get_benchmark
-    from clip4dm.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
-    from clip4dm.finished import open_run
+    from clip4dm.evaluation.metrics.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
+    from clip4dm.evaluation.metrics.metrics import Bootstrap
+    from clip4dm.evaluation.store.finished import open_run
     from clip4dm.layers import first_layer
-    from clip4dm.metrics import Bootstrap
     from misc.figures import epsilon_figure
 
     run = open_run(folder)
@@ -72,8 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
     parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
     args = parser.parse_args(argv)
-    from clip4dm.paper import cell
-    from clip4dm.runfiles import RunError
+    from clip4dm.evaluation.paper import cell
+    from clip4dm.evaluation.store.runfiles import RunError
 
     with one_line_errors("epsilon_study.py", ValueError, OSError, RunError):
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)

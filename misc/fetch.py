@@ -78,7 +78,7 @@ def check_picture(path: Path) -> None:
     """Decode a picture to its last line. Errors: FetchError, saying what is wrong with it."""
     from PIL import Image, UnidentifiedImageError
 
-    from clip4dm.images import PICTURE_FORMATS
+    from clip4dm.files.images import PICTURE_FORMATS
 
     try:
         with _OPENING, warnings.catch_warnings():  # which is of the process, not of the thread

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from clip4dm.cli import signal_of
+from clip4dm.commands.cli import signal_of
 from misc.fetch import Fetcher, FetchError, Interrupted, Limits, check_picture, file_digest
 from misc.folder import (
     FULL,

@@ -26,8 +26,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ", "Ã", "e", "&am")
 FULL = "a very " * 60  # the one template that leaves no room, for which a caption is refused
@@ -121,7 +121,7 @@ def _long(random: Random) -> str:
 
 def violations(tokenizer, caption: str, template: str) -> list[str]:
     """What does not hold for a caption. Raises what `encode_caption` raises."""
-    from clip4dm.words import encode_caption
+    from clip4dm.captions.words import encode_caption
 
     encoded = encode_caption(tokenizer, caption, template)
     units, owners = encoded.units, [owner for owner in encoded.unit_of if owner >= 0]
@@ -144,7 +144,7 @@ def violations(tokenizer, caption: str, template: str) -> list[str]:
 
 def _as_open_clip(tokenizer, text: str, ids: tuple[int, ...]) -> bool:
     """Whether open_clip gives the same ids, of all texts that it can read and that do not name its special tokens."""
-    from clip4dm.tracked import base_clean
+    from clip4dm.captions.tracked import base_clean
 
     cleaned = base_clean(text).text.lower()
     if "<start_of_text>" in cleaned or "<end_of_text>" in cleaned:
@@ -181,8 +181,8 @@ def fuzz(tokenizer, numbers, seed: int, detector=None, every: int = 50) -> Repor
     """Check the captions of the given numbers; every `every`th by the detector too, where there is one."""
     import numpy as np
 
-    from clip4dm.tokens import TokenizerError
-    from clip4dm.words import CaptionError
+    from clip4dm.captions.tokens import TokenizerError
+    from clip4dm.captions.words import CaptionError
 
     features = detector.encode_images(np.full((32, 32, 3), 90, dtype=np.uint8)) if detector else None
     report, began = Report(), time.perf_counter()

@@ -29,8 +29,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, SEED
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, SEED
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
 MEMORY = 4 * 2 ** 30  # address space of the process that reads
@@ -187,7 +187,7 @@ def correct_checksums(data: bytearray) -> None:
 
 def answer(path: Path) -> tuple[str, list[str]]:
     """-> "read", "refused" or the name of another exception; what is wrong with load_image's answer."""
-    from clip4dm.images import ImageError, load_image
+    from clip4dm.files.images import ImageError, load_image
 
     try:
         image = load_image(path)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import run_command
-from clip4dm.options import SEED
+from clip4dm.commands.cli import run_command
+from clip4dm.evaluation.options import SEED
 
 
 def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -> Path:

@@ -17,9 +17,9 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.demo.lexicon import KINDS
-from clip4dm.options import AT_LEAST_ONE, PIXELS, SEED
+from clip4dm.benchmarks.shapes.lexicon import KINDS
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS, SEED
 
 FIRST_SEED = 1_000_000  # far beyond any scene that training draws
 
@@ -33,10 +33,10 @@ def make_benchmark(folder: Path, pairs: int, size: int = 128, first_seed: int = 
     """
     from tqdm import tqdm
 
-    from clip4dm.demo.captions import write_caption
-    from clip4dm.demo.drawing import draw
-    from clip4dm.demo.foils import make_foil
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.captions import write_caption
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.foils import make_foil
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip4dm.ablation import Variant
-from clip4dm.paper import paper_value
-from clip4dm.report import PAPER_NAMES
+from clip4dm.attribution.variants import Variant
+from clip4dm.evaluation.paper import paper_value
+from clip4dm.evaluation.report import PAPER_NAMES
 
 
 @dataclass(frozen=True)

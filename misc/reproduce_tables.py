@@ -19,8 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE
 
 FILES = {  # name: annotations, pictures, references, under --data_dir, as data/README.md fetches them
     "foil": ("foilv1.0_test_2017.json", "coco/val2014", "coco/annotations/captions_val2014.json"),
@@ -63,7 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from clip4dm.runfiles import RunError
+    from clip4dm.evaluation.store.runfiles import RunError
 
     with one_line_errors("reproduce_tables.py", ValueError, OSError, RunError):
         from misc.paper_tables import TABLES
@@ -114,7 +114,7 @@ def make_study(args: argparse.Namespace):
 def _precision(args: argparse.Namespace) -> str:
     if args.precision or not args.as_published:
         return args.precision or "fp32"
-    from clip4dm.models import pick_device
+    from clip4dm.models.load import pick_device
 
     return "fp16" if pick_device(args.device).type == "cuda" else "fp32"
 
@@ -131,7 +131,7 @@ def _shapes(args: argparse.Namespace, data_class):
 
 def plan(study, names: list[str]) -> None:
     """Print what each table needs: data, weights, finished runs, estimated time."""
-    from clip4dm.hub import weights_at_hand
+    from clip4dm.models.hub import weights_at_hand
     from misc.study import Missing, passes
 
     total, seen = 0.0, set()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from clip4dm.cli import one_line_errors, signal_of, tell
+from clip4dm.commands.cli import one_line_errors, signal_of, tell
 
 if TYPE_CHECKING:  # imported while a script runs, where Ctrl-C is a line; and --help is quick
     from misc.fetch import Limits
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imported while a script runs, where Ctrl-C is a line; and -
 def script(program: str) -> Iterator[None]:
     """Expected errors end a script with one line and status 2; an interruption says that the same command goes on.
 
-    The rest of how it ends is `clip4dm.cli.run_command`'s.
+    The rest of how it ends is `clip4dm.commands.cli.run_command`'s.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

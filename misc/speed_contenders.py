@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clip4dm import CLIP4DM
-from clip4dm.attribution import attribute, text_features
-from clip4dm.decoding import ahead
-from clip4dm.images import load_image
-from clip4dm.models import LoadedModel
+from clip4dm.attribution.replay import attribute, text_features
+from clip4dm.files.decoding import ahead
+from clip4dm.files.images import load_image
+from clip4dm.models.load import LoadedModel
 from misc.published_procedure import explain_pair, to_hugging_face
 
 BATCH = 64
@@ -80,9 +80,9 @@ def coco_captions(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
 
 def drawn_pictures(folder: Path, count: int) -> dict[str, list[str]]:
     """Draw `count` scenes as 640-pixel JPEGs into the folder -> {file name: captions}: there are no photographs."""
-    from clip4dm.demo.captions import write_caption
-    from clip4dm.demo.drawing import draw
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.captions import write_caption
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     captions = {}
     for seed in range(count):

@@ -10,17 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clip4dm import report
 from clip4dm.benchmarks import get_benchmark, read_benchmark
-from clip4dm.checkpoints import file_sha256, resolve_source
-from clip4dm.files import FileError, is_number
-from clip4dm.files import read_json as read_any_json
-from clip4dm.finished import open_run, read_caption_metrics
-from clip4dm.hub import weights_at_hand
-from clip4dm.metrics import Figure
-from clip4dm.provenance import fingerprint, path_sha256
-from clip4dm.records import Settings
-from clip4dm.runfiles import (
+from clip4dm.evaluation import report
+from clip4dm.evaluation.metrics.metrics import Figure
+from clip4dm.evaluation.provenance import fingerprint, path_sha256
+from clip4dm.evaluation.records import Settings
+from clip4dm.evaluation.run import Options, evaluate, write_caption_metrics
+from clip4dm.evaluation.store.finished import open_run, read_caption_metrics
+from clip4dm.evaluation.store.runfiles import (
     CAPTION_METRICS,
     CONFIG,
     RESULT,
@@ -31,7 +28,10 @@ from clip4dm.runfiles import (
     read_sealed,
     write_sealed,
 )
-from clip4dm.runs import Options, evaluate, write_caption_metrics
+from clip4dm.files.reading import FileError, is_number
+from clip4dm.files.reading import read_json as read_any_json
+from clip4dm.models.hub import weights_at_hand
+from clip4dm.models.sources import file_sha256, resolve_source
 from misc.paper_tables import CAPTION_BASELINES, Line, Model, Table
 
 # The paper's GPU, one pair at a time: what a run may take where nothing was measured.
@@ -126,7 +126,7 @@ class Study:
         return dict(report.flatten(ours)), dict(report.flatten(quirks))
 
     def _parts(self, samples: Path, benchmark, settings: Settings) -> dict[str, dict[str, Figure]]:
-        from clip4dm.parts_of_speech import TaggerUnavailable, by_part_of_speech, load_tagger
+        from clip4dm.evaluation.metrics.parts_of_speech import TaggerUnavailable, by_part_of_speech, load_tagger
 
         try:
             return by_part_of_speech(samples, benchmark, settings, self._once(load_tagger, self.tagger))

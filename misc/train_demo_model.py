@@ -28,8 +28,8 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from clip4dm.cli import one_line_errors, run_command
-from clip4dm.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
+from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 from misc.training_data import captions, draw_pictures, encode_pictures, normalised, scenes_of_step, seen_tokens
 
 CHECKPOINT_EVERY = 250
@@ -95,7 +95,7 @@ def train(args: argparse.Namespace, pictures) -> None:
     import open_clip
     import torch
 
-    from clip4dm.compact import save_compact
+    from clip4dm.models.compact import save_compact
 
     torch.set_num_threads(args.threads)
     config = model_config(args)

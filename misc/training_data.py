@@ -6,7 +6,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 
-from clip4dm.processes import end_with_parent
+from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.scores import TEMPLATE
 
 DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
@@ -41,8 +41,8 @@ def _small_picture(job: tuple[int, int]):
     import numpy as np
     from PIL import Image
 
-    from clip4dm.demo.drawing import draw
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     seed, size = job
     return np.asarray(draw(sample_scene(seed), DRAWN_SIZE).resize((size, size), Image.Resampling.BICUBIC))
@@ -89,8 +89,8 @@ def normalised(pictures):
 
 def captions(seeds: list[int], random: Random, tokenizer, without_articles: float = 0.0):
     """Tokens (n, longest) of a caption of each scene, worded anew each time; in a share of them without articles."""
-    from clip4dm.demo.captions import write_caption
-    from clip4dm.demo.scenes import sample_scene
+    from clip4dm.benchmarks.shapes.captions import write_caption
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     texts = []
     for seed in seeds:
@@ -104,7 +104,7 @@ def captions(seeds: list[int], random: Random, tokenizer, without_articles: floa
 
 def seen_tokens(tokenizer) -> list[int]:
     """The ids of all tokens that training can meet, in order."""
-    from clip4dm.demo.captions import every_word
+    from clip4dm.benchmarks.shapes.captions import every_word
 
     return sorted({token for text in [TEMPLATE, *every_word()] for token in tokenizer.encode(text)}
                   | {tokenizer.sot_token_id, tokenizer.eot_token_id})

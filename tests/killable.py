@@ -92,7 +92,7 @@ def main() -> None:
     import torch
 
     import clip4dm.detector
-    import clip4dm.evaluation  # noqa: F401
+    import clip4dm.evaluation.compute  # noqa: F401
 
     # A forked child of a process whose OpenMP threads have run would hang: there must be none.
     torch.set_num_threads(1)

@@ -9,10 +9,10 @@ from contract import COSINE, assert_attributions
 from making import make_foil, make_pictures
 from test_parity_huggingface import CAPTIONS, EMBED, LAYERS, pair_of_models
 
-from clip4dm.ablation import AGGREGATIONS, SIGNS, Variant, detect_variants
-from clip4dm.attribution import attention_gradients, attribute
-from clip4dm.text_tower import TextTower
-from clip4dm.words import encode_caption
+from clip4dm.attribution.replay import attention_gradients, attribute
+from clip4dm.attribution.variants import AGGREGATIONS, SIGNS, Variant, detect_variants
+from clip4dm.captions.words import encode_caption
+from clip4dm.towers.text import TextTower
 from misc import ablate
 
 
@@ -49,7 +49,7 @@ def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer)
     encoded = [encode_caption(tokenizer, caption, "A photo depicts ") for caption in CAPTIONS[:2]]
     torch.manual_seed(0)
     features = torch.nn.functional.normalize(torch.randn(2, EMBED), dim=-1)
-    from clip4dm.ablation import token_attributions
+    from clip4dm.attribution.variants import token_attributions
     ids = tower.pad([e.ids for e in encoded], encoded[0].padded)
     at = tower.pooled_position(ids, torch.tensor([len(e.ids) for e in encoded]))
     maps, gradients, _, _ = attention_gradients(tower, ids, at, torch.arange(2), features, 0)
@@ -106,7 +106,7 @@ def test_more_layers_than_there_are(detector):
 
 def test_the_table_agrees_with_main_py(tiny_folder, tmp_path, capsys):
     """The method's row is what main.py computes of the same data by its own way."""
-    from clip4dm.runs import Options, evaluate
+    from clip4dm.evaluation.run import Options, evaluate
     names = make_pictures(tmp_path / "images", 6)
     data = make_foil(tmp_path / "foil.json", names)
     ablate.main(["--data_path", str(data), "--img_dir", str(tmp_path / "images"), "--pretrained", str(tiny_folder),

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from contract import COSINE, FLOAT64, LOW_PRECISION, assert_attributions
 
-from clip4dm.attribution import attribute, text_features
-from clip4dm.checkpoints import ModelError
+from clip4dm.attribution.replay import attribute, text_features
+from clip4dm.captions.words import encode_caption
 from clip4dm.layers import first_layer
-from clip4dm.text_tower import TextTower
-from clip4dm.words import encode_caption
+from clip4dm.models.sources import ModelError
+from clip4dm.towers.text import TextTower
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 4}

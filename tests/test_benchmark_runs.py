@@ -14,7 +14,7 @@ from test_nli import save as save_entailment_model
 
 from clip4dm.benchmarks.richhf import token_spans
 from clip4dm.benchmarks.tfrecord import write_examples
-from clip4dm.runs import Options, evaluate, rescore
+from clip4dm.evaluation.run import Options, evaluate, rescore
 
 PROMPTS = ["a red cat; two \"dogs\"!", "the old bus?! near: a lake", "three birds, flying", "one hot dog"] * 3
 
@@ -96,7 +96,7 @@ def test_seetrue_with_and_without_its_entailment_model(tiny_folder, tmp_path, pi
     assert result["NLI"]["value"] == pytest.approx(np.mean([line["nli_score"] for line in lines]))
     even = [line["nli_score"] for line in lines if line["groupby"] == {"source": "even"}]
     assert result["groups"]["source"]["even"]["NLI"]["value"] == pytest.approx(np.mean(even))
-    from clip4dm.nli import EntailmentModel
+    from clip4dm.evaluation.metrics.nli import EntailmentModel
 
     oracle = EntailmentModel.load(model, "cpu").entailment(
         ["the dog is not red"] * len(lines), [line["predicted_foil_word"] for line in lines])

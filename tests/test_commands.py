@@ -67,7 +67,7 @@ def shell(line: str, check: bool = False, **environment: str) -> subprocess.Comp
 
 
 @pytest.mark.parametrize(("event", "text", "number"), [
-    ("import", "'clip4dm.runstore'", signal.SIGINT),
+    ("import", "'clip4dm.evaluation.store.runstore'", signal.SIGINT),
     ("import", "'torch.nn'", signal.SIGTERM),
     ("os.fork", "", signal.SIGTERM),  # the first worker
     ("os.rename", "result.json", signal.SIGINT),
@@ -129,14 +129,14 @@ def test_nothing_is_raised_into_an_import(tmp_path):
                                           "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
                                           "finally:\n"
                                           "    print('raised')\n")
-    script = (f"import sys; from clip4dm.cli import run_command; sys.path.append({str(tmp_path)!r})\n"
+    script = (f"import sys; from clip4dm.commands.cli import run_command; sys.path.append({str(tmp_path)!r})\n"
               "sys.argv = ['run.py']; run_command(lambda: __import__('starting'))")
     done = shell(f'exec {quoted(sys.executable)} -c "{script}"')
     assert done.returncode == 143 and done.stdout == "" and done.stderr == "\nrun.py: terminated\n"
 
 
 def test_nohup_keeps_a_closed_terminal_from_ending_a_command():
-    script = ("import os, signal, sys; from clip4dm.cli import run_command; sys.argv = ['run.py']\n"
+    script = ("import os, signal, sys; from clip4dm.commands.cli import run_command; sys.argv = ['run.py']\n"
               "run_command(lambda: os.kill(os.getpid(), signal.SIGHUP) or print('went on'))")
     ignored = shell(f"trap '' HUP; exec {quoted(sys.executable)} -c \"{script}\"")
     assert ignored.returncode == 0 and ignored.stdout == "went on\n", ignored
@@ -168,7 +168,7 @@ def talker(tmp_path) -> str:
     """A command that prints more than any buffer holds."""
     path = tmp_path / "talker.py"
     path.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-                    "from clip4dm.cli import one_line_errors, run_command\n"
+                    "from clip4dm.commands.cli import one_line_errors, run_command\n"
                     "def main():\n"
                     "    with one_line_errors('talker.py', ValueError, OSError):\n"
                     "        for line in range(100_000): print(line)\n"
@@ -191,7 +191,7 @@ def test_a_reader_that_has_enough_of_our_commands(options, tiny_folder, tmp_path
 
 def test_closed_streams_harm_no_run(options, finished, tmp_path):
     """No file gets the number of a closed stream, or what a library's C code prints would be written into it."""
-    script = (f"from clip4dm.cli import run_command; file = {str(tmp_path / 'file')!r}\n"
+    script = (f"from clip4dm.commands.cli import run_command; file = {str(tmp_path / 'file')!r}\n"
               "run_command(lambda: print(open(file, 'w').fileno(), file=open(file, 'w')))")
     shell(f'{quoted(sys.executable)} -c "{script}" <&- >&- 2>&-', check=True)
     assert int((tmp_path / "file").read_text()) > 2
@@ -217,7 +217,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(talker, options, tmp_pat
 
 
 def test_a_log_gets_few_progress_lines():
-    script = ("import sys, time; from clip4dm.cli import run_command; sys.argv = ['loop.py']\n"
+    script = ("import sys, time; from clip4dm.commands.cli import run_command; sys.argv = ['loop.py']\n"
               "def main():\n"
               "    from tqdm import tqdm\n"
               "    for _ in tqdm(range(12)): time.sleep(0.15)\n"

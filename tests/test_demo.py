@@ -16,12 +16,12 @@ import pytest
 import torch
 from making import make_tiny_clip
 
-from clip4dm.compact import is_compact, load_compact, save_compact
-from clip4dm.demo.captions import every_word, write_caption
-from clip4dm.demo.drawing import draw
-from clip4dm.demo.foils import make_foil
-from clip4dm.demo.lexicon import KINDS
-from clip4dm.demo.scenes import sample_scene
+from clip4dm.benchmarks.shapes.captions import every_word, write_caption
+from clip4dm.benchmarks.shapes.drawing import draw
+from clip4dm.benchmarks.shapes.foils import make_foil
+from clip4dm.benchmarks.shapes.lexicon import KINDS
+from clip4dm.benchmarks.shapes.scenes import sample_scene
+from clip4dm.models.compact import is_compact, load_compact, save_compact
 from misc import make_shapes_benchmark, train_demo_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,7 +186,7 @@ EXPECTED_CAPTION_0 = "a circle on wood"
 
 def test_the_picture_shows_the_colours_said(triples):
     """At the middle of a plain thing that is not beside its edge, the pixel is the thing's colour, but for its tint."""
-    from clip4dm.demo.drawing import COLOUR_RGB
+    from clip4dm.benchmarks.shapes.drawing import COLOUR_RGB
     checked = 0
     for scene, _, _ in triples[:200]:
         for thing in scene.things:
@@ -311,7 +311,7 @@ def test_the_benchmark_is_foils_format_and_the_same_each_time(tmp_path):
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     """200 pairs that had no part in training, through the shipped model, as main.py evaluates them."""
-    from clip4dm.runs import Options, evaluate
+    from clip4dm.evaluation.run import Options, evaluate
     folder = tmp_path_factory.mktemp("shapes")
     make_shapes_benchmark.main([str(folder), "--pairs", "200"])
     return evaluate(Options(str(folder / "shapes_foil.json"), str(folder / "images"), output=str(folder / "out"),
@@ -334,7 +334,7 @@ def test_the_benchmark_is_neither_trivial_nor_hopeless(result):
 
 def test_the_shipped_model_is_small_and_plain():
     from clip4dm import load_model
-    folder = ROOT / "clip4dm" / "demo" / "model"
+    folder = ROOT / "clip4dm" / "models" / "demo"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
     model = load_model("demo", device="cpu")
     assert type(model.model).__name__ == "CLIP" and model.tower.causal

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clip4dm.runs import Options, evaluate
+from clip4dm.evaluation.run import Options, evaluate
 from misc import make_shapes_benchmark
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

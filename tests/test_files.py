@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from clip4dm.files import FileError, check_regular, is_number, parse_json, read_json, read_text
+from clip4dm.files.reading import FileError, check_regular, is_number, parse_json, read_json, read_text
 
 
 def test_only_regular_files_are_read_and_nothing_waits_for_a_pipe(tmp_path):

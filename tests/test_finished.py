@@ -16,13 +16,13 @@ import pytest
 from making import make_foil, make_pictures, make_tiny_clip
 
 import main as main_script
-from clip4dm import report
 from clip4dm.benchmarks import get_benchmark
-from clip4dm.checksums import BlockSum
-from clip4dm.finished import open_run, read_caption_metrics, stored_lines, stored_records
-from clip4dm.records import Settings, from_line
-from clip4dm.runfiles import DamagedRun, RunError, read_sealed, write_sealed
-from clip4dm.runs import Options, evaluate, rescore
+from clip4dm.evaluation import report
+from clip4dm.evaluation.records import Settings, from_line
+from clip4dm.evaluation.run import Options, evaluate, rescore
+from clip4dm.evaluation.store.checksums import BlockSum
+from clip4dm.evaluation.store.finished import open_run, read_caption_metrics, stored_lines, stored_records
+from clip4dm.evaluation.store.runfiles import DamagedRun, RunError, read_sealed, write_sealed
 from misc import epsilon_study, reproduce_tables
 
 IMAGES, PER_BLOCK = 8, 2
@@ -279,6 +279,6 @@ def test_a_sparse_file_of_zeros_as_samples(run, capsys):
 
 def test_a_refusal_needs_no_torch():
     """A damaged run is refused at once: before torch is imported."""
-    code = ("import sys\nfrom pathlib import Path\nfrom clip4dm.finished import open_run\ntry: open_run(Path('none'))\n"
+    code = ("import sys\nfrom pathlib import Path\nfrom clip4dm.evaluation.store.finished import open_run\ntry: open_run(Path('none'))\n"
             "except RuntimeError: pass\nassert 'torch' not in sys.modules")
     subprocess.run([sys.executable, "-c", code], cwd=Path(main_script.__file__).parent, check=True)

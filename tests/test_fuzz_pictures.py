@@ -34,7 +34,7 @@ def test_two_thousand_files_changed_at_random(tmp_path):
 def test_the_fuzzer_sees_what_is_wrong(wrong, problem, tmp_path):
     (tmp_path / "wrong.py").write_text(
         "import os, sys, warnings\nfrom pathlib import Path\nfrom PIL import Image\nfrom clip4dm import images\n"
-        "from clip4dm.images import ImageError\nfrom misc import fuzz_pictures\nkept = []\n"
+        "from clip4dm.files.images import ImageError\nfrom misc import fuzz_pictures\nkept = []\n"
         f"def load_image(path):\n    {wrong}\nimages.load_image = load_image\n"
         "if __name__ == '__main__':\n    fuzz_pictures.main(['--count', '2', '--seed', '70', '--keep', sys.argv[1]])\n")
     done = subprocess.run([sys.executable, tmp_path / "wrong.py", tmp_path / "kept"], capture_output=True, text=True,

@@ -20,9 +20,10 @@ import torch
 from making import make_foil, make_pictures
 from PIL import Image, PngImagePlugin
 
-from clip4dm import CLIP4DM, images
-from clip4dm.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, load_image
-from clip4dm.loading import _Pictures
+from clip4dm import CLIP4DM
+from clip4dm.evaluation.loading import _Pictures
+from clip4dm.files import images
+from clip4dm.files.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, load_image
 from misc.fuzz_pictures import valid_files
 
 ROOT = Path(__file__).parent.parent
@@ -183,7 +184,7 @@ def test_a_pillow_that_lacks_a_codec_reads_the_rest(tmp_path):
     code = ("from PIL import Image, features\nImage.init()\nImage.OPEN.pop('AVIF', None)\n"
             "Image.ID[:] = [name for name in Image.ID if name != 'AVIF']\n"
             "has = features.get_supported()\nfeatures.get_supported = lambda: [name for name in has if name != 'webp']\n"
-            "from clip4dm.images import PICTURE_FORMATS, load_image\n"
+            "from clip4dm.files.images import PICTURE_FORMATS, load_image\n"
             "assert PICTURE_FORMATS == ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'), PICTURE_FORMATS\n"
             "print(load_image('a.jpg').size)\nload_image('a.webp')")
     Image.fromarray(PIXELS).save(tmp_path / "a.jpg")
@@ -296,7 +297,7 @@ def test_raw_pictures_of_odd_kinds():
 
 
 def preprocess_of(size: int, resize_mode: str = "shortest"):
-    from clip4dm.models import _preprocess
+    from clip4dm.models.load import _preprocess
 
     config = {"size": size, "resize_mode": resize_mode}
     return _preprocess(SimpleNamespace(visual=SimpleNamespace(preprocess_cfg=config)))
@@ -349,7 +350,7 @@ def test_panoramas_are_preprocessed_as_published_bit_for_bit(shape, size, resize
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_damaged_picture_costs_its_own_samples(workers, tiny_folder, tmp_path):
-    from clip4dm.runs import Options, evaluate
+    from clip4dm.evaluation.run import Options, evaluate
 
     whole = make_pictures(tmp_path / "images", 3)
     damaged = damaged_files()

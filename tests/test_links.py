@@ -5,7 +5,7 @@ from making import make_foil, make_pictures
 
 from clip4dm.benchmarks import BenchmarkError, read_benchmark
 from clip4dm.benchmarks.labels import inside
-from clip4dm.runs import Options, evaluate
+from clip4dm.evaluation.run import Options, evaluate
 
 
 def test_a_run_follows_the_links_in_its_picture_folder(tmp_path, tiny_folder):

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clip4dm import images
-from clip4dm.loading import load_blocks, plan_blocks
-from clip4dm.runstore import RunError
+from clip4dm.evaluation.loading import load_blocks, plan_blocks
+from clip4dm.evaluation.store.runstore import RunError
+from clip4dm.files import images
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # PyTorch's loader, half-built

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from clip4dm.intervals import weighted_average_precision, weighted_pearson, weighted_spearman
-from clip4dm.metrics import (
+from clip4dm.evaluation.metrics.intervals import weighted_average_precision, weighted_pearson, weighted_spearman
+from clip4dm.evaluation.metrics.metrics import (
     Bootstrap,
     Figure,
     average_precision,
@@ -284,5 +284,5 @@ def test_small_memory_gives_the_same_intervals(monkeypatch, limit):
                 spearman(labels, scores, boot))
 
     usual = figures()
-    monkeypatch.setattr(f"clip4dm.intervals.{limit}", 200)
+    monkeypatch.setattr(f"clip4dm.evaluation.metrics.intervals.{limit}", 200)
     assert figures() == usual

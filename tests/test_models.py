@@ -12,9 +12,9 @@ import torch
 from making import make_tiny_clip
 from safetensors.torch import load_file
 
-from clip4dm.checkpoints import ModelError, resolve_source
-from clip4dm.modelconfig import read_config
-from clip4dm.models import load_model, pick_device
+from clip4dm.models.config import read_config
+from clip4dm.models.load import load_model, pick_device
+from clip4dm.models.sources import ModelError, resolve_source
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +207,7 @@ def test_without_a_network_there_is_a_way_on(backbone, pretrained, tmp_path, mon
 def test_usual_tags_are_tags_of_open_clip():
     from open_clip.pretrained import list_pretrained_tags_by_model
 
-    from clip4dm.checkpoints import USUAL_TAGS
+    from clip4dm.models.sources import USUAL_TAGS
 
     assert all(tag in list_pretrained_tags_by_model(name) for name, tag in USUAL_TAGS.items())
 
@@ -215,7 +215,7 @@ def test_usual_tags_are_tags_of_open_clip():
 def test_every_openai_tag_of_open_clip_resolves_to_quickgelu(monkeypatch):
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained
 
-    monkeypatch.setattr("clip4dm.checkpoints.cached_file", lambda *_: "weights")
+    monkeypatch.setattr("clip4dm.models.sources.cached_file", lambda *_: "weights")
     checked = 0
     for name, tag in list_pretrained():
         if name.startswith(("ViT-", "RN")) and get_pretrained_cfg(name, tag).get("hf_hub"):

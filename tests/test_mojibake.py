@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip4dm import mojibake
+from clip4dm.captions import mojibake
 from misc.fuzz_captions import ENCODINGS, make_caption
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from contract import ENTAILMENT
 
-from clip4dm.nli import EntailmentModel, NLIUnavailable
+from clip4dm.evaluation.metrics.nli import EntailmentModel, NLIUnavailable
 
 pytest.importorskip("transformers", reason="entailment needs the optional package transformers")
 
@@ -230,7 +230,7 @@ def test_odd_arguments(bart, premises, hypotheses, says):
 
 
 SCRIPT = """
-from clip4dm.nli import EntailmentModel, NLIUnavailable
+from clip4dm.evaluation.metrics.nli import EntailmentModel, NLIUnavailable
 model = EntailmentModel.load("someone/tiny", device="cpu")
 print(model.commit, model.entailment(["the dog is not red"], ["dog"])[0])
 try:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clip4dm.metrics import Figure
-from clip4dm.paper import PAPER, format_table, paper_value
+from clip4dm.evaluation.metrics.metrics import Figure
+from clip4dm.evaluation.paper import PAPER, format_table, paper_value
 
 TABLES = Path(__file__).parents[2] / "shared" / "spec" / "paper_tables.json"
 B32, H14 = ("ViT-B-32", "openai"), ("ViT-H-14", "laion2b_s32b_b79k")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from contract import COSINE, assert_attributions
 
-from clip4dm.attribution import attribute
-from clip4dm.text_tower import TextTower
-from clip4dm.words import encode_caption
+from clip4dm.attribution.replay import attribute
+from clip4dm.captions.words import encode_caption
+from clip4dm.towers.text import TextTower
 
 transformers = pytest.importorskip("transformers", reason="the oracle is Hugging Face's CLIPModel")
 

@@ -19,8 +19,8 @@ from seeded_model import write_seeded_model
 from clip4dm import CLIP4DM
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.benchmarks.base import Sample
-from clip4dm.records import Settings, score_record, stored_fields
-from clip4dm.runs import Options, evaluate
+from clip4dm.evaluation.records import Settings, score_record, stored_fields
+from clip4dm.evaluation.run import Options, evaluate
 
 GOLDEN = Path(__file__).parent / "golden"
 ROWS = json.loads((GOLDEN / "reference_outputs.json").read_text())

@@ -25,7 +25,7 @@ for number in range(3):
 """
 STARTED = """
 import subprocess
-code = "import os, time; from clip4dm.processes import end_with_parent as end; end(); os.write(1, b'ready' + bytes([10])); time.sleep(600)"
+code = "import os, time; from clip4dm.evaluation.processes import end_with_parent as end; end(); os.write(1, b'ready' + bytes([10])); time.sleep(600)"
 for number in range(3):
     subprocess.Popen([sys.executable, "-c", code])
 """
@@ -34,7 +34,7 @@ for number in range(3):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("children", [FORKED, STARTED], ids=["multiprocessing", "others"])
 def test_children_end_with_their_parent(children, how):
-    code = f"import sys, time\nfrom clip4dm.processes import end_with_parent\n{children}\ntime.sleep(600)\n"
+    code = f"import sys, time\nfrom clip4dm.evaluation.processes import end_with_parent\n{children}\ntime.sleep(600)\n"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, process_group=0) as parent:
         too_long = threading.Timer(120, os.killpg, (parent.pid, signal.SIGKILL))  # a child that dies says nothing
         too_long.start()

@@ -14,8 +14,8 @@ import pytest
 from contract import assert_records
 from making import make_coco_captions, make_foil, make_pictures, make_tiny_clip
 
-from clip4dm.runs import Options, evaluate, rescore
-from clip4dm.runstore import RunError
+from clip4dm.evaluation.run import Options, evaluate, rescore
+from clip4dm.evaluation.store.runstore import RunError
 
 ROOT = Path(__file__).parent.parent
 IMAGES = 23
@@ -241,7 +241,7 @@ def test_options_that_cannot_be(data, tmp_path, change, message):
 
 
 def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_papers(reference):
-    from clip4dm import report
+    from clip4dm.evaluation import report
 
     result = {**reference[1].result, "backbone": "ViT-B-32", "pretrained": "openai"}
     lines = report.table(result).splitlines()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from clip4dm import runstore
-from clip4dm.runstore import SAMPLES, SUMS, RunError, RunStore, write_json
+from clip4dm.evaluation.store import runstore
+from clip4dm.evaluation.store.runstore import SAMPLES, SUMS, RunError, RunStore, write_json
 
 BLOCKS = [["a", "b"], ["c"], ["d", "é f", "g"], ["h"]]
 CONFIG = {"fingerprint": "123"}

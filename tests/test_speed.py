@@ -15,11 +15,11 @@ from making import WORDS, make_pictures
 from PIL import Image
 
 from clip4dm import CLIP4DM
-from clip4dm import linear as linear_module
-from clip4dm.decoding import ahead
-from clip4dm.image_tower import ImageTower
-from clip4dm.images import ImageError
-from clip4dm.linear import linear
+from clip4dm.files.decoding import ahead
+from clip4dm.files.images import ImageError
+from clip4dm.towers import arithmetic as linear_module
+from clip4dm.towers.arithmetic import linear
+from clip4dm.towers.image import ImageTower
 from misc import benchmark_speed, speed_contenders
 from misc.published_procedure import explain_pair, to_hugging_face
 

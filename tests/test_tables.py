@@ -16,13 +16,13 @@ from making import make_coco_captions, make_foil, make_pictures
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from clip4dm import caption_metrics as caption_metrics_module
-from clip4dm import parts_of_speech
 from clip4dm.benchmarks import get_benchmark
-from clip4dm.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
-from clip4dm.caption_metrics import CaptionMetricsUnavailable, caption_metrics, check_java
-from clip4dm.records import Settings, from_line
-from clip4dm.runs import Options, evaluate, rescore
+from clip4dm.evaluation.metrics import caption_metrics as caption_metrics_module
+from clip4dm.evaluation.metrics import parts_of_speech
+from clip4dm.evaluation.metrics.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
+from clip4dm.evaluation.metrics.caption_metrics import CaptionMetricsUnavailable, caption_metrics, check_java
+from clip4dm.evaluation.records import Settings, from_line
+from clip4dm.evaluation.run import Options, evaluate, rescore
 from misc import epsilon_study, reproduce_tables, study
 from misc.make_random_model import make_random_model
 from misc.paper_tables import TABLES

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import infer
+from clip4dm.captions.words import encode_caption
+from clip4dm.commands.terminal import coloured_caption
 from clip4dm.detection import make_detection
-from clip4dm.terminal import coloured_caption
-from clip4dm.words import encode_caption
 
 BEYOND = "words lie beyond CLIP's context and were not scored, from"
 WITHOUT = "words have no token of their own and were not scored, first"

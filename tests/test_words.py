@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from clip4dm.tokens import _final_clean, merge_long, tokenize
-from clip4dm.tracked import Tracked, align, base_clean, unescape
-from clip4dm.words import CaptionError, encode_caption, is_punctuation, split
+from clip4dm.captions.tokens import _final_clean, merge_long, tokenize
+from clip4dm.captions.tracked import Tracked, align, base_clean, unescape
+from clip4dm.captions.words import CaptionError, encode_caption, is_punctuation, split
 from misc.fuzz_captions import PIECES, fuzz, make_caption, violations
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ")

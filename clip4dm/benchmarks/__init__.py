@@ -14,7 +14,7 @@ from clip4dm.benchmarks.labels import read_json
 from clip4dm.benchmarks.nocaps import NOCAPS
 from clip4dm.benchmarks.richhf import RICHHF
 from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
-from clip4dm.files import FileError, check_regular, kind_of
+from clip4dm.files.reading import FileError, check_regular, kind_of
 
 __all__ = ["BENCHMARKS", "Benchmark", "BenchmarkError", "Judgement", "Reading", "Sample", "get_benchmark",
            "read_benchmark"]

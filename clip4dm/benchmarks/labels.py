@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from clip4dm import files
 from clip4dm.benchmarks.base import BenchmarkError, Span
-from clip4dm.files import FileError
+from clip4dm.files import reading as files
+from clip4dm.files.reading import FileError
 
 
 def overlaps(a: Span, b: Span) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
 from clip4dm.benchmarks.labels import field, inside, substring_spans, unique_id, whole_word_spans
 from clip4dm.benchmarks.rules import judge_phrases
-from clip4dm.files import FileError, read_text
+from clip4dm.files.reading import FileError, read_text
 
 _COLUMNS = {"image_caption", "caption_misalignment", "dataset_source"}
 

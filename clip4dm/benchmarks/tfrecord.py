@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from clip4dm.files import check_regular
+from clip4dm.files.reading import check_regular
 
 Feature = list[bytes] | list[float] | list[int]
 _LARGEST_RECORD = 1 << 31  # protobuf's own limit

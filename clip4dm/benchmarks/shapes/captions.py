@@ -1,0 +1,241 @@
+"""What can be said of a scene, whether it is true, and how it is worded.
+
+A Statement is the meaning; a Caption is one way to say it, which knows for every word the fact it states. Exchanging
+that fact and its word gives a caption that differs in one word and in one fact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from random import Random
+
+from clip4dm.benchmarks.shapes.lexicon import (
+    BACKGROUNDS,
+    COLOURS,
+    COUNTS,
+    KINDS,
+    PLACES,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    plural,
+)
+from clip4dm.benchmarks.shapes.scenes import Scene, Thing, _pick, distance
+
+MENTIONED = {"object": "shape", "colour": "colour", "size": "size", "texture": "texture"}  # kind -> Mention's field
+PLAIN_WORDS = "a the and is are that this there we see lies floats together with on at near"  # they state no fact
+CLEARLY = 0.12  # off the middle: from here a thing is on the left, at the top, ...
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What is said of one thing; None: nothing."""
+
+    shape: str
+    colour: str | None = None
+    size: str | None = None
+    texture: str | None = None
+
+    def fits(self, thing: Thing) -> bool:
+        return all(said is None or said == getattr(thing, name) for name, said in vars(self).items())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a caption says. relation: of the first mention to the second; count: of things like the one mention."""
+
+    mentions: tuple[Mention, ...]
+    relation: str | None = None
+    count: int | None = None
+    position: str | None = None
+    background: str | None = None
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The fact a word states: its kind (lexicon.KINDS), and which mention it belongs to, if to any."""
+
+    kind: str
+    mention: int | None = None
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A statement in words. slots: for every word the fact it states, or None."""
+
+    statement: Statement
+    words: tuple[str, ...]
+    slots: tuple[Slot | None, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def may_hold(statement: Statement, scene: Scene) -> bool:
+    """Whether a statement could be called true of a scene, by a generous reader.
+
+    Generous where words have no sharp edge (left, above), so that what does not hold is false to anyone. Counts
+    are exact: "two stars" does not hold of five.
+    """
+    if statement.background not in (None, scene.background):
+        return False
+    if statement.count is not None:
+        fitting = [thing for thing in scene.things if statement.mentions[0].fits(thing)]
+        return len(fitting) == statement.count
+    return any(all(mention.fits(thing) for mention, thing in zip(statement.mentions, things, strict=True))
+               and (statement.position is None or _may_be_at(things[0], statement.position))
+               and (statement.relation is None or _may_relate(*things, statement.relation))
+               for things in permutations(scene.things, len(statement.mentions)))
+
+
+def _may_be_at(thing: Thing, position: str, off: float = 0.0) -> bool:
+    """off: how far off the middle it has to be."""
+    along = {"left": -(thing.x - 0.5), "right": thing.x - 0.5, "top": -(thing.y - 0.5), "bottom": thing.y - 0.5}
+    return along[position] > off
+
+
+def _may_relate(a: Thing, b: Thing, relation: str) -> bool:
+    inside = distance(a, b) + a.radius < b.radius
+    return {"inside": inside, "above": a.y < b.y - 0.08, "below": a.y > b.y + 0.08,
+            "beside": abs(a.x - b.x) > 0.15}[relation]
+
+
+def relation_of(a: Thing, b: Thing) -> str:
+    """How the first of a scene's two things stands to the second."""
+    if distance(a, b) + a.radius < b.radius:
+        return "inside"
+    if abs(a.x - b.x) > abs(a.y - b.y):
+        return "beside"
+    return "above" if a.y < b.y else "below"
+
+
+def write_caption(scene: Scene, random: Random) -> Caption:
+    """A true caption of 4 to 15 words: what is said of the scene, and in which words, is drawn by `random`."""
+    while True:
+        statement = _state(scene, random)
+        worded = _word(statement, random)
+        if 4 <= len(worded) <= 15:
+            words, slots = zip(*worded, strict=True)
+            return Caption(statement, words, slots)
+
+
+def _state(scene: Scene, random: Random) -> Statement:
+    background = scene.background if random.random() < 0.4 else None
+    things = scene.things
+    if scene.sort == "several":
+        mention = _mention(things[0], random)
+        return Statement((mention,), count=len(things) if random.random() < 0.75 else None, background=background)
+    if scene.sort == "two":
+        if random.random() < 0.2:  # one of the two goes unmentioned
+            return Statement((_mention(things[int(random.random() * 2)], random),), background=background)
+        mentions = (_mention(things[0], random), _mention(things[1], random))
+        if random.random() < 0.3:
+            return Statement(mentions if random.random() < 0.5 else mentions[::-1], background=background)
+        return Statement(mentions, relation=relation_of(*things), background=background)
+    places = [place for place in PLACES if _may_be_at(things[0], place, CLEARLY)]
+    position = _pick(random, places) if places and random.random() < 0.45 else None
+    return Statement((_mention(things[0], random),), position=position, background=background)
+
+
+def _mention(thing: Thing, random: Random) -> Mention:
+    return Mention(thing.shape,
+                   thing.colour if random.random() < 0.65 else None,
+                   thing.size if random.random() < 0.3 else None,
+                   thing.texture if random.random() < (0.1 if thing.texture == "plain" else 0.5) else None)
+
+
+Worded = list[tuple[str, Slot | None]]
+
+
+def _word(statement: Statement, random: Random) -> Worded:
+    """One of many wordings: adjectives before the noun or after a verb, the background first or last."""
+    ground = _plain("on") + [(_pick(random, BACKGROUNDS[statement.background]), Slot("background"))] \
+        if statement.background else []
+    many = statement.count is not None
+    if len(statement.mentions) == 2:
+        body = _pair(statement, random)
+    elif random.random() < 0.35:
+        body = _predicate(statement, random)
+    else:
+        noun = _noun_phrase(statement, 0, random)
+        opening = _pick(random, ["", "", "there are", "we see"] if many else ["", "", "there is", "this is", "we see"])
+        body = _plain(opening) + noun + _place(statement, random)
+    if ground and random.random() < 0.25:
+        return ground + body
+    return body + ground
+
+
+def _pair(statement: Statement, random: Random) -> Worded:
+    first, second = (_noun_phrase(statement, i, random) for i in (0, 1))
+    if statement.relation is None:
+        return _plain(_pick(random, ["", "", "there is", "we see"])) + first + _plain(
+            _pick(random, ["and", "and", "together with"])) + second
+    relation = [(_pick(random, RELATIONS[statement.relation]), Slot("relation"))]
+    if random.random() < 0.2:
+        return relation + second + _plain(_pick(random, ["there is", "lies", "we see"])) + first
+    opening, verb = _pick(random, ["", "", "there is", "we see"]), _pick(random, ["", "", "is", "lies", "floats"])
+    return _plain(opening) + first + _plain(verb if not opening else "") + relation + second
+
+
+def _predicate(statement: Statement, random: Random) -> Worded:
+    """"the star on the left is red and small", "a star that is red"."""
+    many = statement.count is not None
+    said = _adjectives(statement, 0, random)
+    noun = [_noun(statement, 0, random)]
+    if not said:
+        return _noun_phrase(statement, 0, random) + _place(statement, random)
+    before, after = (said[:1], said[1:]) if len(said) > 1 and random.random() < 0.5 else ([], said)
+    tail = after[:1]
+    for adjective in after[1:]:
+        tail = tail + _plain("and") + [adjective]
+    count = [(_pick(random, COUNTS[statement.count]), Slot("count"))] if many else []
+    link = _plain(("that are" if many else "that is") if random.random() < 0.4 else ("are" if many else "is"))
+    start = count or _plain(_pick(random, ["the", "the", "a"]))
+    return start + before + noun + _place(statement, random) + link + tail
+
+
+def _noun_phrase(statement: Statement, index: int, random: Random) -> Worded:
+    many = statement.count is not None
+    start = [(_pick(random, COUNTS[statement.count]), Slot("count"))] if many else _plain("a")
+    return start + _adjectives(statement, index, random) + [_noun(statement, index, random)]
+
+
+def _noun(statement: Statement, index: int, random: Random) -> tuple[str, Slot]:
+    word = _pick(random, SHAPES[statement.mentions[index].shape])
+    return (plural(word) if statement.count is not None else word), Slot("object", index)
+
+
+def _adjectives(statement: Statement, index: int, random: Random) -> Worded:
+    mention = statement.mentions[index]
+    said = [(_pick(random, values[value]), Slot(kind, index))
+            for kind, values, value in (("colour", COLOURS, mention.colour), ("size", SIZES, mention.size),
+                                        ("texture", TEXTURES, mention.texture)) if value is not None]
+    for i in range(len(said) - 1, 0, -1):  # any order, by Fisher and Yates
+        j = int(random.random() * (i + 1))
+        said[i], said[j] = said[j], said[i]
+    return said
+
+
+def _place(statement: Statement, random: Random) -> Worded:
+    if statement.position is None:
+        return []
+    preposition = _pick(random, ["at the", "on the", "near the"])
+    return _plain(preposition) + [(_pick(random, PLACES[statement.position]), Slot("position"))]
+
+
+def _plain(text: str) -> Worded:
+    """Words that state no fact."""
+    return [(word, None) for word in text.split()]
+
+
+def every_word() -> list[str]:
+    """All words that captions are made of, in order."""
+    stating = {word for values in KINDS.values() for words in values.values() for word in words}
+    nouns = {plural(word) for words in SHAPES.values() for word in words}
+    return sorted(stating | nouns | set(PLAIN_WORDS.split()))
+
+
+assert set(MENTIONED) < set(KINDS)

@@ -1,0 +1,161 @@
+"""From a caption to its words, and from words to the tokens that CLIP reads.
+
+A unit is a run of characters of the cleaned caption without white space, split further at every '.' and ',' (the
+published rule). A unit of punctuation alone is kept, but is never a candidate. A token belongs to the unit its
+characters lie in; one that covers two units (").", "',") goes to the first candidate it touches. Nothing is counted or
+tokenised twice, so that no string can shift the words against the tokens.
+
+In the caption as given, units are disjoint, in order, not empty and free of outer white space. Where cleaning made
+several units of one character they are one unit; what it made of white space alone ("\x85" becomes "…") is none.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clip4dm.captions.tokens import Tokens, tokenize
+from clip4dm.captions.tracked import Span, Tracked
+
+_UNIT = re.compile(r"[.,]|[^\s.,]+")
+# In threshold mode the published code drops a word that is a substring of this: "." and '!"', but not "!!", "-" or "&".
+PUBLISHED_DROPS = '.,!"?;:" '
+_ASCII_PUNCTUATION = frozenset(string.punctuation)
+
+
+class CaptionError(ValueError):
+    """A caption or template that cannot be scored."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A piece of the caption: text == caption[start:end].
+
+    candidate: holds more than punctuation. scored: it has tokens, and all of them fit in CLIP's context.
+    dropped_by_published: the published code leaves it out in threshold mode; see `PUBLISHED_DROPS`.
+    beyond_context: a token of it does not fit. A unit that is neither scored nor beyond the context has no token
+    of its own: the tokenizer leaves it out.
+    """
+
+    text: str
+    start: int
+    end: int
+    candidate: bool
+    scored: bool
+    dropped_by_published: bool
+    beyond_context: bool
+
+
+@dataclass(frozen=True)
+class EncodedCaption:
+    """A caption as the text tower reads it.
+
+    ids: template and caption as token ids. unit_of: for each id the index of its unit, -1 for special tokens,
+    template, and words that do not fit whole. units: all units in caption order. truncated: some did not fit.
+    padded: ids fill the whole context.
+    """
+
+    caption: str
+    ids: tuple[int, ...]
+    unit_of: tuple[int, ...]
+    units: tuple[Unit, ...]
+    truncated: bool
+    padded: bool
+
+
+def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaption:
+    """Template + caption as token ids, with the caption's words and which tokens are theirs.
+
+    Errors: CaptionError where the caption is no string or the template alone fills the context.
+    """
+    if not isinstance(caption, str):
+        raise CaptionError(f"a caption is a string, got {type(caption).__name__}: {caption!r:.80}")
+    tokens = tokenize(tokenizer, template + caption)
+    pieces = split(tokens.base, caption, len(template))
+    if pieces and not _room_for_caption(tokens, len(template)):
+        raise CaptionError(
+            f"the template fills CLIP's context of {len(tokens.ids)} tokens, so that nothing of the caption fits: "
+            f"{template[:60]!r}... ({len(template)} characters). Give a shorter --template.")
+    touched = [_touched(span, pieces) for span in tokens.spans]
+    owners = [next((i for i in units if pieces[i].candidate), units[0]) if units else -1 for units in touched]
+    beyond = {i for span in tokens.dropped for i in _touched(span, pieces)}
+    scored = set(owners) - beyond - {-1}
+    units = tuple(
+        Unit(
+            text=caption[piece.start:piece.end],
+            start=piece.start,
+            end=piece.end,
+            candidate=piece.candidate,
+            scored=i in scored,
+            dropped_by_published=piece.text in PUBLISHED_DROPS,
+            beyond_context=i in beyond,
+        )
+        for i, piece in enumerate(pieces))
+    return EncodedCaption(
+        caption=caption,
+        ids=tokens.ids,
+        unit_of=tuple(owner if owner in scored else -1 for owner in owners),
+        units=units,
+        truncated=bool(tokens.dropped),
+        padded=tokens.padded,
+    )
+
+
+def is_punctuation(text: str) -> bool:
+    """Whether a text holds nothing but punctuation, white space and invisible characters."""
+    return all(c in _ASCII_PUNCTUATION or unicodedata.category(c)[0] in "PZC" for c in text)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A unit before its tokens are known: [start, end) in the caption, [clean_start, clean_end) in the cleaned text."""
+
+    text: str
+    start: int
+    end: int
+    clean_start: int
+    clean_end: int
+
+    @property
+    def candidate(self) -> bool:
+        return not is_punctuation(self.text)
+
+
+def split(base: Tracked, caption: str, template_length: int) -> list[Piece]:
+    """The caption's units, from the base-cleaned text of template and caption. `text` is the cleaned one."""
+    # Where the caption begins in the cleaned text: the first character that stands for nothing of the template.
+    begin = next((i for i, (start, _) in enumerate(base.spans) if start >= template_length), len(base.text))
+    found: list[tuple[int, int]] = []
+    for match in _UNIT.finditer(base.text, begin):
+        start, end = match.span()
+        if found and base.spans[start][0] < base.spans[found[-1][1] - 1][1]:  # both are made of one character
+            start = found.pop()[0]
+        found.append((start, end))
+    pieces = []
+    for clean_start, clean_end in found:
+        start, end = (place - template_length for place in base.span(clean_start, clean_end))
+        text = caption[start:end]
+        start, end = end - len(text.lstrip()), start + len(text.rstrip())
+        if start < end:
+            pieces.append(Piece(base.text[clean_start:clean_end], start, end, clean_start, clean_end))
+    return pieces
+
+
+def _room_for_caption(tokens: Tokens, template_length: int) -> bool:
+    """Whether a token that reaches beyond the template fits, or there is none at all."""
+    def reach(spans: Iterable[Span | None]) -> bool:
+        return any(span is not None and tokens.base.span(*span)[1] > template_length for span in spans)
+
+    return reach(tokens.spans) or not reach(tokens.dropped)
+
+
+def _touched(span: Span | None, pieces: list[Piece]) -> range:
+    """The indices of the units that a token, or a run of them, covers in part or whole."""
+    if span is None:
+        return range(0)
+    return range(bisect_right(pieces, span[0], key=lambda piece: piece.clean_end),
+                 bisect_left(pieces, span[1], key=lambda piece: piece.clean_start))

@@ -1,0 +1,1 @@
+"""The command line: infer and evaluate, and what all scripts share."""

@@ -1,0 +1,1 @@
+"""Figures and their intervals: pure functions of columns of numbers."""

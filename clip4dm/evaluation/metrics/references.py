@@ -1,0 +1,49 @@
+"""RefCLIPScore: how near a caption is to what people said of the picture, together with CLIPScore.
+
+    RefCLIPScore = harmonic mean of CLIPScore and max over references of max(cos(caption, reference), 0)
+
+Caption and references carry the same template; the reference term is not scaled by 2.5 (Hessel et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from clip4dm.attribution.replay import text_features
+from clip4dm.benchmarks.base import Sample
+from clip4dm.detector import CLIP4DM
+from clip4dm.scores import ref_clip_score
+
+
+def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequence[float],
+                     ) -> dict[str, float | None]:
+    """sample id -> RefCLIPScore, None without references. cosines: of each sample's caption and image.
+
+    Captions and references of all samples together: each distinct text is encoded once.
+    """
+    texts = list(dict.fromkeys(t for s in samples if s.references for t in (s.caption, *s.references)))
+    features = encode_texts(detector, texts)
+    place = {text: i for i, text in enumerate(texts)}
+    scores: dict[str, float | None] = {}
+    for sample, cosine in zip(samples, cosines, strict=True):
+        near: list[float] = []
+        if sample.references:
+            rows = features[[place[reference] for reference in sample.references]]
+            near = (rows @ features[place[sample.caption]]).tolist()
+        scores[sample.id] = ref_clip_score(cosine, near)
+    return scores
+
+
+def encode_texts(detector: CLIP4DM, texts: Sequence[str]) -> Tensor:
+    """Texts behind the detector's template -> unit features (texts, features), fp32."""
+    encoded = detector.encode_captions(texts)
+    order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
+    rows: list[Tensor] = [torch.empty(0)] * len(texts)
+    for start in range(0, len(order), detector.batch_size):
+        batch = order[start:start + detector.batch_size]
+        for i, feature in zip(batch, text_features(detector.model.tower, [encoded[i] for i in batch]), strict=True):
+            rows[i] = feature
+    return torch.stack(rows) if rows else torch.empty(0)

@@ -1,0 +1,147 @@
+"""The published results, to set ours beside: "Extract Free Dense Misalignment from CLIP", arXiv 2412.18404.
+
+CLIP4DM's average precision is "AP/F-CLIPScore" here (as the published code computes it, with
+`published.f_clip_score_published`), its correlations are "pearson" and "spearman". Where the paper names LAION-2B only,
+its ImageNet accuracy tells the checkpoint: 0.656 is ViT-B-32 laion2b_e16, 0.766 ViT-g-14 laion2b_s12b_b42k.
+The nocaps table of backbones repeats ViT-B-32 and ViT-H-14 with slightly other figures; the main table's are
+taken. HAT's CLIPScore and RefCLIPScore have no backbone in the paper; they stand under CLIPScore's own, the
+ViT-B-32 of OpenAI.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clip4dm.evaluation.metrics.metrics import Figure
+
+_B32 = ("ViT-B-32", "openai")
+_H14 = ("ViT-H-14", "laion2b_s32b_b79k")
+USUAL_EPSILON = {"richhf": -1e-5}
+_EPSILON = -5e-5
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number. epsilon, sorted_by: the setting it holds for, None where it rests on none."""
+
+    benchmark: str
+    backbone: str
+    pretrained: str
+    metric: str
+    value: float
+    epsilon: float | None = None
+    sorted_by: str | None = None
+
+
+def _table() -> tuple[Published, ...]:
+    rows = [
+        Published("foil", *_B32, "AP/CLIPScore", 0.71),
+        Published("foil", *_H14, "AP/CLIPScore", 0.76),
+        Published("foil", *_B32, "AP/RefCLIPScore", 0.75),
+        Published("nocaps", *_B32, "AP/CLIPScore", 0.69),
+        Published("nocaps", *_H14, "AP/CLIPScore", 0.72),
+        Published("nocaps", *_B32, "AP/RefCLIPScore", 0.74),
+        Published("hat", *_B32, "AP/CLIPScore", 0.39),
+        Published("hat", *_B32, "AP/RefCLIPScore", 0.43),
+        Published("richhf", *_B32, "pearson/CLIPScore", 0.19),
+        Published("richhf", *_B32, "spearman/CLIPScore", 0.13),
+    ]
+    for benchmark, model, accuracy, precision in (
+            ("foil", _B32, 0.73, 0.71),
+            ("foil", _H14, 0.84, 0.81),
+            ("nocaps", _B32, 0.60, 0.69),
+            ("nocaps", _H14, 0.72, 0.80),
+            ("nocaps", ("ViT-B-32", "laion2b_e16"), 0.667, 0.760),
+            ("nocaps", ("ViT-B-16", "openai"), 0.679, 0.747),
+            ("nocaps", ("ViT-L-14", "openai"), 0.653, 0.781),
+            ("nocaps", ("ViT-L-14", "laion2b_s32b_b82k"), 0.728, 0.796),
+            ("nocaps", ("ViT-g-14", "laion2b_s12b_b42k"), 0.706, 0.806)):
+        rows.append(Published(benchmark, *model, "LA", accuracy, sorted_by="most_negative"))
+        rows.append(Published(benchmark, *model, "AP/F-CLIPScore", precision, sorted_by="most_negative"))
+    for benchmark, model, epsilon, metrics in (
+            ("hat", _B32, _EPSILON, {"LA": 0.19, "AP/F-CLIPScore": 0.36}),
+            ("hat", _H14, _EPSILON, {"LA": 0.35, "AP/F-CLIPScore": 0.36}),
+            ("seetrue", _B32, _EPSILON, {"NLI": 0.605}),
+            ("seetrue", _H14, _EPSILON, {"NLI": 0.660}),
+            ("richhf", _B32, -1e-5, {"pearson": 0.28, "spearman": 0.33}),
+            ("richhf", _B32, -1e-5, {"precision": 0.33, "recall": 0.50, "f1": 0.40}),
+            ("richhf", _H14, -1e-5, {"pearson": 0.37, "spearman": 0.43}),
+            ("richhf", _H14, -1e-5, {"precision": 0.37, "recall": 0.52, "f1": 0.43}),
+            ("richhf", _H14, -5e-5, {"precision": 0.49, "recall": 0.23, "f1": 0.31})):
+        for metric, value in metrics.items():
+            rows.append(Published(benchmark, *model, metric, value, epsilon, "threshold"))
+    return tuple(rows)
+
+
+PAPER = _table()
+
+
+def paper_value(benchmark: str, backbone: str, pretrained: str, metric: str, *,
+                epsilon: float | None = None, sorted_by: str | None = None) -> float | None:
+    """The published number, or None where there is none.
+
+    benchmark: foil, nocaps, hat, richhf, seetrue. backbone, pretrained: as open_clip spells them, with or
+    without -quickgelu for OpenAI's weights, or as the hf-hub names of LAION. metric: LA, AP/CLIPScore,
+    AP/RefCLIPScore, AP/F-CLIPScore, precision, recall, f1, pearson, spearman, pearson/CLIPScore,
+    spearman/CLIPScore, NLI. epsilon, sorted_by: the run's; None stands for the paper's usual ones.
+    """
+    model = _spelled(backbone, pretrained)
+    epsilon = USUAL_EPSILON.get(benchmark, _EPSILON) if epsilon is None else epsilon
+    for row in PAPER:
+        if (row.benchmark, row.backbone, row.pretrained, row.metric) != (benchmark, *model, metric):
+            continue
+        if row.sorted_by is not None and sorted_by is not None and row.sorted_by != sorted_by:
+            continue
+        if row.epsilon is None or math.isclose(row.epsilon, epsilon, rel_tol=1e-6):
+            return row.value
+    return None
+
+
+def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
+    """Aligned plain text, a line for each (metric, ours, paper's); a dash where there is none, and why."""
+    lines = [("metric", "ours", "95 % interval", "n", "paper", "")]
+    for metric, figure, published in rows:
+        without = figure.low is None or figure.high is None
+        lines.append((
+            _printable(metric),
+            "—" if figure.value is None else f"{figure.value:.3f}",
+            "—" if without else f"[{figure.low:.3f}, {figure.high:.3f}]",
+            str(figure.n),
+            "—" if published is None else _as_published(published),
+            _printable(figure.reason or ""),
+        ))
+    widths = [max(len(line[column]) for line in lines) for column in range(5)]
+    texts = []
+    for name, *numbers, remark in lines:
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        texts.append("  ".join([name.ljust(widths[0]), *cells, remark]).rstrip())
+    return "\n".join(texts)
+
+
+def cell(figure: Figure | None) -> str:
+    """A figure and its interval in a Markdown table; a dash where there is none."""
+    if figure is None or figure.value is None:
+        return "—"
+    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
+
+
+def _spelled(backbone: str, pretrained: str) -> tuple[str, str]:
+    """(backbone, tag) as in PAPER."""
+    hub = re.fullmatch(r"hf-hub:laion/CLIP-(ViT-[a-zA-Z]+-\d+)-(laion2B-\w+-\w+)", pretrained)
+    if hub:
+        backbone, pretrained = hub.groups()
+    tag = pretrained.lower().replace("-", "_")
+    return (backbone.removesuffix("-quickgelu") if tag == "openai" else backbone), tag
+
+
+def _as_published(value: float) -> str:
+    """Two decimals, three where the paper has them."""
+    return f"{value:.2f}" if round(value, 2) == value else f"{value:.3f}"
+
+
+def _printable(text: str) -> str:
+    """Group names come from annotation files: no control character may reach the terminal."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,202 @@
+"""From samples.jsonl to result.json and the table on the terminal: pure functions of stored records.
+
+A group ("all", and each value of the benchmark's groups) gets every figure its benchmark knows, with n and a 95 %
+bootstrap interval in which all samples of an image move together. What is not defined is null, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clip4dm.benchmarks.base import Sample
+from clip4dm.benchmarks.floors import floors
+from clip4dm.evaluation.metrics import metrics
+from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
+from clip4dm.evaluation.paper import format_table, paper_value
+from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
+from clip4dm.evaluation.store.finished import stored_records
+from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
+
+# What the paper's figures are called there.
+PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
+                "pearson/F-CLIPScore_published": "pearson", "spearman/F-CLIPScore_published": "spearman"}
+AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
+AS_PUBLISHED = "as_published"
+
+
+class Columns:
+    """What the metrics need of all samples, a few numbers each: records themselves are not kept.
+
+    more_scores: names of further scores of captions, in `values`, whose average precision is wanted.
+    """
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.values: dict[str, list[Any]] = {}
+        self.skipped: dict[str, str] = {}
+        self.more_scores: tuple[str, ...] = ()
+
+    def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored, benchmark) -> None:
+        self.samples.append(sample)
+        chance, longest = floors(sample, scored.words, benchmark)
+        row = {
+            "hit": scored.published.hit, "hit_span": scored.sound.hit_span,
+            "tp": scored.sound.tp, "fp": scored.sound.fp, "fn": scored.sound.fn,
+            "F-CLIPScore": scored.f_clip_score, "F-CLIPScore_published": scored.f_clip_score_published,
+            "CLIPScore": scored.clip_score, "cosine": scored.cosine, "refCLIPScore": record["ref_clipscore"],
+            "misaligned_sum": scored.misaligned_sum, "chance": chance, "longest": longest,
+            "gt_score": sample.gt_score, "NLI": record["nli_score"], "truncated": record["truncated"],
+        }
+        for name, value in row.items():
+            self.values.setdefault(name, []).append(value)
+
+
+    def add_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
+        """Further scores of captions: {sample id: {name: value}}; a sample may have none."""
+        self.more_scores = tuple(dict.fromkeys(name for values in scores.values() for name in values))
+        for name in self.more_scores:
+            self.values[name] = [scores.get(sample.id, {}).get(name) for sample in self.samples]
+
+
+def collect(path: Path, benchmark, settings: Settings, entailment=None, *, half: bool = False) -> Columns:
+    """Read samples.jsonl line by line and judge every record.
+
+    entailment: scores NLI anew, for re-scoring. half: see `score_record`. Errors: DamagedRun.
+    """
+    columns = Columns()
+    pairs: list[tuple[str, str]] = []
+    for record in stored_records(path, settings.layers):
+        if "skipped" in record:
+            columns.skipped[record["id"]] = record["skipped"]
+            continue
+        sample = sample_of(record)
+        scored = score_record(record, sample, benchmark, settings, half=half)
+        columns.add(sample, record, scored, benchmark)
+        pairs.append((sample.label.lower(), scored.published.predicted))
+    if entailment:
+        columns.values["NLI"] = entailment([p for p, _ in pairs], [h for _, h in pairs])
+    return columns
+
+
+def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | None = None) -> dict[str, Any]:
+    """All figures: {"n", "skipped", "truncated", LA..., "groups": {key: {value: {LA...}}}}."""
+    bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
+    everything = np.arange(len(columns.samples))
+    groups: dict[str, dict[str, Any]] = {}
+    for key in benchmark.group_keys:
+        named = [sample.groups.get(key) for sample in columns.samples]
+        groups[key] = {value: _figures(columns, benchmark, np.flatnonzero([n == value for n in named]), bootstrap,
+                                       nli_reason) for value in sorted({n for n in named if n is not None})}
+    return {
+        "n": len(columns.samples),
+        "skipped": len(columns.skipped),
+        "truncated": sum(columns.values.get("truncated", [])),
+        **_figures(columns, benchmark, everything, bootstrap, nli_reason),
+        "groups": groups,
+    }
+
+
+def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 0) -> dict[str, Any]:
+    """The figures with the published code's quirks, all together, under their plain names.
+
+    Numbers rounded to fp16; F-CLIPScore and LA by the rules of `published`, punctuation not excepted.
+    """
+    columns = collect(path, benchmark, settings, half=True)
+    if columns.samples:
+        columns.values["F-CLIPScore"] = columns.values["F-CLIPScore_published"]
+    bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
+    figures = _figures(columns, benchmark, np.arange(len(columns.samples)), bootstrap, "not part of this comparison")
+    chosen = {name: figures[name] for name in ("LA", "precision", "recall", "f1", "pearson", "spearman")
+              if name in figures}
+    if "AP" in figures:
+        chosen["AP"] = {name: figures["AP"][name] for name in ("F-CLIPScore", "CLIPScore")}
+    return chosen
+
+
+def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap | None,
+             nli_reason: str | None) -> dict[str, Any]:
+    resampled = bootstrap.take(rows) if bootstrap is not None and len(rows) else None
+
+    def column(name: str) -> list[Any]:
+        values = columns.values.get(name, [])
+        return [values[i] for i in rows]
+
+    figures: dict[str, Any] = {"n": len(rows)}
+    if benchmark.has_location:
+        figures["LA"] = metrics.location_accuracy(column("hit"), resampled)
+        figures["LA_span"] = metrics.location_accuracy(column("hit_span"), resampled)
+        figures["LA_floor"] = {"chance": metrics.mean_figure(column("chance"), resampled),
+                               "longest word": metrics.mean_figure(column("longest"), resampled)}
+    if benchmark.positive:
+        figures["AP"] = {name: _average_precision(columns, benchmark, rows, column(name), resampled)
+                         for name in (*AP_SCORES, *columns.more_scores)}
+    if benchmark.has_tokens:
+        figures.update(metrics.precision_recall_f1(column("tp"), column("fp"), column("fn"), resampled))
+    if benchmark.has_correlation:
+        for name, correlate in (("pearson", metrics.pearson), ("spearman", metrics.spearman)):
+            figures[name] = {score: correlate(column(score), column("gt_score"), resampled)
+                             for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")}
+    if benchmark.has_nli:
+        figures["NLI"] = (Figure(None, None, None, len(rows), nli_reason) if nli_reason
+                          else metrics.mean_figure(column("NLI"), resampled))
+    return _plain(figures)
+
+
+def _average_precision(columns: Columns, benchmark, rows: np.ndarray, values: list[Any],
+                       bootstrap: Bootstrap | None) -> Figure:
+    if values and all(value is None for value in values):
+        return Figure(None, None, None, 0, "no references, or not asked for (--get_refclipscore)")
+    misaligned = [columns.samples[i].misaligned for i in rows]
+    if benchmark.positive == "misaligned":
+        return metrics.average_precision(misaligned, [None if v is None else -v for v in values], bootstrap)
+    return metrics.average_precision([not m for m in misaligned], values, bootstrap)
+
+
+def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure)
+            else value for name, value in figures.items()}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures of a result as text, the paper's beside them where its model and settings are this run's."""
+    rows = [(name, figure, _published(result, name)) for name, figure in flatten(result)
+            if not name.startswith(AS_PUBLISHED)]
+    rows += [(f"{AS_PUBLISHED} {name}", figure, _published(result, name, quirks=True))
+             for name, figure in flatten(result.get(AS_PUBLISHED, {}))]
+    for key, values in result["groups"].items():
+        for value, figures in values.items():
+            rows += [(f"{key}={value} {name}", figure, None) for name, figure in flatten(figures)]
+    return format_table(rows)
+
+
+def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> float | None:
+    settings, args = result["settings"], result["args"]
+    if settings["start_layer_text"] not in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT):
+        return None
+    if args["template"] != TEMPLATE or args["limit"] is not None:
+        return None
+    metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
+    if metric == "AP/F-CLIPScore" and name == metric and not quirks:
+        return None  # the paper's figure is the published variant's
+    return paper_value(result["benchmark"], result["backbone"], result["pretrained"], metric,
+                       epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
+
+
+def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:
+    """("AP/CLIPScore", Figure), ... of a result or one of its groups."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping) and set(value) == {"value", "low", "high", "n", "reason"}:
+            yield prefix + name, Figure(**value)
+        elif isinstance(value, Mapping) and name not in ("groups", "args"):
+            yield from flatten(value, f"{prefix}{name}/")
+
+
+def skipped_summary(columns: Columns) -> dict[str, Any]:
+    """Counts by reason's kind, and the ids with their reasons."""
+    kinds = Counter("missing" if reason.startswith("no such") else "damaged" for reason in columns.skipped.values())
+    return {"count": len(columns.skipped), **kinds, "ids": columns.skipped}

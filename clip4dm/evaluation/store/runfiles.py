@@ -1,0 +1,101 @@
+"""The files of a run's folder: their names, and how they are written so that a full disk or a power cut shows.
+
+JSON is written under a temporary name, synced and renamed. Where nothing else could tell that its figures were
+changed afterwards, it is sealed: kept together with its own fingerprint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clip4dm.evaluation.provenance import fingerprint
+from clip4dm.files.reading import FileError
+from clip4dm.files.reading import read_json as read_any_json
+
+SAMPLES, SUMS, CONFIG, RESULT, TIMING = "samples.jsonl", "samples.sums", "config.json", "result.json", "timing.json"
+CAPTION_METRICS = "caption_metrics.json"
+LOCK = "lock"
+
+
+class RunError(RuntimeError):
+    """A run that cannot go on in its folder: why, and what to do."""
+
+
+class DamagedRun(RunError):
+    """A run whose files are not as they were written: which file, where in it, and what to do."""
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """A JSON object of a run. remedy: what to do about a damaged one. Errors: DamagedRun."""
+    try:
+        content = read_any_json(path)
+    except FileError as error:
+        raise DamagedRun(f"{error}; {remedy}") from None
+    if not isinstance(content, dict):
+        raise DamagedRun(f"{path} is JSON, but no object; {remedy}")
+    return content
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically: under a temporary name, synced, renamed. Errors: RunError, ValueError for NaN."""
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(f"{path} is not written: a value of it is no finite number ({error})") from None
+    replace_file(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object together with its fingerprint."""
+    write_json(path, {"fingerprint": fingerprint(content), "content": content})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What `write_sealed` wrote. Errors: DamagedRun, for any other content too."""
+    remedy = "remove that file, and the next call computes it anew"
+    sealed = read_json(path, remedy)
+    content = sealed.get("content")
+    if not isinstance(content, dict) or sealed.get("fingerprint") != fingerprint(content):
+        raise DamagedRun(f"{path} is not as it was written (its fingerprint is another one); {remedy}")
+    return content
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Errors: RunError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing(path):
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def append(path: Path, data: bytes, at: int) -> None:
+    """Append and sync. at: the size the file must have. Errors: RunError."""
+    with writing(path), open(path, "ab") as file:
+        if file.tell() != at:
+            raise RunError(f"{path} has {file.tell()} bytes where this run left {at}: something else changed it. Run "
+                           "the same command again: what is whole is kept")
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the system says against writing becomes a RunError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}. What was stored before it is kept: when "
+                       "that is mended, the same command goes on from there") from error

@@ -1,0 +1,295 @@
+"""A run's folder: samples that survive Ctrl-C, kill -9 and power cuts, and never mix with another run's.
+
+Work comes in blocks (some images and all their captions). A block's lines are written and synced, then its checksum;
+a block counts once its checksum stands there. What an interruption leaves half-written is cut off when the folder is
+opened again, what was changed since it was stored is computed again, with a note. Several processes write parts of
+their own, which are merged in block order, so that samples.jsonl has the same order however it came about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clip4dm.evaluation.records import from_line
+from clip4dm.evaluation.store.checksums import BlockSum, FoundBlock, find_blocks, read_sums, sums_path
+from clip4dm.evaluation.store.runfiles import (
+    CAPTION_METRICS,
+    CONFIG,
+    LOCK,
+    RESULT,
+    SAMPLES,
+    SUMS,
+    TIMING,
+    DamagedRun,
+    RunError,
+    append,
+    read_json,
+    replace_file,
+    write_json,
+    writing,
+)
+from clip4dm.files.reading import kind_of
+
+__all__ = ["CAPTION_METRICS", "CONFIG", "RESULT", "SAMPLES", "SUMS", "TIMING", "DamagedRun", "RunError", "RunStore",
+           "read_json", "write_json"]
+
+
+class RunStore:
+    """The folder of one run.
+
+    blocks: for every block the ids of its samples, in the order of their lines. rank: of this process.
+    Opening reads what is there; nothing is written before `begin`.
+    """
+
+    def __init__(self, folder: Path, blocks: Sequence[Sequence[str]], rank: int = 0):
+        self.folder = folder
+        self.blocks = blocks
+        self.rank = rank
+        self.samples = folder / SAMPLES
+        self._block_of = {sample: number for number, block in enumerate(blocks) for sample in block}
+        self._stored: dict[int, FoundBlock] = {}
+        self._sizes: dict[Path, int] = {}  # of the files that are appended to, as this run left them
+        self._prefix = 0  # complete blocks in samples.jsonl, from the first on
+
+    def begin(self, config: Mapping[str, Any], *, resume: bool = True, overwrite: bool = False,
+              readable: Callable[[str], bool] = lambda image: False) -> None:
+        """Claim the folder for a run of this config. Errors: RunError if another run's samples are in it.
+
+        readable: whether an image that was skipped can be read by now; its block is then computed again.
+        """
+        self._make_folder()
+        self._check_own_files()
+        if overwrite:
+            for path in self._own_files():
+                path.unlink()
+        self._check_config(config, resume)
+        write_json(self.folder / CONFIG, config)
+        if not (self.folder / SUMS).exists():
+            replace_file(self.folder / SUMS, b"")  # before any sample: samples without it are an older version's
+        found = self._found()
+        kept = {block: place for block, place in found.items() if not self._recovered(place, readable)}
+        self._keep(kept)
+        self.collect()
+
+    def collect(self) -> None:
+        """Find the stored blocks in samples.jsonl and in all parts; cut off what an interruption left behind."""
+        self._stored = self._found(quietly=True)
+        self._prefix, end = self._prefix_of(self._stored)
+        stray = any(place.path == self.samples and place.offset >= end for place in self._stored.values())
+        ends = {self.samples: end}
+        for path in self._part_files():
+            ends[path] = max((p.offset + p.sum.bytes for p in self._stored.values() if p.path == path), default=0)
+        for path, size in ends.items():
+            if self.rank == 0 and not stray and path.exists() and path.stat().st_size > size:
+                with writing(path):
+                    os.truncate(path, size)
+        self._sizes = {path: path.stat().st_size for path in (*ends, *self._sums_files()) if path.exists()}
+
+    def missing(self) -> list[int]:
+        """The blocks that no file holds yet, in order."""
+        return [b for b in range(len(self.blocks)) if b not in self._stored]
+
+    def samples_done(self) -> int:
+        """The number of samples in complete blocks."""
+        return sum(len(self.blocks[number]) for number in self._stored)
+
+    def append(self, block: int, lines: Sequence[bytes], *, to_part: bool) -> None:
+        """Store a block. In one process (to_part False) blocks come in order and go to samples.jsonl directly."""
+        path = self.folder / f"samples.part-{self.rank}.jsonl" if to_part else self.samples
+        if not to_part:
+            self.take_parts(block)
+            if block != self._prefix:
+                raise RunError(f"block {block} came before block {self._prefix}; blocks are stored in order")
+        self._store(path, block, b"".join(lines))
+
+    def take_parts(self, until: int | None = None) -> None:
+        """Move the blocks that parts hold next (before `until`) to samples.jsonl."""
+        while self._prefix in self._stored and self._prefix != until:
+            place = self._stored[self._prefix]
+            data = place.read()
+            if BlockSum.of(self._prefix, data) != place.sum:
+                raise DamagedRun(f"{place.path} changed while this run went on: block {self._prefix} is not what was "
+                                 "stored. Run the same command again: what is whole is kept")
+            self._store(self.samples, self._prefix, data)
+
+    def finish(self) -> None:
+        """Merge all parts into samples.jsonl and remove them. Errors: RunError if a block is missing."""
+        self.take_parts()
+        if self._prefix != len(self.blocks):
+            raise RunError(f"{self.folder}: block {self._prefix} of {len(self.blocks)} is missing; run again to resume")
+        self._write_sums(self._stored)
+        for path in self._part_files():
+            path.unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against a second run at the same time; the lock ends with the process, however it ends.
+
+        Errors: RunError. flock, not fcntl's record locks: those do not hold against the same process, and go as soon as
+        it closes the file anywhere else.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows: no lock, as there the files' own share modes apply
+            yield
+            return
+        self._make_folder()
+        path = self.folder / LOCK
+        with writing(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
+        with open(descriptor, "r+b", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise RunError(f"{path} is {kind_of(path)}, and cannot be a lock: remove it")
+            # The lock lasts while any process has this file open, so forked children (which decode pictures) close it.
+            # Programs (git, Java) never get it: Python opens every file close-on-exec.
+            os.register_at_fork(after_in_child=file.close)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(f"another run is writing to {self.folder}; wait for it or end it") from None
+            except OSError as error:
+                raise RunError(f"{self.folder} cannot be locked against a second run ({error.strerror}): give an "
+                               "--output on another file system") from None
+            yield
+
+    def _make_folder(self) -> None:
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _check_own_files(self) -> None:
+        for path in [self.folder / name for name in (SAMPLES, SUMS, CONFIG, RESULT, TIMING, CAPTION_METRICS)] + \
+                self._part_files() + self._sums_files():
+            kind = kind_of(path)
+            if kind not in (None, "a file"):
+                raise RunError(f"{path} is {kind}, where a run has a file: remove it, or give another --output")
+
+    def _check_config(self, config: Mapping[str, Any], resume: bool) -> None:
+        there = self.samples.exists() or self._part_files()
+        path = self.folder / CONFIG
+        if not path.exists() and there:
+            raise RunError(f"{self.folder} holds samples, but no {CONFIG} that says what made them. Give --overwrite "
+                           "or another --output.")
+        if not path.exists():
+            return
+        found = read_json(path, "give --overwrite to start the run anew").get("fingerprint")
+        if found != config["fingerprint"]:
+            raise RunError(f"{self.folder} holds a run with other settings, weights, data or versions (fingerprint "
+                           f"{found}, not {config['fingerprint']}). Give --overwrite or another --output.")
+        if not resume and there:
+            raise RunError(f"{self.folder} already holds samples of this run: leave --no-resume away to go on with "
+                           "them, or give --overwrite to start anew.")
+        if there and not self._sums_files():
+            raise RunError(f"{self.folder} holds samples without checksums ({SUMS}), as earlier versions wrote them: "
+                           "nothing says whether they are whole. Give --overwrite to compute them anew, or another "
+                           "--output.")
+
+    def _found(self, quietly: bool = False) -> dict[int, FoundBlock]:
+        """The blocks whose bytes have a known checksum. Says which others should be there, unless quietly."""
+        known: set[BlockSum] = set()
+        for path in self._sums_files():
+            for number, entry in read_sums(path):
+                if entry is not None:
+                    known.add(entry)
+                elif not quietly:
+                    warnings.warn(f"{path}, line {number} is damaged: its block is computed again", stacklevel=2)
+        good: dict[int, FoundBlock] = {}
+        others: set[int] = set()
+        for path in [self.samples, *self._part_files()]:
+            if path.exists():
+                for place in find_blocks(path, self.blocks, self._block_of, known):
+                    if place.good:
+                        good.setdefault(place.sum.block, place)
+                    else:
+                        others.add(place.sum.block)
+        lost = {entry.block for entry in known} - set(good)
+        if len(others - set(good)) > 1:  # one may have been stored when its checksum was about to be
+            lost |= others - set(good)
+        if lost and not quietly:
+            warnings.warn(self._what_was_lost(sorted(lost)), stacklevel=2)
+        return good
+
+    def _what_was_lost(self, lost: list[int]) -> str:
+        first = [1]
+        for block in self.blocks:
+            first.append(first[-1] + len(block))
+        named = ", ".join(f"block {b} (lines {first[b]} to {first[b + 1] - 1} of the whole)" for b in lost[:3]
+                          if b < len(self.blocks))
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return f"{self.samples} is damaged: {named}{more} are not what was stored, and are computed again"
+
+    def _prefix_of(self, stored: Mapping[int, FoundBlock]) -> tuple[int, int]:
+        """(blocks, bytes) of samples.jsonl from its beginning on, without a gap."""
+        block = end = 0
+        while block in stored and stored[block].path == self.samples and stored[block].offset == end:
+            end += stored[block].sum.bytes
+            block += 1
+        return block, end
+
+    def _keep(self, kept: Mapping[int, FoundBlock]) -> None:
+        """Of all that is stored, let these blocks count, and move those of samples.jsonl behind a gap to a part."""
+        _, end = self._prefix_of(kept)
+        stray = [kept[b] for b in sorted(kept) if kept[b].path == self.samples and kept[b].offset >= end]
+        if stray:
+            numbers = (n for n in range(len(self.blocks) + 1))
+            target = next(path for path in (self.folder / f"samples.part-kept-{n}.jsonl" for n in numbers)
+                          if not path.exists())
+            _copy(stray, target)
+        self._write_sums(kept)
+        if stray:
+            with writing(self.samples):
+                os.truncate(self.samples, end)
+
+    def _write_sums(self, stored: Mapping[int, FoundBlock]) -> None:
+        """samples.sums of these blocks, in order, and no other sums; untouched where they say that already."""
+        data = b"".join(stored[block].sum.to_line() for block in sorted(stored))
+        path = self.folder / SUMS
+        if path.read_bytes() != data:
+            replace_file(path, data)
+        for other in self._sums_files():
+            if other != path:
+                other.unlink()
+
+    def _store(self, path: Path, block: int, data: bytes) -> None:
+        """The block's bytes, then its checksum: killed in between, the block is computed again."""
+        entry, sums = BlockSum.of(block, data), sums_path(path)
+        place = FoundBlock(path, self._sizes.get(path, 0), entry, True)
+        append(path, data, place.offset)
+        self._sizes[path] = place.offset + len(data)
+        append(sums, entry.to_line(), self._sizes.get(sums, 0))
+        self._sizes[sums] = self._sizes.get(sums, 0) + len(entry.to_line())
+        self._stored[block] = place
+        if path == self.samples:
+            self._prefix += 1
+
+    def _recovered(self, place: FoundBlock, readable: Callable[[str], bool]) -> bool:
+        """Whether an image of a stored block that was skipped has become readable."""
+        skipped = [from_line(line) for line in place.read().splitlines(keepends=True) if b'"skipped":' in line]
+        return any(readable(record["image"]) for record in skipped if "skipped" in record)
+
+    def _part_files(self) -> list[Path]:
+        return sorted(self.folder.glob("samples.part-*.jsonl"))
+
+    def _sums_files(self) -> list[Path]:
+        return sorted(self.folder.glob("samples*.sums"))
+
+    def _own_files(self) -> list[Path]:
+        named = [self.folder / name for name in (SAMPLES, CONFIG, RESULT, TIMING, CAPTION_METRICS)]
+        return [path for path in named if path.exists()] + self._part_files() + self._sums_files()
+
+
+def _copy(places: Sequence[FoundBlock], target: Path) -> None:
+    """Write blocks to a file of their own, whole or not at all."""
+    temporary = target.with_suffix(".tmp")
+    with writing(target):
+        with open(temporary, "wb") as file:
+            for place in places:
+                file.write(place.read())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)

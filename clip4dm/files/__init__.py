@@ -1,0 +1,1 @@
+"""What lies on a disk: files read and written whole, and pictures decoded."""
