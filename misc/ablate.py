@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import add_model_options, model_arguments, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, arguments

@@ -12,14 +12,11 @@ import argparse
 import io
 import multiprocessing
 import os
-import sys
 import tempfile
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS
@@ -73,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    from misc.fetch_folder import Wanted, fetch_all
+    from fetching.fetch_folder import Wanted, fetch_all
 
     port = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(port, args.side), daemon=True)

@@ -25,8 +25,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from clip4dm.commands.cli import add_model_options, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 
@@ -68,8 +66,7 @@ def main(argv: list[str] | None = None) -> None:
 def report(args: argparse.Namespace, scratch: Path) -> None:
     """Measure and print everything. Errors: ValueError, OSError, ImportError."""
     import torch
-
-    from misc.speed_contenders import decode_all, stages
+    from speed.contenders import decode_all, stages
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -89,8 +86,9 @@ def report(args: argparse.Namespace, scratch: Path) -> None:
 
 def make_contenders(args: argparse.Namespace, names: list[str]) -> tuple:
     """(the model, {name: function of a load}); those that cannot be had with this model or machine are left out."""
+    from speed import contenders as speed_contenders
+
     from clip4dm.models.load import load_model
-    from misc import speed_contenders
 
     def with_bf16_towers():
         return load_model(args.backbone, args.pretrained, args.device, "bf16")
@@ -119,7 +117,7 @@ def make_contenders(args: argparse.Namespace, names: list[str]) -> tuple:
 
 def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
     """{captions a picture: the load}. Errors: ValueError where there are too few pictures or captions."""
-    from misc.speed_contenders import coco_captions, drawn_pictures, read_load
+    from speed.contenders import coco_captions, drawn_pictures, read_load
 
     folder = args.img_dir
     if folder is None:
@@ -138,7 +136,7 @@ def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
 
 def measure(contenders: dict[str, Callable], load, rounds: int, model) -> dict[str, list[float]]:
     """Seconds a pair of every contender in every round. Each round starts with another contender."""
-    from misc.speed_contenders import synchronise
+    from speed.contenders import synchronise
 
     names = list(contenders)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -185,7 +183,7 @@ def peak_memory_of(args: argparse.Namespace, scratch: Path) -> int:
     model, made = make_contenders(args, [args.only])
     for load in make_loads(args, scratch).values():
         if args.only == "d":
-            from misc.speed_contenders import decode_all
+            from speed.contenders import decode_all
 
             decode_all(model, load)
         made[args.only](load)
@@ -218,7 +216,7 @@ def _memory(args: argparse.Namespace, name: str) -> int:
 
 
 def _random_weights(scratch: Path, backbone: str) -> str:
-    from misc.make_random_model import make_random_model
+    from make_random_model import make_random_model
 
     return str(make_random_model(scratch / f"random-{backbone}", backbone))
 

@@ -9,12 +9,8 @@ takes than the one before: 10 is linear. Needs no weights. Prints Markdown.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 from random import Random
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE

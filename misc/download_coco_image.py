@@ -17,13 +17,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from fetching.script import add_fetch_options, finish, limits_of, run, script
 
 from clip4dm.commands.cli import run_command
-from misc.script import add_fetch_options, finish, limits_of, run, script
 
 if TYPE_CHECKING:
-    from misc.fetch_folder import Wanted
+    from fetching.fetch_folder import Wanted
 
 PROGRAM = "download_coco_image.py"
 BASE_URL = "http://images.cocodataset.org/val2014/"
@@ -34,8 +33,9 @@ _NAME = re.compile(r"COCO_val2014_\d{12}\.jpg")
 
 def wanted_pictures(data_path: Path, base_url: str = BASE_URL) -> list[Wanted]:
     """The COCO pictures that a FOIL, HAT or SeeTRUE file names. Errors: BenchmarkError."""
+    from fetching.fetch_folder import Wanted
+
     from clip4dm.benchmarks import BenchmarkError, read_benchmark
-    from misc.fetch_folder import Wanted
 
     _, reading = read_benchmark(data_path)
     names = dict.fromkeys(PurePosixPath(sample.image).name for sample in reading.samples)
@@ -49,9 +49,9 @@ def wanted_pictures(data_path: Path, base_url: str = BASE_URL) -> list[Wanted]:
 
 def fetch_zip(args: argparse.Namespace) -> None:
     """Fetch the zip (from where an interrupted call stopped), unpack it, and remove it if all of it was well."""
-    from misc.fetch_folder import Wanted, fetch_all, write_missing
-    from misc.folder import ARCHIVE
-    from misc.unpack import check_zip, unpack
+    from fetching.fetch_folder import Wanted, fetch_all, write_missing
+    from fetching.folder import ARCHIVE
+    from fetching.unpack import check_zip, unpack
 
     name = PurePosixPath(urlsplit(args.zip_url).path).name or "pictures.zip"
     place = args.save_dir / ARCHIVE
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def verify_all(args: argparse.Namespace) -> None:
     """Look at every picture in the folder; with no file that names them, none can be known to be missing."""
-    from misc.fetch_folder import Wanted
+    from fetching.fetch_folder import Wanted
 
     names = sorted(path.name for path in args.save_dir.glob("*.jpg"))
     print(f"{len(names)} pictures in {args.save_dir}; whole COCO val2014 has 40504")

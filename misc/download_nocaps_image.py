@@ -10,17 +10,15 @@ give the URL of every file_name. A second call fetches only what is missing or d
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from fetching.script import add_fetch_options, run, script, url_below
 
 from clip4dm.commands.cli import run_command
-from misc.script import add_fetch_options, run, script, url_below
 
 if TYPE_CHECKING:
-    from misc.fetch_folder import Wanted
+    from fetching.fetch_folder import Wanted
 
 BASE_URL = "https://s3.amazonaws.com/nocaps/val/"
 
@@ -30,9 +28,10 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
 
     base_url: where a picture lies whose row gives no URL.
     """
+    from fetching.fetch_folder import Wanted
+
     from clip4dm.benchmarks import BenchmarkError
     from clip4dm.benchmarks.labels import field, read_json
-    from misc.fetch_folder import Wanted
 
     urls = {}
     for number, row in enumerate(field(read_json(meta_path), "images", list, str(meta_path))):

@@ -12,14 +12,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
-import sys
 import warnings
 from pathlib import Path, PurePosixPath
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from fetching.script import finish, json_beside, script
 
 from clip4dm.commands.cli import run_command
-from misc.script import finish, json_beside, script
 
 DATASET = "yuvalkirstain/pickapic_v1"
 SPLITS = ("test", "validation", "train")  # the small ones first: the stream ends when all is found
@@ -58,10 +56,9 @@ def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, sp
     What is found is on disk at once, and every few thousand rows the place in the stream, so that a later call goes
     on from there (unless a picture from before it has since been lost or damaged).
     """
+    from fetching.folder import PROMPTS, STATE, JsonLines
+    from fetching.hub_rows import local_files, picture_bytes
     from tqdm import tqdm
-
-    from misc.folder import PROMPTS, STATE, JsonLines
-    from misc.hub_rows import local_files, picture_bytes
 
     prompts = read_prompts(save_dir)
     missing = {uid for uid, names in wanted.items()
@@ -97,7 +94,7 @@ def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, sp
 
 def _open_at(state: dict | None, dataset: str, split: str, revision: str | None):
     """A stream and its rows, from a recorded place on; from the beginning if that place cannot be found again."""
-    from misc.hub_rows import open_stream, rows_of
+    from fetching.hub_rows import open_stream, rows_of
 
     if state is not None:
         stream = open_stream(dataset, split, revision, COLUMNS)
@@ -115,7 +112,7 @@ def _open_at(state: dict | None, dataset: str, split: str, revision: str | None)
 
 def read_prompts(save_dir: Path) -> dict[str, str]:
     """uid -> prompt, as found so far."""
-    from misc.folder import PROMPTS, read_json_lines
+    from fetching.folder import PROMPTS, read_json_lines
 
     rows = ((row.get("uid"), row.get("prompt")) for row in read_json_lines(save_dir / PROMPTS))
     return {uid: prompt for uid, prompt in rows if isinstance(uid, str) and isinstance(prompt, str)}
@@ -129,7 +126,7 @@ class _Place:
 
     def resume(self, missing: set[str], splits: tuple[str, ...]) -> dict | None:
         """split and state, if they are of this search. What the file says is not believed further than it fits."""
-        from misc.folder import read_json_object
+        from fetching.folder import read_json_object
 
         said = read_json_object(self.path)
         lacked = said.get("missing")
@@ -139,7 +136,7 @@ class _Place:
         return None
 
     def save(self, split: str, state: dict, missing: set[str]) -> None:
-        from misc.hub_rows import write_json
+        from fetching.hub_rows import write_json
 
         write_json(self.path, {"source": self.source, "split": split, "state": state, "missing": sorted(missing)})
 
@@ -153,10 +150,11 @@ def uid_of(filename: str) -> str:
 
 
 def download(args: argparse.Namespace) -> None:
+    from fetching.fetch_folder import Summary, write_missing
+    from fetching.hub_rows import PictureStore, pinned_revision, write_json, write_source
+
     from clip4dm.benchmarks.richhf import token_spans
     from clip4dm.commands.cli import signal_of
-    from misc.fetch_folder import Summary, write_missing
-    from misc.hub_rows import PictureStore, pinned_revision, write_json, write_source
 
     rows = labelled_rows(args.foil_path)
     wanted: dict[str, list[str]] = {}

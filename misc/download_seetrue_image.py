@@ -11,17 +11,15 @@ recorded in SAVE_DIR/source.json, and later calls keep to it. Needs: pip install
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from fetching.script import add_fetch_options, finish, json_beside, limits_of, script
 
 from clip4dm.commands.cli import run_command
-from misc.script import add_fetch_options, finish, json_beside, limits_of, script
 
 if TYPE_CHECKING:
-    from misc.fetch_folder import Summary
+    from fetching.fetch_folder import Summary
 
 DATASET = "mismatch-quest/SeeTRUE-Feedback"
 GATED_HELP = (f"It is gated: accept its terms at https://huggingface.co/datasets/{DATASET}, make a token with read "
@@ -40,11 +38,11 @@ def picture_name(row: dict, number: int) -> str:
 
 def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Stream the data set into the folder. Returns the rows whose picture is there, and how it went."""
+    from fetching.fetch_folder import Summary
+    from fetching.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
     from tqdm import tqdm
 
     from clip4dm.commands.cli import signal_of
-    from misc.fetch_folder import Summary
-    from misc.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
 
     revision = pinned_revision(args.dataset, args.revision, args.save_dir, GATED_HELP)
     stream = open_stream(args.dataset, args.split, revision, gated_help=GATED_HELP)
@@ -75,8 +73,9 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
 
 def from_csv(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     """Fetch the CSV's pictures by their URLs. Returns as from_hub."""
+    from fetching.fetch_folder import Wanted, fetch_all
+
     from clip4dm.benchmarks.seetrue import read_csv
-    from misc.fetch_folder import Wanted, fetch_all
 
     rows = read_csv(args.csv_path)
     lacking = {"image_name", "image_url"} - set(rows[0] if rows else ())
@@ -90,9 +89,10 @@ def from_csv(args: argparse.Namespace) -> tuple[list[dict], Summary]:
 
 def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
     """Look whether the pictures of the JSON that an earlier call wrote are there and whole."""
+    from fetching.fetch_folder import Wanted, fetch_all
+
     from clip4dm.benchmarks import BenchmarkError
     from clip4dm.benchmarks.labels import field, read_json
-    from misc.fetch_folder import Wanted, fetch_all
 
     rows = read_json(json_path)
     if not isinstance(rows, list):
@@ -119,8 +119,8 @@ def main(argv: list[str] | None = None) -> None:
             return
         rows, summary = from_csv(args) if args.csv_path else from_hub(args)
         if not (args.verify or summary.interrupted):
-            from misc.fetch_folder import write_missing
-            from misc.hub_rows import write_json
+            from fetching.fetch_folder import write_missing
+            from fetching.hub_rows import write_json
 
             write_json(json_path, rows)
             write_missing(args.save_dir, summary)

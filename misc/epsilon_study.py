@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE
@@ -28,6 +25,7 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     """
     import dataclasses
 
+    from reproducing.plots import epsilon_figure
     from tqdm import tqdm
 
     from clip4dm.benchmarks import get_benchmark
@@ -35,7 +33,6 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     from clip4dm.evaluation.metrics.metrics import Bootstrap
     from clip4dm.evaluation.store.finished import open_run
     from clip4dm.layers import first_layer
-    from misc.figures import epsilon_figure
 
     run = open_run(folder)
     benchmark, settings = get_benchmark(run.config["benchmark"]), run.settings

@@ -16,15 +16,12 @@ import argparse
 import html
 import json
 import math
-import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED

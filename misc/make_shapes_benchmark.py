@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from random import Random
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.benchmarks.shapes.lexicon import KINDS
 from clip4dm.commands.cli import one_line_errors, run_command

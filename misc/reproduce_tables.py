@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE
@@ -66,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     from clip4dm.evaluation.store.runfiles import RunError
 
     with one_line_errors("reproduce_tables.py", ValueError, OSError, RunError):
-        from misc.paper_tables import TABLES
+        from reproducing.paper_tables import TABLES
 
         if args.list:
             for table in TABLES.values():
@@ -86,8 +83,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def make_study(args: argparse.Namespace):
     """What --demo, --pretrained and --data make of the paper's models and data. Errors: ValueError."""
-    from misc.paper_tables import SHAPES_PARTS, TABLES, Model
-    from misc.study import Data, Study
+    from reproducing.paper_tables import SHAPES_PARTS, TABLES, Model
+    from reproducing.study import Data, Study
 
     data = {name: Data(name, args.data_dir / file, args.data_dir / images, references and args.data_dir / references)
             for name, (file, images, references) in FILES.items()}
@@ -120,7 +117,7 @@ def _precision(args: argparse.Namespace) -> str:
 
 
 def _shapes(args: argparse.Namespace, data_class):
-    from misc.make_shapes_benchmark import make_benchmark
+    from make_shapes_benchmark import make_benchmark
 
     folder = args.data_dir / f"shapes{args.pairs}"
     path = folder / "shapes_foil.json"
@@ -131,8 +128,9 @@ def _shapes(args: argparse.Namespace, data_class):
 
 def plan(study, names: list[str]) -> None:
     """Print what each table needs: data, weights, finished runs, estimated time."""
+    from reproducing.study import Missing, passes
+
     from clip4dm.models.hub import weights_at_hand
-    from misc.study import Missing, passes
 
     total, seen = 0.0, set()
     for name in names:
@@ -168,7 +166,7 @@ def _duration(seconds: float) -> str:
 
 def write_table(study, name: str, folder: Path) -> str:
     """Compute a table, write NAME.md and NAME.csv (and layers.png), return the Markdown."""
-    from misc.study import Missing
+    from reproducing.study import Missing
 
     rows = []
     for line in study.lines(name):
@@ -194,7 +192,7 @@ def write_table(study, name: str, folder: Path) -> str:
     text = markdown(study, name, rows)
     (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
     if name == "layers" and any("ours" in row for row in rows):
-        from misc.figures import layer_figure
+        from reproducing.plots import layer_figure
 
         layer_figure(rows, folder / "layers.png")
     return text

@@ -20,17 +20,22 @@ import csv
 import json
 import math
 import os
-import sys
 import time
 from pathlib import Path
 from random import Random
 from statistics import mean
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from demo_training.training_data import (
+    captions,
+    draw_pictures,
+    encode_pictures,
+    normalised,
+    scenes_of_step,
+    seen_tokens,
+)
 
 from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
-from misc.training_data import captions, draw_pictures, encode_pictures, normalised, scenes_of_step, seen_tokens
 
 CHECKPOINT_EVERY = 250
 WARM_UP = 300

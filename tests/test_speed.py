@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import benchmark_speed
 import numpy as np
 import open_clip
 import pytest
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from contract import COSINE, PRODUCT, assert_attributions, assert_detections
 from making import WORDS, make_pictures
 from PIL import Image
+from speed import contenders as speed_contenders
+from speed.published_procedure import explain_pair, to_hugging_face
 
 from clip4dm import CLIP4DM
 from clip4dm.files.decoding import ahead
@@ -20,8 +23,6 @@ from clip4dm.files.images import ImageError
 from clip4dm.towers import arithmetic as linear_module
 from clip4dm.towers.arithmetic import linear
 from clip4dm.towers.image import ImageTower
-from misc import benchmark_speed, speed_contenders
-from misc.published_procedure import explain_pair, to_hugging_face
 
 RANDOM = np.random.default_rng(7)
 CAPTIONS = [*WORDS, "a", "a black and white photo of two very old trains, standing side by side at a small station"]

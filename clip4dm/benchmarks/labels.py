@@ -121,7 +121,7 @@ def inside(image: str, where: str) -> str:
     """An image path that stays in the image folder, by its words. Errors: BenchmarkError for one that climbs out.
 
     Symbolic links in the folder are followed wherever they lead: the user placed them, not the annotation file, and
-    pictures are only read. (What the download scripts write never follows one: misc/folder.py.)
+    pictures are only read. (What the download scripts write never follows one: misc/fetching/folder.py.)
     """
     posix, windows = PurePosixPath(image), PureWindowsPath(image)
     if not image.strip() or posix.is_absolute() or windows.drive or windows.root or "\\" in image or "\0" in image \
