@@ -10,12 +10,13 @@ import numpy as np
 
 from clip4dm import scores
 from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.layers import layer_mean
 from clip4dm.published import sum_negative
 from clip4dm.scores import SortedBy
 
 
-class NotFinite(ValueError):
+class NotFinite(CLIP4DMError, ValueError):
     """Numbers that are NaN or infinite, where a verdict would rest on them."""
 
 
@@ -160,7 +161,7 @@ def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosi
 def check_settings(sorted_by: str, epsilon: float) -> None:
     """Errors: ValueError, saying what is allowed."""
     if sorted_by not in scores.SORTED_BY:
-        raise ValueError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
+        raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
-        raise ValueError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
+        raise InputError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
 

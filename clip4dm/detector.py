@@ -16,8 +16,9 @@ from torch import Tensor
 from clip4dm.attribution.replay import Attribution, attribute
 from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
-from clip4dm.files.decoding import ahead
+from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
+from clip4dm.files.streams import ahead
 from clip4dm.layers import first_layer
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy
@@ -40,7 +41,7 @@ class CLIP4DM:
         check_settings(sorted_by, epsilon)
         first_layer(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+            raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         self.model = model
         self.template = template
         self.start_layer_text = start_layer_text
@@ -88,7 +89,7 @@ class CLIP4DM:
             return []
         features = self._features(images)
         if len(features) != len(captions) and 1 not in (len(features), len(captions)):
-            raise ValueError(f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
+            raise InputError(f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
                              "for all captions, or one caption for all images")
         return self.detect_encoded(features, self.encode_captions(captions))
 
@@ -179,7 +180,7 @@ class CLIP4DM:
         if is_features:
             return self._unit(images.detach().to(self.model.device, torch.float32))
         if isinstance(images, Tensor) and images.ndim == 1:
-            raise ValueError(f"image features are (images, features), got {tuple(images.shape)}; pixels would be "
+            raise InputError(f"image features are (images, features), got {tuple(images.shape)}; pixels would be "
                              f"(3, {size}, {size})")
         return self.encode_images(images)
 
@@ -187,7 +188,7 @@ class CLIP4DM:
         """A caller's features (images, features), made unit length. Errors: ValueError where they cannot be."""
         width = self.model.tower.features
         if not len(features) or features.shape[1] != width:
-            raise ValueError(f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
+            raise InputError(f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
                              f"got {tuple(features.shape)}")
         if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
             raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")

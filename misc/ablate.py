@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's")
     add_model_options(parser, "demo")
     args = parser.parse_args(arguments(argv))
-    with one_line_errors("ablate.py", ValueError, OSError):
+    with one_line_errors("ablate.py"):
         from clip4dm import CLIP4DM
         from clip4dm.benchmarks import read_benchmark
         from clip4dm.evaluation.records import Settings

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=AT_LEAST_ONE, default=8, help="default: %(default)s")
     parser.add_argument("--side", type=PIXELS, default=128, help="of the pictures, pixels (default: %(default)s)")
     args = parser.parse_args(argv)
-    with one_line_errors("benchmark_fetch.py", ValueError, OSError):
+    with one_line_errors("benchmark_fetch.py"):
         measure(args)
 
 

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clip4dm.commands.cli import add_model_options, one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 
 NAMES = {"a": "(a) published procedure", "b": "(b) plain CLIPScore", "c": "(c) this project", "d": "(d) floor",
@@ -53,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("benchmark_speed.py", ValueError, OSError, ImportError), \
+    with one_line_errors("benchmark_speed.py"), \
             tempfile.TemporaryDirectory() as scratch:
         if args.only:
             print(json.dumps(peak_memory_of(args, Path(scratch))))
@@ -125,12 +126,12 @@ def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
         folder.mkdir()
         captions = drawn_pictures(folder, args.pictures)
     elif args.captions is None:
-        raise ValueError("--img_dir needs --captions, a COCO captions JSON of its pictures")
+        raise InputError("--img_dir needs --captions, a COCO captions JSON of its pictures")
     else:
         captions = coco_captions(args.captions, [path.name for path in folder.iterdir()])
     pictures = [path for path in sorted(folder.iterdir()) if captions.get(path.name)][:args.pictures]
     if len(pictures) < args.pictures:
-        raise ValueError(f"{folder} has {len(pictures)} pictures with captions, --pictures asks for {args.pictures}")
+        raise InputError(f"{folder} has {len(pictures)} pictures with captions, --pictures asks for {args.pictures}")
     return {each: read_load(pictures, captions, each) for each in args.captions_each}
 
 
@@ -211,7 +212,7 @@ def _memory(args: argparse.Namespace, name: str) -> int:
     done = subprocess.run([sys.executable, __file__, "--only", name, *options, "--captions_each",
                            *map(str, args.captions_each)], capture_output=True, text=True, env=os.environ)
     if done.returncode:
-        raise ValueError(f"the process for {NAMES[name]}'s memory failed: {done.stderr.strip().splitlines()[-1]}")
+        raise InputError(f"the process for {NAMES[name]}'s memory failed: {done.stderr.strip().splitlines()[-1]}")
     return int(done.stdout.splitlines()[-1])
 
 

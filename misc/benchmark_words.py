@@ -13,6 +13,7 @@ import time
 from random import Random
 
 from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
 
@@ -63,11 +64,11 @@ def main(argv: list[str] | None = None) -> None:
                         help="characters (default: 1000 10000 100000)")
     parser.add_argument("--kinds", nargs="+", metavar="NAME", help="some of the kinds of string (default: all)")
     args = parser.parse_args(argv)
-    with one_line_errors("benchmark_words.py", ValueError, OSError, ImportError):
+    with one_line_errors("benchmark_words.py"):
         known = kinds()
         unknown = set(args.kinds or ()) - set(known)
         if unknown:
-            raise ValueError(f"unknown kind {sorted(unknown)[0]!r}; allowed: {', '.join(known)}")
+            raise InputError(f"unknown kind {sorted(unknown)[0]!r}; allowed: {', '.join(known)}")
         import open_clip
 
         tokenizer = open_clip.get_tokenizer("ViT-B-32")

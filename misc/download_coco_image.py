@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from fetching.script import add_fetch_options, finish, limits_of, run, script
 
 from clip4dm.commands.cli import run_command
+from clip4dm.errors import InputError
 
 if TYPE_CHECKING:
     from fetching.fetch_folder import Wanted
@@ -56,7 +57,7 @@ def fetch_zip(args: argparse.Namespace) -> None:
     name = PurePosixPath(urlsplit(args.zip_url).path).name or "pictures.zip"
     place = args.save_dir / ARCHIVE
     if place.is_symlink():
-        raise ValueError(f"{place} is a link, and nothing is written where it leads; remove it")
+        raise InputError(f"{place} is a link, and nothing is written where it leads; remove it")
     summary = fetch_all([Wanted(name, args.zip_url)], place, workers=1, limits=limits_of(args, ZIP_MAX_BYTES),
                         check=check_zip)
     if not summary.complete:

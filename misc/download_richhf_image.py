@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from fetching.script import finish, json_beside, script
 
 from clip4dm.commands.cli import run_command
+from clip4dm.errors import InputError
 
 DATASET = "yuvalkirstain/pickapic_v1"
 SPLITS = ("test", "validation", "train")  # the small ones first: the stream ends when all is found
@@ -164,7 +165,7 @@ def download(args: argparse.Namespace) -> None:
             wanted[uid_of(row["filename"])].append(row["filename"])
     names = [name for group in wanted.values() for name in group]
     if args.verify and not args.save_dir.is_dir():
-        raise ValueError(f"there is no folder {args.save_dir} to verify")
+        raise InputError(f"there is no folder {args.save_dir} to verify")
     store = PictureStore(args.save_dir, args.dataset, writing=not args.verify)
     summary = Summary(wanted=len(names))
     before = {name for name in names if store.has(name)}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fetching.script import add_fetch_options, finish, json_beside, limits_of, script
 
 from clip4dm.commands.cli import run_command
+from clip4dm.errors import InputError
 
 if TYPE_CHECKING:
     from fetching.fetch_folder import Summary
@@ -80,7 +81,7 @@ def from_csv(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     rows = read_csv(args.csv_path)
     lacking = {"image_name", "image_url"} - set(rows[0] if rows else ())
     if lacking:
-        raise ValueError(f"{args.csv_path} has no column {', '.join(sorted(lacking))}; is it SeeTRUE_Feedback.csv?")
+        raise InputError(f"{args.csv_path} has no column {', '.join(sorted(lacking))}; is it SeeTRUE_Feedback.csv?")
     summary = fetch_all([Wanted(row["image_name"], row["image_url"]) for row in rows], args.save_dir,
                         workers=args.workers, limits=limits_of(args), verify=args.verify)
     return [{"id": number, "image": row["image_name"], **row} for number, row in enumerate(rows)

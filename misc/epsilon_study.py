@@ -13,6 +13,7 @@ import csv
 from pathlib import Path
 
 from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
 FIGURES = ("LA", "f1", "precision", "recall", "AP")
@@ -49,7 +50,7 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     suggested = suggest(words.of_images(calibrating), epsilons)
     rest = words.of_images([not chosen for chosen in calibrating])
     if not rest.image:
-        raise ValueError("all images fell into the calibration half: too few images")
+        raise InputError("all images fell into the calibration half: too few images")
     bootstrap = Bootstrap(rest.image, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "epsilon.csv", "w", newline="", encoding="utf-8") as file:
@@ -70,9 +71,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
     args = parser.parse_args(argv)
     from clip4dm.evaluation.paper import cell
-    from clip4dm.evaluation.store.runfiles import RunError
 
-    with one_line_errors("epsilon_study.py", ValueError, OSError, RunError):
+    with one_line_errors("epsilon_study.py"):
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)
         print(f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
               "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|")

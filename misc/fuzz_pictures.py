@@ -297,7 +297,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.count < 1:
         parser.error(f"--count must be at least 1, got {args.count}")
-    with one_line_errors("fuzz_pictures.py", OSError), tempfile.TemporaryDirectory() as temporary:
+    with one_line_errors("fuzz_pictures.py"), tempfile.TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--kind", choices=KINDS, help="exchange words of this kind alone (default: any)")
     parser.add_argument("--first_seed", type=SEED, default=FIRST_SEED, help="default: %(default)s")
     args = parser.parse_args(argv)
-    with one_line_errors("make_shapes_benchmark.py", ValueError, OSError):
+    with one_line_errors("make_shapes_benchmark.py"):
         path = make_benchmark(args.folder, args.pairs, args.size, args.first_seed, args.kind)
         print(f"{args.pairs} pairs: {path}")
 

@@ -17,6 +17,7 @@ import csv
 from pathlib import Path
 
 from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
 FILES = {  # name: annotations, pictures, references, under --data_dir, as data/README.md fetches them
@@ -60,9 +61,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from clip4dm.evaluation.store.runfiles import RunError
 
-    with one_line_errors("reproduce_tables.py", ValueError, OSError, RunError):
+    with one_line_errors("reproduce_tables.py"):
         from reproducing.paper_tables import TABLES
 
         if args.list:
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
             return
         unknown = set(args.table or ()) - set(TABLES)
         if unknown:
-            raise ValueError(f"no table {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
+            raise InputError(f"no table {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
         study = make_study(args)
         names = [name for name in TABLES if not args.table or name in args.table]
         if args.dry_run:
@@ -92,7 +92,7 @@ def make_study(args: argparse.Namespace):
         name, _, paths = given.partition("=")
         parts = [Path(part) for part in paths.split(",") if part]
         if name not in FILES or len(parts) not in (2, 3):
-            raise ValueError(f"--data {given!r} is not NAME=FILE,IMG_DIR[,REFERENCES]; NAME: {', '.join(FILES)}")
+            raise InputError(f"--data {given!r} is not NAME=FILE,IMG_DIR[,REFERENCES]; NAME: {', '.join(FILES)}")
         data[name] = Data(name, *parts)
     tables, data_of, model_of = dict(TABLES), str, lambda model: model
     if args.demo:

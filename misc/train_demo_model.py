@@ -35,6 +35,7 @@ from demo_training.training_data import (
 )
 
 from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 
 CHECKPOINT_EVERY = 250
@@ -68,7 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("train_demo_model.py", ValueError, OSError):
+    with one_line_errors("train_demo_model.py"):
         args.folder.mkdir(parents=True, exist_ok=True)
         _same_settings(args)
         train(args, draw_pictures(args.folder / "pictures.npy", args.scenes, args.image_size, args.threads))
@@ -80,7 +81,7 @@ def _same_settings(args: argparse.Namespace) -> None:
     settings["image_layers"] = list(settings["image_layers"])
     path = args.folder / "settings.json"
     if path.exists() and json.loads(path.read_text()) != settings:
-        raise ValueError(f"{args.folder} holds a training with other settings ({path}); take another folder")
+        raise InputError(f"{args.folder} holds a training with other settings ({path}); take another folder")
     path.write_text(json.dumps(settings, indent=1) + "\n")
 
 

@@ -18,8 +18,8 @@ from speed import contenders as speed_contenders
 from speed.published_procedure import explain_pair, to_hugging_face
 
 from clip4dm import CLIP4DM
-from clip4dm.files.decoding import ahead
 from clip4dm.files.images import ImageError
+from clip4dm.files.streams import ahead
 from clip4dm.towers import arithmetic as linear_module
 from clip4dm.towers.arithmetic import linear
 from clip4dm.towers.image import ImageTower

@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import InputError
 from clip4dm.layers import first_layer
 from clip4dm.towers.text import TextTower, after_attention, heads_of
 
@@ -57,9 +58,9 @@ def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_featur
     start = first_layer(start_layer_text, tower.layers)
     index = list(range(len(captions))) if caption_of is None else list(caption_of)
     if image_features.ndim != 2 or len(image_features) != len(index):
-        raise ValueError(f"expected {len(index)} image features (pairs, features), got {tuple(image_features.shape)}")
+        raise InputError(f"expected {len(index)} image features (pairs, features), got {tuple(image_features.shape)}")
     if path == "replay" and not tower.causal:
-        raise ValueError("the replay path needs a causal text tower read at its end-of-text token; use path='full'")
+        raise InputError("the replay path needs a causal text tower read at its end-of-text token; use path='full'")
     image_features = image_features.to(tower.device, tower.working_dtype)
     ids, pooled = tower.batch(captions)
     pairs = torch.tensor(index, dtype=torch.long, device=tower.device)

@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clip4dm.errors import InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -39,9 +41,9 @@ class Variant:
     def __post_init__(self) -> None:
         for given, allowed in ((self.sign, SIGNS), (self.aggregation, AGGREGATIONS)):
             if given not in allowed:
-                raise ValueError(f"unknown {given!r}; allowed: {', '.join(allowed)}")
+                raise InputError(f"unknown {given!r}; allowed: {', '.join(allowed)}")
         if self.layers < 1:
-            raise ValueError(f"{self.layers} layers: at least the last one is needed")
+            raise InputError(f"{self.layers} layers: at least the last one is needed")
 
     def __str__(self) -> str:
         return f"{self.sign}, {self.aggregation}, {self.layers} layer{'s' * (self.layers > 1)}"
@@ -68,7 +70,7 @@ def token_attributions(maps: Sequence[torch.Tensor], gradients: Sequence[torch.T
     import torch
 
     if variant.layers > len(maps):
-        raise ValueError(f"{variant.layers} layers asked for, but this text tower has {len(maps)}")
+        raise InputError(f"{variant.layers} layers asked for, but this text tower has {len(maps)}")
     layers = [layer_relevance(a, g, variant.sign)
               for a, g in zip(maps[-variant.layers:], gradients[-variant.layers:], strict=True)]
     rows = torch.arange(len(at), device=at.device)

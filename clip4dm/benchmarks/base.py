@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from clip4dm.errors import CLIP4DMError
+
 Span = tuple[int, int]  # [start, end) in characters of the caption as given
 SortedBy = Literal["threshold", "most_negative"]
 
@@ -115,5 +117,5 @@ class Reading:
         }
 
 
-class BenchmarkError(ValueError):
+class BenchmarkError(CLIP4DMError, ValueError):
     """An annotation file that cannot be read: says which file, which record, and what was expected."""

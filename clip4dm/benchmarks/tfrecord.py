@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from clip4dm.errors import CLIP4DMError
 from clip4dm.files.reading import check_regular
 
 Feature = list[bytes] | list[float] | list[int]
 _LARGEST_RECORD = 1 << 31  # protobuf's own limit
 
 
-class TFRecordError(ValueError):
+class TFRecordError(CLIP4DMError, ValueError):
     """A record file that is cut short or damaged: names the file and the record."""
 
 

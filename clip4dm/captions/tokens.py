@@ -18,6 +18,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from clip4dm.captions.tracked import Span, Tracked, align, base_clean, canonicalize, lower
+from clip4dm.errors import CLIP4DMError
 
 if TYPE_CHECKING:
     from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _LONG = 256  # bytes of a word from which open_clip's own merging, quadratic and kept in memory for ever, is left
 
 
-class TokenizerError(ValueError):
+class TokenizerError(CLIP4DMError, ValueError):
     """A tokenizer that cannot say which characters a token covers."""
 
 

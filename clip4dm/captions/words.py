@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from clip4dm.captions.tokens import Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
+from clip4dm.errors import CLIP4DMError
 
 _UNIT = re.compile(r"[.,]|[^\s.,]+")
 # In threshold mode the published code drops a word that is a substring of this: "." and '!"', but not "!!", "-" or "&".
@@ -27,7 +28,7 @@ PUBLISHED_DROPS = '.,!"?;:" '
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 
 
-class CaptionError(ValueError):
+class CaptionError(CLIP4DMError, ValueError):
     """A caption or template that cannot be scored."""
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from clip4dm.errors import CLIP4DMError
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 ENDINGS = {getattr(signal, name): word for name, word in (
@@ -49,6 +50,10 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     return group
 
 
+def add_debug_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="show where an error came from, with its traceback")
+
+
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:
     """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own."""
     says_own = args.pretrained and (args.pretrained.startswith(("hf-hub:", "local-dir:"))
@@ -57,8 +62,11 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
 
 
 @contextlib.contextmanager
-def one_line_errors(program: str, *kinds: type[Exception]) -> Iterator[None]:
-    """Expected errors end the program with one line and status 2; warnings become one line each."""
+def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
+    """What the package or the system says no to ends the program with one line and status 2; warnings are a line each.
+
+    debug: with the traceback instead. Anything else is a bug and keeps its traceback.
+    """
     def show(message, category, filename, lineno, file=None, line=None):
         tell(f"{program}: note: {message}")
 
@@ -67,7 +75,9 @@ def one_line_errors(program: str, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # nobody reads on: no error, and for run_command to end
-    except kinds as error:
+    except (CLIP4DMError, OSError) as error:
+        if debug:
+            raise
         tell(f"{program}: error: {error}")
         raise SystemExit(2) from None
     finally:

@@ -21,6 +21,7 @@ import torch
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
+from clip4dm.errors import InputError
 from clip4dm.evaluation.loading import IMAGES_PER_BLOCK, Block, load_blocks, plan_blocks
 from clip4dm.evaluation.metrics.references import reference_scores
 from clip4dm.evaluation.processes import end_with_parent
@@ -48,7 +49,7 @@ class Workers:
         rank, world, local_rank = numbers
         if min(numbers) < 0 or not rank < world or not local_rank < world:
             listed = ", ".join(f"{name}={text!r:.40}" for name, text in said.items())
-            raise ValueError(f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
+            raise InputError(f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
                              "WORLD_SIZE. torchrun sets them; unset all three to run in one process")
         return cls(rank, world, local_rank)
 

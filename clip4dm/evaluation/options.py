@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clip4dm.errors import InputError
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -37,7 +39,7 @@ class Whole:
         except TypeError:
             number = None
         if number is None or not self.lowest <= number <= self.highest:
-            raise ValueError(f"{name} is {value!r:.60}; it must be {self}")
+            raise InputError(f"{name} is {value!r:.60}; it must be {self}")
         return number
 
     def __str__(self) -> str:
@@ -65,7 +67,7 @@ class Finite:
         except (TypeError, OverflowError, ValueError):
             number = math.nan
         if not math.isfinite(number) or number < self.lowest:
-            raise ValueError(f"{name} is {value!r:.60}; it must be {self}")
+            raise InputError(f"{name} is {value!r:.60}; it must be {self}")
         return number
 
     def __str__(self) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 from clip4dm import scores
 from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
 from clip4dm.detection import Detection, Word
+from clip4dm.errors import InputError
 from clip4dm.layers import layer_mean
 from clip4dm.published import f_clip_score_published, sum_negative
 
@@ -81,7 +82,7 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
     per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
     cosine = record["cosine"]
     if not (np.isfinite(per_layer).all() and np.isfinite(cosine)):
-        raise ValueError(f"sample {sample.id}: its stored attributions or its cosine are not finite numbers")
+        raise InputError(f"sample {sample.id}: its stored attributions or its cosine are not finite numbers")
     if half:
         per_layer, cosine = _half(per_layer), float(_half(100 * cosine) / 100)
     means = layer_mean(per_layer, settings.start_layer_text, settings.layers)

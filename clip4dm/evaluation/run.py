@@ -12,6 +12,7 @@ from typing import Any
 from clip4dm.benchmarks import Reading, get_benchmark, read_benchmark
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detection import check_settings
+from clip4dm.errors import InputError
 from clip4dm.evaluation import report
 from clip4dm.evaluation.loading import IMAGES_PER_BLOCK, missing_images
 from clip4dm.evaluation.metrics.caption_metrics import caption_metrics, check_java, spice_files_are_there
@@ -20,8 +21,8 @@ from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.store.finished import open_run, read_caption_metrics, samples_summary
 from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, RESULT, SAMPLES, RunError, write_json, write_sealed
-from clip4dm.files.decoding import default_workers
 from clip4dm.files.reading import kind_of
+from clip4dm.files.streams import default_workers
 from clip4dm.layers import first_layer
 
 Say = Callable[[str], None]
@@ -70,7 +71,7 @@ class Options:
                 rule.check(f"--{name}", value)
         for name in _FLAGS:
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"--{name} is {getattr(self, name)!r:.60}; it must be True or False")
+                raise InputError(f"--{name} is {getattr(self, name)!r:.60}; it must be True or False")
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say: all that bears on the figures, nothing that does not."""
@@ -172,7 +173,7 @@ def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Say = pr
     """caption_metrics.json of the samples that have references, unless it is there. Errors: ValueError, if none has."""
     referenced = [sample for sample in samples if sample.references]
     if not referenced:
-        raise ValueError("--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
+        raise InputError("--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
                          "captions JSON as --reference_path")
     if read_caption_metrics(folder) is not None:
         return
@@ -201,9 +202,9 @@ def _checked(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
     if options.limit is not None:
         samples = samples[:options.limit]
     if not samples:
-        raise ValueError(f"{options.data_path} holds no samples")
+        raise InputError(f"{options.data_path} holds no samples")
     if options.get_refclipscore and not any(sample.references for sample in samples):
-        raise ValueError("--get_refclipscore needs references, and these samples have none; for FOIL give the COCO "
+        raise InputError("--get_refclipscore needs references, and these samples have none; for FOIL give the COCO "
                          "captions JSON as --reference_path")
     missing = missing_images(samples, img_dir)
     if missing:
@@ -266,7 +267,7 @@ def _entailment(name: str, device: str, say: Say):
 
     kind = kind_of(Path(name))
     if kind not in (None, "a folder"):
-        raise ValueError(f"--nli_model {name} is {kind}; give a folder holding a model, or a hub's name")
+        raise InputError(f"--nli_model {name} is {kind}; give a folder holding a model, or a hub's name")
     try:
         model = EntailmentModel.load(name, device)
     except NLIUnavailable as error:

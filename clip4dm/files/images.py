@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
+from clip4dm.errors import CLIP4DMError
 from clip4dm.models.sources import short_reason
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ with contextlib.suppress(AttributeError, OSError):  # a Pillow without libtiff, 
     ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
-class ImageError(ValueError):
+class ImageError(CLIP4DMError, ValueError):
     """A picture that cannot be read: says which and why."""
 
 

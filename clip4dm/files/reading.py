@@ -13,10 +13,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from clip4dm.errors import CLIP4DMError, InputError
+
 LARGEST_TEXT = 1 << 30  # bytes of a JSON or CSV file; the largest annotation file of the benchmarks has a tenth of it
 
 
-class FileError(ValueError):
+class FileError(CLIP4DMError, ValueError):
     """A file that cannot be read: which, what it is, what is wanted, in one line."""
 
 
@@ -81,7 +83,7 @@ def parse_json(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise InputError("it is nested too deeply") from None
 
 
 def is_number(value: Any) -> bool:
@@ -92,7 +94,7 @@ def is_number(value: Any) -> bool:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is no finite number")
+        raise InputError(f"{text[:40]} is no finite number")
     return value
 
 

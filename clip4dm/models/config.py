@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from clip4dm.errors import CLIP4DMError
 from clip4dm.files.reading import FileError, is_number, read_json
 
 SIZES = {"layers": 1000, "embed_dim": 100_000, "width": 100_000, "heads": 1000, "head_width": 10_000,
@@ -20,7 +21,7 @@ _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: 
           tuple: "a list of numbers"}
 
 
-class ConfigError(ValueError):
+class ConfigError(CLIP4DMError, ValueError):
     """A configuration that is none: which file, which field, and what was expected."""
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from clip4dm.errors import CLIP4DMError
 from clip4dm.models.config import ConfigError, read_config
 from clip4dm.models.hub import OFFLINE_HELP, cached_file, check_hub_reachable
 
@@ -31,7 +32,7 @@ USUAL_TAGS = {
 }
 
 
-class ModelError(ValueError):
+class ModelError(CLIP4DMError, ValueError):
     """A model that cannot be loaded: what was given, what is allowed, how to go on."""
 
 

@@ -6,6 +6,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 
+from clip4dm.errors import InputError
 from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.scores import TEMPLATE
 
@@ -33,7 +34,7 @@ def draw_pictures(path: Path, scenes: int, size: int, processes: int):
         partial.rename(path)
     pictures = np.load(path, mmap_mode="r")
     if len(pictures) != scenes:
-        raise ValueError(f"{path} holds {len(pictures)} pictures, not {scenes}; remove it to draw again")
+        raise InputError(f"{path} holds {len(pictures)} pictures, not {scenes}; remove it to draw again")
     return pictures
 
 

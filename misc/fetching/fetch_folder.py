@@ -36,6 +36,7 @@ from fetching.folder import (
 from tqdm import tqdm
 
 from clip4dm.commands.cli import signal_of
+from clip4dm.errors import InputError
 
 tqdm.get_lock()  # imports multiprocessing now: a signal that meets an import ends a script at once, with nothing told
 
@@ -139,7 +140,7 @@ def fetch_all(wanted: Iterable[Wanted], save_dir: Path, *, workers: int = 8, lim
     Errors: ValueError if another call writes into the folder, OSError if its lists cannot be written.
     """
     if verify and not save_dir.is_dir():
-        raise ValueError(f"there is no folder {save_dir} to verify")
+        raise InputError(f"there is no folder {save_dir} to verify")
     if not verify:
         save_dir.mkdir(parents=True, exist_ok=True)
     summary, jobs = Summary(), queue.SimpleQueue()

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from clip4dm.errors import CLIP4DMError, InputError
+
 PART, NOTE = ".part", ".part.json"  # what has come of a file so far, and from which version of what
 MANIFEST, MISSING, SOURCE = "manifest.jsonl", "missing.tsv", "source.json"
 PROMPTS, STATE, ARCHIVE = "prompts.jsonl", "stream_state.json", ".zip"
@@ -30,7 +32,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what fails one file for thes
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\\:*?"<>|]')
 
 
-class FetchError(Exception):
+class FetchError(CLIP4DMError):
     """A file that could not be had: the reason, in a line. passing: asking again may help. wait: seconds, if asked."""
 
     def __init__(self, reason: str, passing: bool = False, wait: float | None = None) -> None:
@@ -176,7 +178,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"another download is writing into {folder}; wait for it or end it") from None
+            raise InputError(f"another download is writing into {folder}; wait for it or end it") from None
         except OSError:
             pass  # a file system without locks
         yield

@@ -18,8 +18,10 @@ from fetching.fetch import FetchError, check_picture
 from fetching.fetch_folder import Entry, Manifest, Wanted, look_at
 from fetching.folder import FULL, PART, SOURCE, create, locked, read_json_object, reason_of, safe_path, write_whole
 
+from clip4dm.errors import CLIP4DMError
 
-class DatasetError(ValueError):
+
+class DatasetError(CLIP4DMError, ValueError):
     """A data set that cannot be read: which, why, and what to do."""
 
 

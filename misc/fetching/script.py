@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from clip4dm.commands.cli import one_line_errors, signal_of, tell
+from clip4dm.errors import InputError
 
 if TYPE_CHECKING:  # imported while a script runs, where Ctrl-C is a line; and --help is quick
     from fetching.fetch import Limits
@@ -29,7 +30,7 @@ def script(program: str) -> Iterator[None]:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not have
     try:
-        with one_line_errors(program, ValueError, OSError), _no_depth():
+        with one_line_errors(program), _no_depth():
             yield
     except KeyboardInterrupt as error:
         tell(f"\n{program}: interrupted: the same command goes on")
@@ -41,7 +42,7 @@ def _no_depth() -> Iterator[None]:
     try:
         yield
     except RecursionError:
-        raise ValueError("a file is nested too deeply to be read as JSON; is it the right one?") from None
+        raise InputError("a file is nested too deeply to be read as JSON; is it the right one?") from None
 
 
 def json_beside(save_dir: Path) -> Path:

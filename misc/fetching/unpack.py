@@ -12,6 +12,8 @@ from fetching.fetch import FetchError, check_picture
 from fetching.fetch_folder import Summary
 from fetching.folder import FULL, PART, create, locked, reason_of, safe_path
 
+from clip4dm.errors import InputError
+
 PICTURES = (".jpg", ".jpeg", ".png")
 BLOCK = 1 << 20  # bytes
 
@@ -41,7 +43,7 @@ def unpack(archive_path: Path, save_dir: Path, max_bytes: int) -> Summary:
     with locked(save_dir), zipfile.ZipFile(archive_path) as archive:
         members = [member for member in archive.infolist() if member.filename.lower().endswith(PICTURES)]
         if not members:
-            raise ValueError(f"{archive_path} has no picture in it, of {len(archive.infolist())} members; remove it, "
+            raise InputError(f"{archive_path} has no picture in it, of {len(archive.infolist())} members; remove it, "
                              "and give the right --zip_url")
         for member in tqdm(members, "unpacking", unit="file", disable=None):
             summary.wanted += 1

@@ -13,6 +13,7 @@ from typing import Any
 from reproducing.paper_tables import CAPTION_BASELINES, Line, Model, Table
 
 from clip4dm.benchmarks import get_benchmark, read_benchmark
+from clip4dm.errors import CLIP4DMError
 from clip4dm.evaluation import report
 from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.evaluation.provenance import fingerprint, path_sha256
@@ -40,7 +41,7 @@ PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}
 SLOWEST_PAIRS_PER_SECOND = 7.1
 
 
-class Missing(Exception):
+class Missing(CLIP4DMError):
     """A figure that cannot be had: why, in a line."""
 
 

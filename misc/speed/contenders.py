@@ -21,8 +21,9 @@ from torch import Tensor
 
 from clip4dm import CLIP4DM
 from clip4dm.attribution.replay import attribute, text_features
-from clip4dm.files.decoding import ahead
+from clip4dm.errors import InputError
 from clip4dm.files.images import load_image
+from clip4dm.files.streams import ahead
 from clip4dm.models.load import LoadedModel
 
 BATCH = 64
@@ -59,7 +60,7 @@ def read_load(pictures: Sequence[Path], captions: dict[str, list[str]], each: in
     for mine in chosen:
         mine += islice(more, each - len(mine))
     if any(len(mine) < each for mine in chosen):
-        raise ValueError(f"{len(used)} different captions are not enough for {each} a picture: give more")
+        raise InputError(f"{len(used)} different captions are not enough for {each} a picture: give more")
     return Load(pictures, chosen)
 
 
@@ -139,7 +140,7 @@ def floor(model: LoadedModel) -> Callable[[Load], int]:
     """(d) open_clip's image tower on the distinct decoded pictures, its text tower on captions cut to length."""
     clip, detector = model.model, CLIP4DM(model)
     if not hasattr(clip, "token_embedding"):
-        raise ValueError(f"the floor is measured for open_clip's CLIP, not for {type(clip).__name__}")
+        raise InputError(f"the floor is measured for open_clip's CLIP, not for {type(clip).__name__}")
 
     def run(load: Load) -> int:
         with torch.inference_mode():

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from clip4dm.errors import InputError
+
 CONTEXT = 77
 
 
@@ -23,7 +25,7 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
 
     visual = model.visual
     if type(visual) is not VisionTransformer or not hasattr(model, "token_embedding"):
-        raise ValueError("Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
+        raise InputError("Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
                          f"{type(model).__name__} with {type(visual).__name__}")
     act = "quick_gelu" if quick_gelu else "gelu"
     config = CLIPConfig(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import infer
+from clip4dm.commands import infer
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,7 +99,7 @@ def test_an_image_without_captions_is_a_usage_error(capsys):
 
 
 def test_help_imports_no_torch():
-    code = "import sys, infer\ntry: infer.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = "import sys; from clip4dm.commands import infer\ntry: infer.main(['--help'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import infer
 from clip4dm.captions.words import encode_caption
+from clip4dm.commands import infer
 from clip4dm.commands.terminal import coloured_caption
 from clip4dm.detection import make_detection
 

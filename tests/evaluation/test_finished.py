@@ -17,8 +17,8 @@ import pytest
 import reproduce_tables
 from making import make_foil, make_pictures, make_tiny_clip
 
-import main as main_script
 from clip4dm.benchmarks import get_benchmark
+from clip4dm.commands import evaluate as main_script
 from clip4dm.evaluation import report
 from clip4dm.evaluation.records import Settings, from_line
 from clip4dm.evaluation.run import Options, evaluate, rescore
@@ -282,4 +282,4 @@ def test_a_refusal_needs_no_torch():
     """A damaged run is refused at once: before torch is imported."""
     code = ("import sys\nfrom pathlib import Path\nfrom clip4dm.evaluation.store.finished import open_run\ntry: open_run(Path('none'))\n"
             "except RuntimeError: pass\nassert 'torch' not in sys.modules")
-    subprocess.run([sys.executable, "-c", code], cwd=Path(main_script.__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=Path(main_script.__file__).parents[2], check=True)

@@ -18,8 +18,8 @@ def parsers():
     import reproduce_tables
     import train_demo_model
 
-    import infer
-    import main
+    from clip4dm.commands import evaluate as main
+    from clip4dm.commands import infer
 
     data = ["--data_path", "x.json", "--img_dir", "x"]
     return {"main": (main.parse_args, []), "infer": (infer.parse_args, []), "ablate": (ablate.main, data),
@@ -52,8 +52,8 @@ def test_values_that_cannot_be_are_usage_errors(capsys, script, option, values):
 
 def test_a_negative_number_may_stand_behind_its_option():
     """As the README has it; Python 3.11's argparse alone would take -1e-5 for an option."""
-    import infer
-    import main
+    from clip4dm.commands import evaluate as main
+    from clip4dm.commands import infer
 
     for text in ("-1e-5", "-5E-05", "-.5", "-1"):
         assert main.parse_args(["--epsilon", text, "--limit", "3"]).epsilon == float(text)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.errors import InputError
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.records import Settings, sample_of, score_record
@@ -101,7 +102,7 @@ def epsilon_grid(attribution: np.ndarray, count: int = 25) -> list[float]:
     """Epsilons to try: quantiles of the negative attributions, evenly spaced from the lowest to the nearest to 0."""
     negative = attribution[attribution < 0]
     if not len(negative):
-        raise ValueError("no word has a negative attribution: no epsilon finds any")
+        raise InputError("no word has a negative attribution: no epsilon finds any")
     return sorted({float(f"{value:.3g}") for value in np.quantile(negative, np.linspace(0.02, 1, count))})
 
 
@@ -115,6 +116,6 @@ def suggest(words: Words, epsilons: Sequence[float]) -> float:
     scored = [(figures_at(words, epsilon)["f1"].value, epsilon) for epsilon in sorted(epsilons)]
     defined = [(value, epsilon) for value, epsilon in scored if value is not None]
     if not defined:
-        raise ValueError("no word is labelled misaligned in the calibration split: there is nothing to calibrate by")
+        raise InputError("no word is labelled misaligned in the calibration split: there is nothing to calibrate by")
     best = max(value for value, _ in defined)
     return next(epsilon for value, epsilon in defined if value == best)

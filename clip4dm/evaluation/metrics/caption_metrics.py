@@ -15,13 +15,15 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from clip4dm.errors import CLIP4DMError
+
 BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 METRICS = (*BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 _METEOR_AT_ONCE = 2000  # captions: METEOR takes all statistics of a call on one line
 _SPICE_FILES = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 
 
-class CaptionMetricsUnavailable(ValueError):
+class CaptionMetricsUnavailable(CLIP4DMError, ValueError):
     """Caption metrics cannot be computed: why, and how to go on, in one line."""
 
 

@@ -15,6 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
+from clip4dm.errors import InputError
+
 LEVEL = 0.95
 REPLICATES = 1000
 _CHUNK = 2 ** 18  # weights held at a time: they stay in the processor's cache
@@ -99,9 +101,9 @@ class _Draws:
 
     def __init__(self, images: int, seed: int, replicates: int):
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise ValueError(f"seed is {seed!r}; it must be an integer, 0 or more")
+            raise InputError(f"seed is {seed!r}; it must be an integer, 0 or more")
         if isinstance(replicates, bool) or not isinstance(replicates, int) or replicates < 1:
-            raise ValueError(f"replicates is {replicates!r}; it must be an integer, 1 or more")
+            raise InputError(f"replicates is {replicates!r}; it must be an integer, 1 or more")
         self.images, self.seed, self.replicates = images, seed, replicates
 
     def multiplicities(self, start: int, stop: int) -> np.ndarray:

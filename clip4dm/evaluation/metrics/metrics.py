@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from clip4dm.errors import InputError
 from clip4dm.evaluation.metrics.intervals import (
     Bootstrap,
     weighted_average_precision,
@@ -50,9 +51,9 @@ class Figure:
     def __post_init__(self) -> None:
         for number in (self.value, self.low, self.high):
             if number is not None and not math.isfinite(number):
-                raise ValueError(f"a figure is {number!r}; what is not a number must be None, with a reason")
+                raise InputError(f"a figure is {number!r}; what is not a number must be None, with a reason")
         if self.value is None and not self.reason:
-            raise ValueError("a figure without a value needs a reason")
+            raise InputError("a figure without a value needs a reason")
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: value, low, high, n, reason; to 12 digits, later ones hang on the order of additions."""
@@ -124,7 +125,7 @@ def precision_recall_f1(tp: Column, fp: Column, fn: Column,
     for name, counts in (("tp", tp), ("fp", fp), ("fn", fn)):
         wrong = np.flatnonzero((counts < 0) | (counts != np.floor(counts)))
         if wrong.size:
-            raise ValueError(f"{name} holds {counts[wrong[0]]:g}; a count is a whole number, 0 or more")
+            raise InputError(f"{name} holds {counts[wrong[0]]:g}; a count is a whole number, 0 or more")
     return {
         "precision": _ratio(tp, tp + fp, bootstrap, "nothing predicted"),
         "recall": _ratio(tp, tp + fn, bootstrap, "nothing labelled misaligned"),
@@ -140,7 +141,7 @@ def _columns(bootstrap: Bootstrap | None,
         lengths["bootstrap"] = len(bootstrap)
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"columns of different lengths: {found}; each needs a row for every sample")
+        raise InputError(f"columns of different lengths: {found}; each needs a row for every sample")
     present = np.ones(min(lengths.values()), dtype=bool)
     for column in columns.values():
         if not (isinstance(column, np.ndarray) and column.dtype != object):
@@ -156,12 +157,12 @@ def _numbers(name: str, column: Column, rows: np.ndarray) -> np.ndarray:
     else:
         chosen = np.array([column[row] for row in rows.tolist()]) if rows.size else np.empty(0)
     if chosen.ndim != 1 or chosen.dtype.kind not in "biuf":
-        raise ValueError(f"{name} has shape {chosen.shape} and type {chosen.dtype}; expected one number, or "
+        raise InputError(f"{name} has shape {chosen.shape} and type {chosen.dtype}; expected one number, or "
                          "None, a row")
     numbers = chosen.astype(float)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
-        raise ValueError(f"{name} holds {numbers[wrong[0]]} in row {rows[wrong[0]]}; numbers must be finite, "
+        raise InputError(f"{name} holds {numbers[wrong[0]]} in row {rows[wrong[0]]}; numbers must be finite, "
                          "and None marks a row that does not count")
     return numbers
 
@@ -169,7 +170,7 @@ def _numbers(name: str, column: Column, rows: np.ndarray) -> np.ndarray:
 def _check_binary(name: str, values: np.ndarray) -> None:
     wrong = np.flatnonzero((values != 0) & (values != 1))
     if wrong.size:
-        raise ValueError(f"{name} holds {values[wrong[0]]:g}; allowed: True, False (or 1, 0), and None where "
+        raise InputError(f"{name} holds {values[wrong[0]]:g}; allowed: True, False (or 1, 0), and None where "
                          "a row does not count")
 
 

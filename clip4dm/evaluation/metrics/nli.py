@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.errors import CLIP4DMError, InputError
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,7 +26,7 @@ _HELP = ("give a folder holding a Hugging Face sequence-classification model, or
 Pair = tuple[str, str]
 
 
-class NLIUnavailable(RuntimeError):
+class NLIUnavailable(CLIP4DMError, RuntimeError):
     """No entailment can be computed: why, and how to go on, in one line."""
 
 
@@ -53,7 +55,7 @@ class EntailmentModel:
         from clip4dm.models.load import pick_device
 
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+            raise InputError(f"batch_size is {batch_size}; it must be at least 1")
         name, target = str(name_or_folder), pick_device(device)
         model, tokenizer = _load(name)
         contradiction, entailment = _labels(name, model.config)
@@ -69,9 +71,9 @@ class EntailmentModel:
         """
         for what, texts in (("premises", premises), ("hypotheses", hypotheses)):
             if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-                raise ValueError(f"{what} must be a list of strings; got {repr(texts)[:80]}")
+                raise InputError(f"{what} must be a list of strings; got {repr(texts)[:80]}")
         if len(premises) != len(hypotheses):
-            raise ValueError(f"{len(premises)} premises and {len(hypotheses)} hypotheses; expected as many")
+            raise InputError(f"{len(premises)} premises and {len(hypotheses)} hypotheses; expected as many")
         pairs = list(zip(premises, hypotheses, strict=True))
         distinct = dict.fromkeys(pair for pair in pairs if pair[1].strip())
         known: dict[Pair, float] = {}

@@ -14,6 +14,7 @@ import numpy as np
 
 from clip4dm.benchmarks.base import Sample, Span
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.errors import CLIP4DMError
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.records import Settings, sample_of, score_record
@@ -24,7 +25,7 @@ OTHER = "X"  # where the pipeline says nothing
 _AT_ONCE = 256
 
 
-class TaggerUnavailable(ValueError):
+class TaggerUnavailable(CLIP4DMError, ValueError):
     """No parts of speech can be had: why, and how to go on, in one line."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.provenance import fingerprint
 from clip4dm.files.reading import FileError
 from clip4dm.files.reading import read_json as read_any_json
@@ -22,7 +23,7 @@ CAPTION_METRICS = "caption_metrics.json"
 LOCK = "lock"
 
 
-class RunError(RuntimeError):
+class RunError(CLIP4DMError, RuntimeError):
     """A run that cannot go on in its folder: why, and what to do."""
 
 
@@ -46,7 +47,7 @@ def write_json(path: Path, content: Any) -> None:
     try:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError as error:
-        raise ValueError(f"{path} is not written: a value of it is no finite number ({error})") from None
+        raise InputError(f"{path} is not written: a value of it is no finite number ({error})") from None
     replace_file(path, text.encode("utf-8", "surrogatepass"))
 
 

@@ -1,4 +1,4 @@
-"""Pictures decoded ahead: in threads, while the towers work on those before them."""
+"""Items in a stream: loaded ahead in threads, while the towers work on those before them, and cut into batches."""
 
 from __future__ import annotations
 
@@ -42,3 +42,14 @@ def ahead(load: Callable[[Item], Result], items: Iterable[Item], threads: int | 
         finally:  # an error, or a caller that wants no more
             for future in waiting:
                 future.cancel()
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items each, in order; the last may be shorter.
+
+    >>> list(batches("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -1,0 +1,119 @@
+"""The words of a caption that are not true of a picture.
+
+    python infer.py --demo                                     a drawn scene, the model that comes along: no download
+    python infer.py                                            the published example on a photograph of coffee
+    python infer.py --image photo.jpg --text "a red car" "a blue car"
+
+For each caption a line: the published code's dict. On a terminal also the caption, its misaligned words coloured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from clip4dm.commands.cli import (
+    add_debug_option,
+    add_method_options,
+    add_model_options,
+    model_arguments,
+    one_line_errors,
+)
+from clip4dm.evaluation import options
+from clip4dm.scores import EPSILON, SORTED_BY
+
+EXAMPLE_IMAGE = Path(__file__).resolve().parents[2] / "misc" / "coffee.png"  # not part of an installed package
+EXAMPLE_TEXTS = ["a cup of coke", "a cup of coffee"]
+BACKBONE = "ViT-H-14"
+DEMO_IMAGE = Path("output") / "demo.png"
+DEMO_SEED = 2_000_300  # a scene that the demo model was not trained on, and of which it is right
+DEMO_SIZE = 256
+
+
+def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("picture and captions")
+    data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE",
+                      help="a picture (default: a cup of coffee)")
+    data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
+    data.add_argument("--demo", nargs="?", type=options.SEED, const=DEMO_SEED, metavar="SEED",
+                      help="draw a scene (saved as output/demo.png) instead, and take the demo model; without --text, "
+                           "a right and a wrong caption of it")
+    add_model_options(parser, BACKBONE)
+    method = add_method_options(parser)
+    method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
+                        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)")
+    method.add_argument("--epsilon", type=options.EPSILON, default=EPSILON,
+                        help="a word is misaligned below it (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
+    add_debug_option(parser)
+    args = parser.parse_args(options.arguments(argv))
+    if args.demo is not None:
+        if args.image != str(EXAMPLE_IMAGE):
+            parser.error("--demo draws its own picture; leave --image away")
+        args.backbone = args.backbone or (None if args.pretrained else "demo")
+    elif args.text is None:
+        if args.image != str(EXAMPLE_IMAGE):
+            parser.error("--image needs --text: say which captions to check against it")
+        if not EXAMPLE_IMAGE.is_file():
+            parser.error("the photograph of the example is not part of the installed package; give --image and "
+                         "--text, or --demo")
+        args.text = EXAMPLE_TEXTS
+    return args
+
+
+def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
+    args = parse_args(argv, program)
+    with one_line_errors(program, args.debug):
+        picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
+        from clip4dm import CLIP4DM
+
+        detector = CLIP4DM.from_pretrained(
+            *model_arguments(args, BACKBONE), device=args.device, precision=args.precision, template=args.template,
+            start_layer_text=args.start_layer_text, sorted_by=args.sorted_by, epsilon=args.epsilon)
+        for detection in detector.detect([picture], args.text):
+            show(detection, args.image, as_json=args.json, program=program)
+
+
+def read_picture(path: str):
+    """The picture, before the model: a wrong path should not cost a download."""
+    from clip4dm.files.images import load_image
+
+    return load_image(path)
+
+
+def demo_scene(args: argparse.Namespace, program: str):
+    """Draw the scene, save it where it can be looked at, and set image and text to it and its captions."""
+    from random import Random
+
+    from clip4dm.benchmarks.shapes.captions import write_caption
+    from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.foils import make_foil
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
+
+    scene, random = sample_scene(args.demo), Random(f"demo {args.demo}")
+    if args.text is None:
+        caption = write_caption(scene, random)
+        foil = make_foil(scene, caption, random)
+        args.text = [caption.text] + ([foil.caption.text] if foil else [])
+    picture = draw(scene, DEMO_SIZE)
+    DEMO_IMAGE.parent.mkdir(exist_ok=True)
+    picture.save(DEMO_IMAGE)
+    args.image = str(DEMO_IMAGE)
+    print(f"{program}: drew {DEMO_IMAGE}: {' | '.join(args.text)}", file=sys.stderr)
+    return picture
+
+
+def show(detection, image: str, as_json: bool, program: str) -> None:
+    from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
+
+    if as_json:
+        print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False, allow_nan=False))
+        return
+    if wants_colour(sys.stdout):
+        print(coloured_caption(detection))
+    print(detection.as_published())
+    for note in unscored_notes(detection):
+        print(f"{program}: note: {note}", file=sys.stderr)
