@@ -71,11 +71,15 @@ class Detection:
         scored = [word for word in self.words if word.attribution is not None]
         return (min(scored, key=lambda word: word.attribution),) if scored else ()
 
-    def with_settings(self, *, sorted_by: SortedBy | None = None, epsilon: float | None = None,
-                      start_layer_text: int | None = None) -> Detection:
+    def with_settings(
+        self, *, sorted_by: SortedBy | None = None, epsilon: float | None = None, start_layer_text: int | None = None
+    ) -> Detection:
         """The same pair under other settings, without the model. Errors: ValueError for layers not explained."""
         return make_detection(
-            self.encoded, self.layer_attributions, self.cosine, layers=self.layers,
+            self.encoded,
+            self.layer_attributions,
+            self.cosine,
+            layers=self.layers,
             sorted_by=self.sorted_by if sorted_by is None else sorted_by,
             epsilon=self.epsilon if epsilon is None else epsilon,
             start_layer_text=self.start_layer_text if start_layer_text is None else start_layer_text,
@@ -88,8 +92,11 @@ class Detection:
         called negative.
         """
         means = layer_mean(self.layer_attributions, self.start_layer_text, self.layers)
-        named = [(unit.text, float(value)) for unit, value in zip(self.encoded.units, means, strict=True)
-                 if unit.scored and not (unit.dropped_by_published and self.sorted_by == "threshold")]
+        named = [
+            (unit.text, float(value))
+            for unit, value in zip(self.encoded.units, means, strict=True)
+            if unit.scored and not (unit.dropped_by_published and self.sorted_by == "threshold")
+        ]
         ranked = sorted(range(len(named)), key=lambda i: named[i][1])
         if self.sorted_by == "most_negative":
             lowest = named[ranked[0]] if ranked else ("", 0)
@@ -111,8 +118,17 @@ class Detection:
         """Everything a program wants, ready for json."""
         return {
             "caption": self.caption,
-            "words": [{"text": w.text, "start": w.start, "end": w.end, "attribution": w.attribution,
-                       "misaligned": w.misaligned, "beyond_context": w.beyond_context} for w in self.words],
+            "words": [
+                {
+                    "text": w.text,
+                    "start": w.start,
+                    "end": w.end,
+                    "attribution": w.attribution,
+                    "misaligned": w.misaligned,
+                    "beyond_context": w.beyond_context,
+                }
+                for w in self.words
+            ],
             "misaligned": [w.text for w in self.misaligned],
             "cosine": self.cosine,
             "clip_score": self.clip_score,
@@ -124,8 +140,16 @@ class Detection:
         }
 
 
-def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosine: float, *, layers: int,
-                   sorted_by: SortedBy, epsilon: float, start_layer_text: int) -> Detection:
+def make_detection(
+    encoded: EncodedCaption,
+    layer_attributions: np.ndarray,
+    cosine: float,
+    *,
+    layers: int,
+    sorted_by: SortedBy,
+    epsilon: float,
+    start_layer_text: int,
+) -> Detection:
     """A Detection from stored numbers. layer_attributions: (explained layers, units), the last row the last layer.
 
     Errors: NotFinite, since a word that is NaN would pass as aligned; ValueError for impossible settings.
@@ -134,14 +158,23 @@ def make_detection(encoded: EncodedCaption, layer_attributions: np.ndarray, cosi
     if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
         raise NotFinite(
             f"the attributions or the cosine of {encoded.caption!r:.80} are not finite numbers: the weights or the "
-            "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)")
+            "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)"
+        )
     means = layer_mean(layer_attributions, start_layer_text, layers)
     words = []
     for unit, value in zip(encoded.units, means, strict=True):
         if unit.candidate:
             attribution = float(value) if unit.scored else None
-            words.append(Word(unit.text, unit.start, unit.end, attribution, scores.is_misaligned(attribution, epsilon),
-                              unit.beyond_context))
+            words.append(
+                Word(
+                    unit.text,
+                    unit.start,
+                    unit.end,
+                    attribution,
+                    scores.is_misaligned(attribution, epsilon),
+                    unit.beyond_context,
+                )
+            )
     return Detection(
         caption=encoded.caption,
         words=tuple(words),
@@ -164,4 +197,3 @@ def check_settings(sorted_by: str, epsilon: float) -> None:
         raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
         raise InputError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
-

@@ -36,8 +36,16 @@ class CLIP4DM:
     Errors: ValueError for settings that cannot be.
     """
 
-    def __init__(self, model: LoadedModel, *, template: str = TEMPLATE, start_layer_text: int = START_LAYER_TEXT,
-                 sorted_by: SortedBy = "threshold", epsilon: float = EPSILON, batch_size: int = DEFAULT_BATCH_SIZE):
+    def __init__(
+        self,
+        model: LoadedModel,
+        *,
+        template: str = TEMPLATE,
+        start_layer_text: int = START_LAYER_TEXT,
+        sorted_by: SortedBy = "threshold",
+        epsilon: float = EPSILON,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+    ):
         check_settings(sorted_by, epsilon)
         first_layer(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
@@ -50,8 +58,14 @@ class CLIP4DM:
         self.batch_size = batch_size
 
     @classmethod
-    def from_pretrained(cls, backbone: str | None = None, pretrained: str | None = None, device: str = "auto",
-                        precision: str = "fp32", **settings) -> CLIP4DM:
+    def from_pretrained(
+        cls,
+        backbone: str | None = None,
+        pretrained: str | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        **settings,
+    ) -> CLIP4DM:
         """Load a model (see `load_model`) and make a detector of it; settings go to the constructor."""
         return cls(load_model(backbone, pretrained, device, precision), **settings)
 
@@ -72,12 +86,14 @@ class CLIP4DM:
         if not bool(torch.isfinite(found).all()):
             raise NotFinite(
                 f"the image tower of {self.model.backbone} gives features that are NaN or infinite: its weights hold "
-                "such numbers, or the tower overflows in this precision (--precision fp32 does not)")
+                "such numbers, or the tower overflows in this precision (--precision fp32 does not)"
+            )
         # Indexing also makes a plain tensor of it: inference tensors may not enter autograd.
         return found[torch.tensor(rows, device=self.model.device)]
 
-    def detect(self, images: Tensor | ImageLike | Sequence[ImageLike], captions: str | Sequence[str],
-               ) -> list[Detection]:
+    def detect(
+        self, images: Tensor | ImageLike | Sequence[ImageLike], captions: str | Sequence[str]
+    ) -> list[Detection]:
         """Detections of image-caption pairs, in their order.
 
         images: features from `encode_images`, (images, features), or images as there. One image serves all captions,
@@ -89,8 +105,10 @@ class CLIP4DM:
             return []
         features = self._features(images)
         if len(features) != len(captions) and 1 not in (len(features), len(captions)):
-            raise InputError(f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
-                             "for all captions, or one caption for all images")
+            raise InputError(
+                f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
+                "for all captions, or one caption for all images"
+            )
         return self.detect_encoded(features, self.encode_captions(captions))
 
     def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
@@ -171,8 +189,15 @@ class CLIP4DM:
         return attribute(self.model.tower, distinct, features, self.start_layer_text, caption_of=caption_of)
 
     def _detection(self, caption: EncodedCaption, per_layer: np.ndarray, cosine: float) -> Detection:
-        return make_detection(caption, per_layer, cosine, layers=self.model.tower.layers, sorted_by=self.sorted_by,
-                              epsilon=self.epsilon, start_layer_text=self.start_layer_text)
+        return make_detection(
+            caption,
+            per_layer,
+            cosine,
+            layers=self.model.tower.layers,
+            sorted_by=self.sorted_by,
+            epsilon=self.epsilon,
+            start_layer_text=self.start_layer_text,
+        )
 
     def _features(self, images) -> Tensor:
         size = self.model.model.visual.image_size
@@ -180,16 +205,19 @@ class CLIP4DM:
         if is_features:
             return self._unit(images.detach().to(self.model.device, torch.float32))
         if isinstance(images, Tensor) and images.ndim == 1:
-            raise InputError(f"image features are (images, features), got {tuple(images.shape)}; pixels would be "
-                             f"(3, {size}, {size})")
+            raise InputError(
+                f"image features are (images, features), got {tuple(images.shape)}; pixels would be (3, {size}, {size})"
+            )
         return self.encode_images(images)
 
     def _unit(self, features: Tensor) -> Tensor:
         """A caller's features (images, features), made unit length. Errors: ValueError where they cannot be."""
         width = self.model.tower.features
         if not len(features) or features.shape[1] != width:
-            raise InputError(f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
-                             f"got {tuple(features.shape)}")
+            raise InputError(
+                f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
+                f"got {tuple(features.shape)}"
+            )
         if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
             raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")
         # By a power of two first, which changes no digit: squares of very large or small numbers are no fp32 numbers.
@@ -206,8 +234,10 @@ class CLIP4DM:
         size = self.model.model.visual.image_size
         expected = (3, *size) if isinstance(size, (tuple, list)) else (3, size, size)
         if tuple(pixels.shape) != expected:
-            raise ImageError(f"a preprocessed picture has shape {expected}, got {tuple(pixels.shape)}. Give a uint8 "
-                             "tensor or a PIL image to have it preprocessed.")
+            raise ImageError(
+                f"a preprocessed picture has shape {expected}, got {tuple(pixels.shape)}. Give a uint8 "
+                "tensor or a PIL image to have it preprocessed."
+            )
         return pixels
 
 

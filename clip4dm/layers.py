@@ -20,8 +20,10 @@ def first_layer(start_layer_text: int, layers: int) -> int:
     if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
         return 0
     if not -layers <= start_layer_text < layers:
-        raise InputError(f"start_layer_text {start_layer_text} is out of range: this text tower has {layers} layers, "
-                         f"so it may be {-layers} to {layers - 1} (-3 explains the last three)")
+        raise InputError(
+            f"start_layer_text {start_layer_text} is out of range: this text tower has {layers} layers, "
+            f"so it may be {-layers} to {layers - 1} (-3 explains the last three)"
+        )
     return start_layer_text % layers
 
 
@@ -32,6 +34,8 @@ def layer_mean(layer_attributions: np.ndarray, start_layer_text: int, layers: in
     """
     wanted = layers - first_layer(start_layer_text, layers)
     if wanted > len(layer_attributions):
-        raise InputError(f"start_layer_text {start_layer_text} needs the last {wanted} layers, but only the last "
-                         f"{len(layer_attributions)} were explained; detect again with that start_layer_text")
-    return layer_attributions[len(layer_attributions) - wanted:].astype(np.float64).mean(axis=0)
+        raise InputError(
+            f"start_layer_text {start_layer_text} needs the last {wanted} layers, but only the last "
+            f"{len(layer_attributions)} were explained; detect again with that start_layer_text"
+        )
+    return layer_attributions[len(layer_attributions) - wanted :].astype(np.float64).mean(axis=0)

@@ -27,9 +27,12 @@ def paper_variants(layers: int, usual: int) -> list:
     from clip4dm.attribution.variants import Variant
 
     numbers = sorted({*range(1, min(layers, 4) + 1), 6, 8, 12, usual, layers} & set(range(1, layers + 1)))
-    return [*(Variant(layers=number) for number in numbers),
-            *(Variant(sign, layers=usual) for sign in ("negative_per_head", "negative_per_layer", "positive")),
-            Variant("both", "rollout", usual), Variant("positive", "rollout", usual)]
+    return [
+        *(Variant(layers=number) for number in numbers),
+        *(Variant(sign, layers=usual) for sign in ("negative_per_head", "negative_per_layer", "positive")),
+        Variant("both", "rollout", usual),
+        Variant("positive", "rollout", usual),
+    ]
 
 
 def run(detector, benchmark, samples, img_dir: Path, variants, settings) -> dict[Any, Mapping[str, Any]]:
@@ -58,13 +61,15 @@ def run(detector, benchmark, samples, img_dir: Path, variants, settings) -> dict
                     record = stored_fields(detection) | {"ref_clipscore": None, "nli_score": None}
                     columns[variant].add(sample, record, score_record(record, sample, benchmark, alone), benchmark)
             bar.update(len(part))
-    return {variant: summarise(column, benchmark, nli_reason="not part of the ablation")
-            for variant, column in columns.items()}
+    return {
+        variant: summarise(column, benchmark, nli_reason="not part of the ablation")
+        for variant, column in columns.items()
+    }
 
 
 def _parts(items, size: int) -> Iterator[list]:
     for start in range(0, len(items), size):
-        yield list(items[start:start + size])
+        yield list(items[start : start + size])
 
 
 def markdown(results: Mapping[Any, Mapping[str, Any]]) -> str:
@@ -88,8 +93,18 @@ def write_csv(path: Path, results: Mapping[Any, Mapping[str, Any]]) -> None:
         writer.writerow(["sign", "aggregation", "layers", "figure", "value", "low", "high", "n"])
         for variant, result in results.items():
             for name, figure in flatten(result):
-                writer.writerow([variant.sign, variant.aggregation, variant.layers, name, figure.value, figure.low,
-                                 figure.high, figure.n])
+                writer.writerow(
+                    [
+                        variant.sign,
+                        variant.aggregation,
+                        variant.layers,
+                        name,
+                        figure.value,
+                        figure.low,
+                        figure.high,
+                        figure.n,
+                    ]
+                )
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -107,13 +122,12 @@ def main(argv: list[str] | None = None) -> None:
         from clip4dm.evaluation.records import Settings
 
         benchmark, reading = read_benchmark(args.data_path, img_dir=args.img_dir)
-        detector = CLIP4DM.from_pretrained(*model_arguments(args, "demo"), device=args.device,
-                                           precision=args.precision)
+        detector = CLIP4DM.from_pretrained(*model_arguments(args, "demo"), device=args.device, precision=args.precision)
         epsilon = benchmark.epsilon if args.epsilon is None else args.epsilon
         layers = detector.model.tower.layers
         settings = Settings(benchmark.sorted_by, epsilon, detector.start_layer_text, layers)
         variants = paper_variants(layers, min(3, layers))
-        results = run(detector, benchmark, reading.samples[:args.limit], args.img_dir, variants, settings)
+        results = run(detector, benchmark, reading.samples[: args.limit], args.img_dir, variants, settings)
         print(markdown(results), flush=True)  # first: it is there even where the CSV cannot be written
         if args.csv:
             write_csv(args.csv, results)

@@ -92,9 +92,11 @@ def measure(args: argparse.Namespace) -> None:
             seconds = time.perf_counter() - began
             assert summary.complete, summary.failed
             tenth = max(1, len(memory) // 10)
-            print(f"{args.files} files of {size} bytes {what} in {seconds:.1f} s: {args.files / seconds:.0f} files/s, "
-                  f"{args.workers} workers; resident memory {memory[tenth]:.0f} MB after a tenth of the time, "
-                  f"{memory[-1]:.0f} MB at the end, {max(memory):.0f} MB at most")
+            print(
+                f"{args.files} files of {size} bytes {what} in {seconds:.1f} s: {args.files / seconds:.0f} files/s, "
+                f"{args.workers} workers; resident memory {memory[tenth]:.0f} MB after a tenth of the time, "
+                f"{memory[-1]:.0f} MB at the end, {max(memory):.0f} MB at most"
+            )
         stop.set()
     server.terminate()
 

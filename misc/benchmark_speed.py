@@ -29,8 +29,13 @@ from clip4dm.commands.cli import add_model_options, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 
-NAMES = {"a": "(a) published procedure", "b": "(b) plain CLIPScore", "c": "(c) this project", "d": "(d) floor",
-         "c16": "(c) with bf16 towers"}
+NAMES = {
+    "a": "(a) published procedure",
+    "b": "(b) plain CLIPScore",
+    "c": "(c) this project",
+    "d": "(d) floor",
+    "c16": "(c) with bf16 towers",
+}
 ROWS_FOR_MEMORY = 16  # pairs of the published procedure in the process whose memory is measured
 
 
@@ -40,10 +45,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--img_dir", type=Path, help="a folder of JPEGs (default: drawn pictures)")
     parser.add_argument("--captions", type=Path, help="a COCO captions JSON of these pictures")
     parser.add_argument("--pictures", type=AT_LEAST_ONE, default=64, help="distinct pictures (default: %(default)s)")
-    parser.add_argument("--captions_each", type=AT_LEAST_ONE, nargs="+", default=[1, 8], metavar="N",
-                        help="loads: captions a picture (default: 1 and 8)")
-    parser.add_argument("--published_pairs", type=AT_LEAST_ONE, default=16,
-                        help="pairs a round for (a) (default: %(default)s)")
+    parser.add_argument(
+        "--captions_each",
+        type=AT_LEAST_ONE,
+        nargs="+",
+        default=[1, 8],
+        metavar="N",
+        help="loads: captions a picture (default: 1 and 8)",
+    )
+    parser.add_argument(
+        "--published_pairs", type=AT_LEAST_ONE, default=16, help="pairs a round for (a) (default: %(default)s)"
+    )
     parser.add_argument("--rounds", type=AT_LEAST_ONE, default=5, help="default: %(default)s")
     parser.add_argument("--threads", type=THREADS, help="PyTorch's threads (default: its own choice)")
     parser.add_argument("--contenders", nargs="+", choices=tuple(NAMES), default=list(NAMES))
@@ -54,8 +66,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("benchmark_speed.py"), \
-            tempfile.TemporaryDirectory() as scratch:
+    with one_line_errors("benchmark_speed.py"), tempfile.TemporaryDirectory() as scratch:
         if args.only:
             print(json.dumps(peak_memory_of(args, Path(scratch))))
             return
@@ -75,8 +86,11 @@ def report(args: argparse.Namespace, scratch: Path) -> None:
     loads = make_loads(args, scratch)
     device = torch.cuda.get_device_name() if model.device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     weights = "random weights" if scratch in Path(args.pretrained).parents else args.pretrained
-    print(f"{model.backbone} ({weights}), {model.precision}, {device}; {len(next(iter(loads.values())).pictures)} "
-          f"pictures; medians of {args.rounds} rounds, in brackets the lowest and the highest\n", flush=True)
+    print(
+        f"{model.backbone} ({weights}), {model.precision}, {device}; {len(next(iter(loads.values())).pictures)} "
+        f"pictures; medians of {args.rounds} rounds, in brackets the lowest and the highest\n",
+        flush=True,
+    )
     memory = {} if args.no_memory else {name: _memory(args, name) for name in contenders}
     for each, load in loads.items():
         decode_all(model, load)
@@ -129,7 +143,7 @@ def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
         raise InputError("--img_dir needs --captions, a COCO captions JSON of its pictures")
     else:
         captions = coco_captions(args.captions, [path.name for path in folder.iterdir()])
-    pictures = [path for path in sorted(folder.iterdir()) if captions.get(path.name)][:args.pictures]
+    pictures = [path for path in sorted(folder.iterdir()) if captions.get(path.name)][: args.pictures]
     if len(pictures) < args.pictures:
         raise InputError(f"{folder} has {len(pictures)} pictures with captions, --pictures asks for {args.pictures}")
     return {each: read_load(pictures, captions, each) for each in args.captions_each}
@@ -154,13 +168,17 @@ def measure(contenders: dict[str, Callable], load, rounds: int, model) -> dict[s
 
 def table(each: int, seconds: dict[str, list[float]], memory: dict[str, int]) -> str:
     """Markdown: pairs/s, (c)'s speed as a multiple of each contender's, peak memory."""
-    lines = [f"| {each} caption{'s' if each > 1 else ''} a picture | pairs/s | (c) is faster by | peak memory |",
-             "| --- | --- | --- | --- |"]
+    lines = [
+        f"| {each} caption{'s' if each > 1 else ''} a picture | pairs/s | (c) is faster by | peak memory |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, values in seconds.items():
         ratios = [theirs / ours for theirs, ours in zip(values, seconds.get("c", []), strict=False)]
         peak = f"{memory[name] / 2**20:,.0f} MiB" if name in memory else ""
-        lines.append(f"| {NAMES[name]} | {_spread([1 / value for value in values], '.1f')} "
-                     f"| {_spread(ratios, '.2f') + ' times' if ratios and name != 'c' else ''} | {peak} |")
+        lines.append(
+            f"| {NAMES[name]} | {_spread([1 / value for value in values], '.1f')} "
+            f"| {_spread(ratios, '.2f') + ' times' if ratios and name != 'c' else ''} | {peak} |"
+        )
     return "\n".join(lines)
 
 
@@ -169,7 +187,8 @@ def shares(seconds: list[float] | None, parts: list[dict[str, float]], pairs: in
     stage = {name: statistics.median(part[name] for part in parts) for name in parts[0]}
     extra = statistics.median(part["text and attribution"] / part["text"] - 1 for part in parts)
     text = "Stages alone, ms a pair: " + ", ".join(
-        f"{name} {1000 * value / pairs:.2f}" for name, value in stage.items())
+        f"{name} {1000 * value / pairs:.2f}" for name, value in stage.items()
+    )
     text += f"; the attribution is {100 * extra:.1f} % of the text pass"
     if seconds:
         text += f"; (c) as a whole {1000 * statistics.median(seconds):.2f}"
@@ -205,12 +224,23 @@ def _peak_resident() -> int:
 
 
 def _memory(args: argparse.Namespace, name: str) -> int:
-    given = {"backbone": args.backbone, "pretrained": args.pretrained, "device": args.device, "img_dir": args.img_dir,
-             "precision": args.precision, "captions": args.captions, "pictures": args.pictures,
-             "threads": args.threads}
+    given = {
+        "backbone": args.backbone,
+        "pretrained": args.pretrained,
+        "device": args.device,
+        "img_dir": args.img_dir,
+        "precision": args.precision,
+        "captions": args.captions,
+        "pictures": args.pictures,
+        "threads": args.threads,
+    }
     options = [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
-    done = subprocess.run([sys.executable, __file__, "--only", name, *options, "--captions_each",
-                           *map(str, args.captions_each)], capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(
+        [sys.executable, __file__, "--only", name, *options, "--captions_each", *map(str, args.captions_each)],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
     if done.returncode:
         raise InputError(f"the process for {NAMES[name]}'s memory failed: {done.stderr.strip().splitlines()[-1]}")
     return int(done.stdout.splitlines()[-1])

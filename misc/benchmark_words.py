@@ -60,8 +60,14 @@ def seconds(tokenizer, caption: str) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lengths", type=AT_LEAST_ONE, nargs="+", default=[1_000, 10_000, 100_000], metavar="N",
-                        help="characters (default: 1000 10000 100000)")
+    parser.add_argument(
+        "--lengths",
+        type=AT_LEAST_ONE,
+        nargs="+",
+        default=[1_000, 10_000, 100_000],
+        metavar="N",
+        help="characters (default: 1000 10000 100000)",
+    )
     parser.add_argument("--kinds", nargs="+", metavar="NAME", help="some of the kinds of string (default: all)")
     args = parser.parse_args(argv)
     with one_line_errors("benchmark_words.py"):

@@ -58,14 +58,18 @@ def fetch_zip(args: argparse.Namespace) -> None:
     place = args.save_dir / ARCHIVE
     if place.is_symlink():
         raise InputError(f"{place} is a link, and nothing is written where it leads; remove it")
-    summary = fetch_all([Wanted(name, args.zip_url)], place, workers=1, limits=limits_of(args, ZIP_MAX_BYTES),
-                        check=check_zip)
+    summary = fetch_all(
+        [Wanted(name, args.zip_url)], place, workers=1, limits=limits_of(args, ZIP_MAX_BYTES), check=check_zip
+    )
     if not summary.complete:
         finish(PROGRAM, summary, place, False)
     summary = unpack(place / name, args.save_dir, args.max_bytes)
     if not summary.complete:
-        print(f"{PROGRAM}: {place / name} is kept: the same command takes from it what is not there yet; if it is "
-              "damaged, remove it first, and it is fetched again", file=sys.stderr)
+        print(
+            f"{PROGRAM}: {place / name} is kept: the same command takes from it what is not there yet; if it is "
+            "damaged, remove it first, and it is fetched again",
+            file=sys.stderr,
+        )
         if not summary.stopped:
             write_missing(args.save_dir, summary)
         finish(PROGRAM, summary, args.save_dir, False)

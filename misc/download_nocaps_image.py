@@ -40,12 +40,15 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
     rows = read_json(foil_path)
     if not isinstance(rows, list) or not rows:
         raise BenchmarkError(f"{foil_path} is not nocaps-FOIL's list of {{image_path, baseline, foil, ...}}")
-    paths = dict.fromkeys(field(row, "image_path", str, f"{foil_path}, row {number}")
-                          for number, row in enumerate(rows))
+    paths = dict.fromkeys(
+        field(row, "image_path", str, f"{foil_path}, row {number}") for number, row in enumerate(rows)
+    )
     unknown = [path for path in paths if PurePosixPath(path).name not in urls]
     if unknown:
-        raise BenchmarkError(f"{len(unknown)} of {len(paths)} pictures of {foil_path} are not among the {len(urls)} "
-                             f"images of {meta_path} (the first: {unknown[0]!r}); is it nocaps' validation file?")
+        raise BenchmarkError(
+            f"{len(unknown)} of {len(paths)} pictures of {foil_path} are not among the {len(urls)} "
+            f"images of {meta_path} (the first: {unknown[0]!r}); is it nocaps' validation file?"
+        )
     return [Wanted(path, urls[PurePosixPath(path).name]) for path in paths]
 
 
@@ -58,8 +61,12 @@ def main(argv: list[str] | None = None) -> None:
     add_fetch_options(parser)
     with script("download_nocaps_image.py"):
         args = parser.parse_args(argv)
-        run("download_nocaps_image.py", wanted_pictures(args.foil_path, args.meta_path, args.base_url),
-            args.save_dir, args)
+        run(
+            "download_nocaps_image.py",
+            wanted_pictures(args.foil_path, args.meta_path, args.base_url),
+            args.save_dir,
+            args,
+        )
 
 
 if __name__ == "__main__":

@@ -36,12 +36,16 @@ def labelled_rows(tfrecord: Path) -> list[dict]:
     try:
         for number, example in enumerate(read_examples(tfrecord)):
             try:
-                row = {"filename": example["filename"][0].decode("utf-8", "surrogateescape"),
-                       "labels": [int(label) for label in example["prompt_misalignment_label"][0].split()],
-                       **{name: float(example[name][0]) for name in SCORES if example.get(name)}}
+                row = {
+                    "filename": example["filename"][0].decode("utf-8", "surrogateescape"),
+                    "labels": [int(label) for label in example["prompt_misalignment_label"][0].split()],
+                    **{name: float(example[name][0]) for name in SCORES if example.get(name)},
+                }
             except (KeyError, IndexError, ValueError, AttributeError) as error:
-                raise BenchmarkError(f"{tfrecord}, record {number} is not RichHF's (filename, "
-                                     f"prompt_misalignment_label): {type(error).__name__} {error}") from error
+                raise BenchmarkError(
+                    f"{tfrecord}, record {number} is not RichHF's (filename, "
+                    f"prompt_misalignment_label): {type(error).__name__} {error}"
+                ) from error
             rows.append(row)
     except TFRecordError as error:
         raise BenchmarkError(str(error)) from error
@@ -50,8 +54,9 @@ def labelled_rows(tfrecord: Path) -> list[dict]:
     return rows
 
 
-def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, splits: tuple[str, ...],
-                  revision: str | None, store) -> dict[str, str]:
+def find_pictures(
+    wanted: dict[str, list[str]], save_dir: Path, dataset: str, splits: tuple[str, ...], revision: str | None, store
+) -> dict[str, str]:
     """Stream a Pick-a-Pic until every wanted picture is stored. wanted: uid -> file names. Returns uid -> prompt.
 
     What is found is on disk at once, and every few thousand rows the place in the stream, so that a later call goes
@@ -62,14 +67,13 @@ def find_pictures(wanted: dict[str, list[str]], save_dir: Path, dataset: str, sp
     from tqdm import tqdm
 
     prompts = read_prompts(save_dir)
-    missing = {uid for uid, names in wanted.items()
-               if uid not in prompts or not all(store.has(name) for name in names)}
+    missing = {uid for uid, names in wanted.items() if uid not in prompts or not all(store.has(name) for name in names)}
     splits = ("train",) if local_files(dataset) else splits
     place = _Place(save_dir / STATE, dataset, revision)
     start = place.resume(missing, splits)
     lines = JsonLines(save_dir / PROMPTS, ({"uid": uid, "prompt": prompt} for uid, prompt in prompts.items()))
     with contextlib.closing(lines), tqdm(desc="searching", unit="row", disable=None if missing else True) as bar:
-        for split in splits[splits.index(start["split"]) if start else 0:]:
+        for split in splits[splits.index(start["split"]) if start else 0 :]:
             if not missing:
                 break
             state = start["state"] if start and start["split"] == split else None
@@ -131,8 +135,13 @@ class _Place:
 
         said = read_json_object(self.path)
         lacked = said.get("missing")
-        if (said.get("source") == self.source and said.get("split") in splits and isinstance(said.get("state"), dict)
-                and isinstance(lacked, list) and missing <= {uid for uid in lacked if isinstance(uid, str)}):
+        if (
+            said.get("source") == self.source
+            and said.get("split") in splits
+            and isinstance(said.get("state"), dict)
+            and isinstance(lacked, list)
+            and missing <= {uid for uid in lacked if isinstance(uid, str)}
+        ):
             return said
         return None
 
@@ -190,8 +199,15 @@ def download(args: argparse.Namespace) -> None:
         for row in rows:
             if row["filename"] in there:
                 prompt = prompts[uid_of(row["filename"])]
-                out.append({"filename": row["filename"], "image": row["filename"], "prompt": prompt,
-                            "tokens": [prompt[start:end] for start, end in token_spans(prompt)], **row})
+                out.append(
+                    {
+                        "filename": row["filename"],
+                        "image": row["filename"],
+                        "prompt": prompt,
+                        "tokens": [prompt[start:end] for start, end in token_spans(prompt)],
+                        **row,
+                    }
+                )
         json_path = args.json_path or json_beside(args.save_dir)
         write_json(json_path, out)
         write_missing(args.save_dir, summary)
@@ -204,9 +220,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--foil_path", type=Path, required=True, metavar="FILE", help="a tfrecord of RichHF-18K")
     parser.add_argument("--save_dir", type=Path, default=Path("./data/richhf/test"), help="default: %(default)s")
     parser.add_argument("--json_path", type=Path, metavar="FILE", help="default: SAVE_DIR.json")
-    parser.add_argument("--dataset", default=DATASET, metavar="NAME",
-                        help="Pick-a-Pic v1 on the hub, or its parquet files: a file, folder or pattern "
-                             "(default: %(default)s)")
+    parser.add_argument(
+        "--dataset",
+        default=DATASET,
+        metavar="NAME",
+        help="Pick-a-Pic v1 on the hub, or its parquet files: a file, folder or pattern (default: %(default)s)",
+    )
     parser.add_argument("--splits", nargs="+", default=SPLITS, help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
     parser.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")

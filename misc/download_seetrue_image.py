@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from fetching.fetch_folder import Summary
 
 DATASET = "mismatch-quest/SeeTRUE-Feedback"
-GATED_HELP = (f"It is gated: accept its terms at https://huggingface.co/datasets/{DATASET}, make a token with read "
-              "access, and give it by `hf auth login` or as HF_TOKEN.")
+GATED_HELP = (
+    f"It is gated: accept its terms at https://huggingface.co/datasets/{DATASET}, make a token with read "
+    "access, and give it by `hf auth login` or as HF_TOKEN."
+)
 
 
 def picture_name(row: dict, number: int) -> str:
@@ -62,8 +64,13 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
                 elif store.put(name, data):
                     summary.fetched, summary.bytes = summary.fetched + 1, summary.bytes + len(data)
             if name not in store.failed:
-                rows.append({"id": number, "image": name, **{key: value for key, value in row.items()
-                                                            if key != "image" and not isinstance(value, bytes)}})
+                rows.append(
+                    {
+                        "id": number,
+                        "image": name,
+                        **{key: value for key, value in row.items() if key != "image" and not isinstance(value, bytes)},
+                    }
+                )
     except KeyboardInterrupt as error:
         summary.interrupted = signal_of(error)
     finally:
@@ -82,10 +89,18 @@ def from_csv(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     lacking = {"image_name", "image_url"} - set(rows[0] if rows else ())
     if lacking:
         raise InputError(f"{args.csv_path} has no column {', '.join(sorted(lacking))}; is it SeeTRUE_Feedback.csv?")
-    summary = fetch_all([Wanted(row["image_name"], row["image_url"]) for row in rows], args.save_dir,
-                        workers=args.workers, limits=limits_of(args), verify=args.verify)
-    return [{"id": number, "image": row["image_name"], **row} for number, row in enumerate(rows)
-            if row["image_name"] not in summary.failed], summary
+    summary = fetch_all(
+        [Wanted(row["image_name"], row["image_url"]) for row in rows],
+        args.save_dir,
+        workers=args.workers,
+        limits=limits_of(args),
+        verify=args.verify,
+    )
+    return [
+        {"id": number, "image": row["image_name"], **row}
+        for number, row in enumerate(rows)
+        if row["image_name"] not in summary.failed
+    ], summary
 
 
 def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
@@ -107,8 +122,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--save_dir", type=Path, default=Path("./data/seetrue"), help="default: %(default)s")
     parser.add_argument("--json_path", type=Path, metavar="FILE", help="default: SAVE_DIR.json")
     parser.add_argument("--csv_path", type=Path, metavar="FILE", help="SeeTRUE_Feedback.csv: fetch by its URLs instead")
-    parser.add_argument("--dataset", default=DATASET, metavar="NAME",
-                        help="a name on the hub, or parquet files: a file, folder or pattern (default: %(default)s)")
+    parser.add_argument(
+        "--dataset",
+        default=DATASET,
+        metavar="NAME",
+        help="a name on the hub, or parquet files: a file, folder or pattern (default: %(default)s)",
+    )
     parser.add_argument("--split", default="test", help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
     add_fetch_options(parser)

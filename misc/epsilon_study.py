@@ -44,8 +44,10 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     grid = epsilon_grid(read_words(run.samples, benchmark, settings, ()).attribution, count)
     epsilons = sorted({*grid, usual})
     words = read_words(run.samples, benchmark, settings, epsilons)
-    rows = [{name: figure.value for name, figure in figures_at(words, epsilon).items()}
-            for epsilon in tqdm(epsilons, desc="epsilons")]
+    rows = [
+        {name: figure.value for name, figure in figures_at(words, epsilon).items()}
+        for epsilon in tqdm(epsilons, desc="epsilons")
+    ]
     calibrating = [for_calibration(image) for image in words.image]
     suggested = suggest(words.of_images(calibrating), epsilons)
     rest = words.of_images([not chosen for chosen in calibrating])
@@ -57,15 +59,22 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
         writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
         writer.writeheader()
         writer.writerows({"epsilon": epsilon, **row} for epsilon, row in zip(epsilons, rows, strict=True))
-    epsilon_figure(epsilons, {name: [row.get(name) for row in rows] for name in ("LA", "f1", "AP")},
-                   {"the run's": usual, "suggested": suggested}, out / "epsilon.png")
-    return {"suggested": suggested, "usual": usual,
-            "held_out": {epsilon: figures_at(rest, epsilon, bootstrap) for epsilon in (usual, suggested)}}
+    epsilon_figure(
+        epsilons,
+        {name: [row.get(name) for row in rows] for name in ("LA", "f1", "AP")},
+        {"the run's": usual, "suggested": suggested},
+        out / "epsilon.png",
+    )
+    return {
+        "suggested": suggested,
+        "usual": usual,
+        "held_out": {epsilon: figures_at(rest, epsilon, bootstrap) for epsilon in (usual, suggested)},
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run_folder", type=Path, help="as main.py printed it behind \"run:\"")
+    parser.add_argument("run_folder", type=Path, help='as main.py printed it behind "run:"')
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
     parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
@@ -74,8 +83,10 @@ def main(argv: list[str] | None = None) -> None:
 
     with one_line_errors("epsilon_study.py"):
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)
-        print(f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
-              "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|")
+        print(
+            f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
+            "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|"
+        )
         for name, epsilon in (("the run's", found["usual"]), ("suggested", found["suggested"])):
             figures = found["held_out"][epsilon]
             cells = [cell(figures.get(figure)) for figure in FIGURES]

@@ -29,38 +29,173 @@ from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ", "Ã", "e", "&am")
 FULL = "a very " * 60  # the one template that leaves no room, for which a caption is refused
 CAPTIONS = (
-    "A man riding a snowboard down a snow-covered slope.", "Two zebras, one calf and a hot dog on a plate.",
-    "a woman's red-haired horse (brown) at 3:45 p.m.", "“Big” cats & small dogs — in the grass, by the lake…",
-    "Café crème, naïve façade; €5 or ½ price, Åse’s", "日本の猫と犬。 한국어 자막, Привет мир",
+    "A man riding a snowboard down a snow-covered slope.",
+    "Two zebras, one calf and a hot dog on a plate.",
+    "a woman's red-haired horse (brown) at 3:45 p.m.",
+    "“Big” cats & small dogs — in the grass, by the lake…",
+    "Café crème, naïve façade; €5 or ½ price, Åse’s",
+    "日本の猫と犬。 한국어 자막, Привет мир",
     "salt &amp; pepper on a table",
 )
 PIECES = (
-    "dog", "Cat", "...", ").", "(a", "İ", "ß", "café", "don't", "it's", "3:45", "p.m.", "1,000", ",'s",
-    "$5", "_", " - ", ":-)", "''", '."', "!🐶", "🐶", "👩\u200d🚀", "🇫🇷", "—", "“quoted”", "’s", "ﬁsh", "ŉ",
-    "ǆ", "ｆｕｌｌ", "￣", "\u3000", "…", "½", "Σ", "ΟΔΟΣ", "ẞ", "不错", "한국어", "\u1100\u1161\u11a8",
-    "\u09c7\u09be", "שלום", "नमस्ते", "e\u0301", "\u0301", "\u0344", "q\u0323\u0301", "<end_of_text>",
-    "<start_of_text>", "<b", "<", "\n", "\t", "\r\n", "\x0b", "\x85", "\u2028", "\u00a0", "\u200b",
-    "\u200d", "\ufe0f", "\ufeff", "\x00", "\x07", "\x1c", "\x7f", "\x1b[31m", "\u206a", "\ufffc",
-    "\ufffd", "\ud83d", "\ude00", "\ud83d\ude00", "\U000e0041", "ðŸ˜€", "Ã©", "Ã la", "Â ", "â€œ", "â€",
-    "í\xa0½í¸\x80", "À\x80", "ÃƒÂ©", "Ã¯Â¿Â½", "&amp;", "&amp;amp;", "&amp", "&eacute;", "&EACUTE;",
-    "&lt;b", "&copyright", "&notit;", "&semi;", "&period;", "&comma;", "&nbsp;", "&nbsp", "&NewLine;",
-    "&ThickSpace;", "&NotEqualTilde;", "&fjlig;", "&#0;", "&#1;", "&#x80;", "&#x85;", "&#55357;",
-    "&#x1F436", "&#38;#38;", "&#x301;", "&#99999999;", "&;", "&#;", "&#" + "9" * 5000 + ";",
-    "&#" + "0" * 5000 + "65", "&amp;" + "amp;" * 40, "a" * 300, "\u0301\u0323" * 20,
+    "dog",
+    "Cat",
+    "...",
+    ").",
+    "(a",
+    "İ",
+    "ß",
+    "café",
+    "don't",
+    "it's",
+    "3:45",
+    "p.m.",
+    "1,000",
+    ",'s",
+    "$5",
+    "_",
+    " - ",
+    ":-)",
+    "''",
+    '."',
+    "!🐶",
+    "🐶",
+    "👩\u200d🚀",
+    "🇫🇷",
+    "—",
+    "“quoted”",
+    "’s",
+    "ﬁsh",
+    "ŉ",
+    "ǆ",
+    "ｆｕｌｌ",
+    "￣",
+    "\u3000",
+    "…",
+    "½",
+    "Σ",
+    "ΟΔΟΣ",
+    "ẞ",
+    "不错",
+    "한국어",
+    "\u1100\u1161\u11a8",
+    "\u09c7\u09be",
+    "שלום",
+    "नमस्ते",
+    "e\u0301",
+    "\u0301",
+    "\u0344",
+    "q\u0323\u0301",
+    "<end_of_text>",
+    "<start_of_text>",
+    "<b",
+    "<",
+    "\n",
+    "\t",
+    "\r\n",
+    "\x0b",
+    "\x85",
+    "\u2028",
+    "\u00a0",
+    "\u200b",
+    "\u200d",
+    "\ufe0f",
+    "\ufeff",
+    "\x00",
+    "\x07",
+    "\x1c",
+    "\x7f",
+    "\x1b[31m",
+    "\u206a",
+    "\ufffc",
+    "\ufffd",
+    "\ud83d",
+    "\ude00",
+    "\ud83d\ude00",
+    "\U000e0041",
+    "ðŸ˜€",
+    "Ã©",
+    "Ã la",
+    "Â ",
+    "â€œ",
+    "â€",
+    "í\xa0½í¸\x80",
+    "À\x80",
+    "ÃƒÂ©",
+    "Ã¯Â¿Â½",
+    "&amp;",
+    "&amp;amp;",
+    "&amp",
+    "&eacute;",
+    "&EACUTE;",
+    "&lt;b",
+    "&copyright",
+    "&notit;",
+    "&semi;",
+    "&period;",
+    "&comma;",
+    "&nbsp;",
+    "&nbsp",
+    "&NewLine;",
+    "&ThickSpace;",
+    "&NotEqualTilde;",
+    "&fjlig;",
+    "&#0;",
+    "&#1;",
+    "&#x80;",
+    "&#x85;",
+    "&#55357;",
+    "&#x1F436",
+    "&#38;#38;",
+    "&#x301;",
+    "&#99999999;",
+    "&;",
+    "&#;",
+    "&#" + "9" * 5000 + ";",
+    "&#" + "0" * 5000 + "65",
+    "&amp;" + "amp;" * 40,
+    "a" * 300,
+    "\u0301\u0323" * 20,
 )
-ENCODINGS = ("latin-1", "sloppy-windows-1252", "sloppy-windows-1251", "sloppy-windows-1250", "iso-8859-2", "macroman",
-             "cp437")
+ENCODINGS = (
+    "latin-1",
+    "sloppy-windows-1252",
+    "sloppy-windows-1251",
+    "sloppy-windows-1250",
+    "iso-8859-2",
+    "macroman",
+    "cp437",
+)
 CONTROLS = "\x00\x01\x08\x0c\x1b\x1f\x7f\x80\x85\x9d\xa0\xad\u200b\u200e\u202e\u2029\ufeff\ufffe"
-BLOCKS = ((0x20, 0x7F), (0x80, 0x100), (0x100, 0x250), (0x300, 0x370), (0x370, 0x530), (0x590, 0x700), (0x900, 0xE00),
-          (0x1100, 0x1200), (0x2000, 0x2070), (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xD800, 0xE000),
-          (0xFB00, 0xFB50), (0xFE00, 0xFE10), (0xFF00, 0xFFF0), (0x1F300, 0x1FA00), (0xE0000, 0xE0080), (0, 0x110000))
+BLOCKS = (
+    (0x20, 0x7F),
+    (0x80, 0x100),
+    (0x100, 0x250),
+    (0x300, 0x370),
+    (0x370, 0x530),
+    (0x590, 0x700),
+    (0x900, 0xE00),
+    (0x1100, 0x1200),
+    (0x2000, 0x2070),
+    (0x3000, 0x3100),
+    (0x4E00, 0x9FFF),
+    (0xAC00, 0xD7A4),
+    (0xD800, 0xE000),
+    (0xFB00, 0xFB50),
+    (0xFE00, 0xFE10),
+    (0xFF00, 0xFFF0),
+    (0x1F300, 0x1FA00),
+    (0xE0000, 0xE0080),
+    (0, 0x110000),
+)
 
 
 def make_caption(seed: int, number: int) -> tuple[str, str]:
     """The (template, caption) of a seed and a number."""
     random = Random(f"caption {seed} {number}")
-    caption = random.choices((_pieces, _mutated, _mojibake, _entities, _controls, _script, _long),
-                             (30, 20, 15, 12, 10, 12, 1))[0](random)
+    caption = random.choices(
+        (_pieces, _mutated, _mojibake, _entities, _controls, _script, _long), (30, 20, 15, 12, 10, 12, 1)
+    )[0](random)
     return FULL if random.random() < 0.001 else random.choice(TEMPLATES), caption
 
 
@@ -72,8 +207,9 @@ def _mutated(random: Random) -> str:
     text = list(random.choice(CAPTIONS))
     for _ in range(random.randrange(1, 8)):
         place = random.randrange(len(text) + 1)
-        text[place:place + random.randrange(3)] = random.choice((
-            "", random.choice(PIECES), "".join(text[place:place + 5]) * 2, "".join(text[place:place + 9]).upper()))
+        text[place : place + random.randrange(3)] = random.choice(
+            ("", random.choice(PIECES), "".join(text[place : place + 5]) * 2, "".join(text[place : place + 9]).upper())
+        )
     return "".join(text)
 
 
@@ -123,7 +259,7 @@ def violations(tokenizer, caption: str, template: str) -> list[str]:
     encoded = encode_caption(tokenizer, caption, template)
     units, owners = encoded.units, [owner for owner in encoded.unit_of if owner >= 0]
     wrong = {
-        "a unit is not the caption's slice": any(caption[u.start:u.end] != u.text for u in units),
+        "a unit is not the caption's slice": any(caption[u.start : u.end] != u.text for u in units),
         "a unit without text": any(not u.text for u in units),
         "a unit with outer white space": any(u.text != u.text.strip() for u in units),
         "units overlap or are out of order": any(a.end > b.start for a, b in zip(units, units[1:], strict=False)),
@@ -150,7 +286,7 @@ def _as_open_clip(tokenizer, text: str, ids: tuple[int, ...]) -> bool:
         theirs = tokenizer([text])[0].tolist()
     except ValueError as error:
         return "integer string conversion" in str(error)  # html.unescape and numbers of 4,301 digits
-    return theirs[:len(ids)] == list(ids) and not any(theirs[len(ids):])
+    return theirs[: len(ids)] == list(ids) and not any(theirs[len(ids) :])
 
 
 def detection_violations(detector, features, caption: str) -> list[str]:
@@ -208,12 +344,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--count", type=AT_LEAST_ONE, default=2_000, help="captions (default: %(default)s)")
     parser.add_argument("--seed", type=SEED, default=0, help="default: %(default)s")
     parser.add_argument("--only", type=NOT_NEGATIVE, metavar="NUMBER", help="this one caption of the seed, shown")
-    parser.add_argument("--every", type=AT_LEAST_ONE, default=50, metavar="N",
-                        help="the model sees every Nth caption, 0: none (default: %(default)s)")
+    parser.add_argument(
+        "--every",
+        type=AT_LEAST_ONE,
+        default=50,
+        metavar="N",
+        help="the model sees every Nth caption, 0: none (default: %(default)s)",
+    )
     parser.add_argument("--model", metavar="FOLDER", help="a model folder (default: a tiny random model)")
     args = parser.parse_args(argv)
-    with one_line_errors("fuzz_captions.py"), \
-            tempfile.TemporaryDirectory() as scratch:
+    with one_line_errors("fuzz_captions.py"), tempfile.TemporaryDirectory() as scratch:
         import open_clip
 
         detector = None
@@ -228,9 +368,11 @@ def main(argv: list[str] | None = None) -> int:
             numbers = [args.only]
             print("template {!a}\ncaption {!a}".format(*make_caption(args.seed, args.only)))
         report = fuzz(tokenizer, numbers, args.seed, detector, args.every)
-    print(f"{report.count:,} captions of seed {args.seed} in {report.seconds:.1f} s, {report.detected:,} of them by "
-          f"the model; slowest: number {report.slowest[1]}, {report.slowest[0]:.2f} s\n"
-          f"the package's own errors: {dict(report.errors) or 'none'}\nviolations: {len(report.violated)}")
+    print(
+        f"{report.count:,} captions of seed {args.seed} in {report.seconds:.1f} s, {report.detected:,} of them by "
+        f"the model; slowest: number {report.slowest[1]}, {report.slowest[0]:.2f} s\n"
+        f"the package's own errors: {dict(report.errors) or 'none'}\nviolations: {len(report.violated)}"
+    )
     for number, name in report.violated:
         print(f"  number {number}: {name}")
     return 1 if report.violated else 0

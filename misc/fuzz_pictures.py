@@ -31,12 +31,38 @@ from clip4dm.commands.cli import one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, SEED
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr")
-MEMORY = 4 * 2 ** 30  # address space of the process that reads
+MEMORY = 4 * 2**30  # address space of the process that reads
 SLOW, HUNG = 5.0, 120.0  # seconds for one picture: reported; ended, and a failure
 SUFFIXES = (".jpg", ".png", ".tif", ".gif", ".webp", ".avif", ".eps", ".ppm", ".jp2", "")
 STARTS_A_PROCESS = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn")
-TELLING_NUMBERS = (0, 1, 2, 3, 4, 7, 8, 16, 32, 127, 128, 255, 256, 4096, 12_000, 32_767, 32_768, 65_500, 65_535,
-                   100_000, 200_000, 2 ** 24, 2 ** 28, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1)
+TELLING_NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    7,
+    8,
+    16,
+    32,
+    127,
+    128,
+    255,
+    256,
+    4096,
+    12_000,
+    32_767,
+    32_768,
+    65_500,
+    65_535,
+    100_000,
+    200_000,
+    2**24,
+    2**28,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 
 
 @dataclass(frozen=True)
@@ -87,21 +113,57 @@ def valid_files() -> dict[str, bytes]:
     text.add_text("comment", "words " * 50, zip=True)
     text.add_itxt("title", "words", "en", "words")
     wanted: list[tuple] = [
-        (rgb, "JPEG"), (rgb, "JPEG", {"progressive": True, "exif": exif}), (rgb.convert("CMYK"), "JPEG"),
-        (grey, "JPEG", {"icc_profile": b"\x00" * 200}), (rgb, "MPO", others),
-        (rgb, "PNG", {"pnginfo": text, "exif": exif}), (palette, "PNG", {"transparency": bytes(range(0, 250, 5))}),
-        (rgb.convert("RGBA"), "PNG"), (deep, "PNG"), (black, "PNG"), (grey, "PNG", {"transparency": 7}),
-        (rgb, "PNG", others), (rgb, "WEBP"), (rgb.convert("RGBA"), "WEBP", {"lossless": True, "exif": exif}),
-        (rgb, "WEBP", others), (palette, "GIF", {"transparency": 3}), (palette, "GIF", others), (rgb, "BMP"),
-        (palette, "BMP"), (black, "BMP"), (rgb.convert("RGBA"), "BMP"), (rgb, "AVIF"),
+        (rgb, "JPEG"),
+        (rgb, "JPEG", {"progressive": True, "exif": exif}),
+        (rgb.convert("CMYK"), "JPEG"),
+        (grey, "JPEG", {"icc_profile": b"\x00" * 200}),
+        (rgb, "MPO", others),
+        (rgb, "PNG", {"pnginfo": text, "exif": exif}),
+        (palette, "PNG", {"transparency": bytes(range(0, 250, 5))}),
+        (rgb.convert("RGBA"), "PNG"),
+        (deep, "PNG"),
+        (black, "PNG"),
+        (grey, "PNG", {"transparency": 7}),
+        (rgb, "PNG", others),
+        (rgb, "WEBP"),
+        (rgb.convert("RGBA"), "WEBP", {"lossless": True, "exif": exif}),
+        (rgb, "WEBP", others),
+        (palette, "GIF", {"transparency": 3}),
+        (palette, "GIF", others),
+        (rgb, "BMP"),
+        (palette, "BMP"),
+        (black, "BMP"),
+        (rgb.convert("RGBA"), "BMP"),
+        (rgb, "AVIF"),
         (rgb, "AVIF", others),
-        *((rgb, "TIFF", {"compression": kind}) for kind in
-          (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "lzma", "zstd")),
-        (black, "TIFF", {"compression": "group4"}), (deep, "TIFF"), (deep, "TIFF", {"compression": "tiff_lzw"}),
-        (grey.convert("F"), "TIFF"), (grey.convert("I"), "TIFF"), (palette, "TIFF"), (rgb.convert("CMYK"), "TIFF"),
-        (rgb.convert("LAB"), "TIFF"), (rgb, "TIFF", {"big_tiff": True, "exif": exif}), (rgb, "TIFF", others),
-        (rgb, "PPM"), (grey, "PPM"), (black, "PPM"), (rgb, "JPEG2000"), (rgb, "DDS"), (rgb, "SGI"), (rgb, "IM"),
-        (black, "XBM"), (rgb, "EPS"), (rgb, "ICO"), (rgb, "PCX"), (rgb, "TGA"), (black, "MSP"), (rgb, "PDF"),
+        *(
+            (rgb, "TIFF", {"compression": kind})
+            for kind in (None, "tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "lzma", "zstd")
+        ),
+        (black, "TIFF", {"compression": "group4"}),
+        (deep, "TIFF"),
+        (deep, "TIFF", {"compression": "tiff_lzw"}),
+        (grey.convert("F"), "TIFF"),
+        (grey.convert("I"), "TIFF"),
+        (palette, "TIFF"),
+        (rgb.convert("CMYK"), "TIFF"),
+        (rgb.convert("LAB"), "TIFF"),
+        (rgb, "TIFF", {"big_tiff": True, "exif": exif}),
+        (rgb, "TIFF", others),
+        (rgb, "PPM"),
+        (grey, "PPM"),
+        (black, "PPM"),
+        (rgb, "JPEG2000"),
+        (rgb, "DDS"),
+        (rgb, "SGI"),
+        (rgb, "IM"),
+        (black, "XBM"),
+        (rgb, "EPS"),
+        (rgb, "ICO"),
+        (rgb, "PCX"),
+        (rgb, "TGA"),
+        (black, "MSP"),
+        (rgb, "PDF"),
     ]
     files = {}
     for number, (image, kind, *options) in enumerate(wanted):
@@ -142,22 +204,22 @@ def insert(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
 
 def delete(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
     at = _place(data, random)
-    del data[at:at + random.choice((1, 2, 4, 100))]
+    del data[at : at + random.choice((1, 2, 4, 100))]
 
 
 def truncate(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
-    del data[random.randrange(len(data) + 1):]
+    del data[random.randrange(len(data) + 1) :]
 
 
 def repeat(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
     at = _place(data, random)
-    data[at:at] = data[at:at + random.choice((4, 16, 64, 1000))] * random.choice((1, 2, 20))
+    data[at:at] = data[at : at + random.choice((4, 16, 64, 1000))] * random.choice((1, 2, 20))
 
 
 def splice(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
     """The start of one file and the end of another."""
     other = random.choice(files)
-    data[_place(data, random):] = other[random.randrange(len(other)):]
+    data[_place(data, random) :] = other[random.randrange(len(other)) :]
 
 
 def number(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
@@ -165,21 +227,29 @@ def number(data: bytearray, random: Random, files: Sequence[bytes]) -> None:
     form = random.choice(("<H", ">H", "<I", ">I"))
     size = struct.calcsize(form)
     at = _place(data, random)
-    data[at:at + size] = struct.pack(form, random.choice(TELLING_NUMBERS) % 256 ** size)
+    data[at : at + size] = struct.pack(form, random.choice(TELLING_NUMBERS) % 256**size)
 
 
 CHANGES: tuple[Callable[[bytearray, Random, Sequence[bytes]], None], ...] = (
-    flip, insert, delete, truncate, repeat, splice, number, number)
+    flip,
+    insert,
+    delete,
+    truncate,
+    repeat,
+    splice,
+    number,
+    number,
+)
 
 
 def correct_checksums(data: bytearray) -> None:
     """Of a PNG's chunks, as far as they can be followed: without, nothing changed would come past them."""
     at = 8
     while data.startswith(b"\x89PNG") and at + 12 <= len(data):
-        length = int.from_bytes(data[at:at + 4], "big")
+        length = int.from_bytes(data[at : at + 4], "big")
         if at + 12 + length > len(data):
             break
-        data[at + 8 + length:at + 12 + length] = zlib.crc32(data[at + 4:at + 8 + length]).to_bytes(4, "big")
+        data[at + 8 + length : at + 12 + length] = zlib.crc32(data[at + 4 : at + 8 + length]).to_bytes(4, "big")
         at += 12 + length
 
 
@@ -303,12 +373,14 @@ def main(argv: list[str] | None = None) -> None:
         begun = time.monotonic()
         figures = fuzz(args.count, args.seed, folder, progress=True)
         other = {name: n for name, n in figures.results.items() if name not in ("read", "refused")}
-        print(f"files      {args.count}, seeds {args.seed} to {args.seed + args.count - 1}, "
-              f"made from {len(valid_files())} valid ones, in {time.monotonic() - begun:.0f} s\n"
-              f"read       {figures.results['read']}\nrefused    {figures.results['refused']}\n"
-              f"other      {sum(other.values())} {other or ''}\nslowest    {figures.slowest:.2f} s, "
-              f"over {SLOW:g} s: {[outcome.seed for outcome in figures.slow] or 'none'}\n"
-              f"memory     {figures.memory / 2 ** 20:.0f} MiB at most\nfailures   {len(figures.failures)}")
+        print(
+            f"files      {args.count}, seeds {args.seed} to {args.seed + args.count - 1}, "
+            f"made from {len(valid_files())} valid ones, in {time.monotonic() - begun:.0f} s\n"
+            f"read       {figures.results['read']}\nrefused    {figures.results['refused']}\n"
+            f"other      {sum(other.values())} {other or ''}\nslowest    {figures.slowest:.2f} s, "
+            f"over {SLOW:g} s: {[outcome.seed for outcome in figures.slow] or 'none'}\n"
+            f"memory     {figures.memory / 2**20:.0f} MiB at most\nfailures   {len(figures.failures)}"
+        )
         for outcome in figures.failures:
             print(f"  --seed {outcome.seed} --count 1: {'; '.join(outcome.problems)[:300]}")
     raise SystemExit(1 if figures.failures else 0)

@@ -30,13 +30,17 @@ def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -
         raise SystemExit(f"unknown backbone {backbone!r}; open_clip.list_models() lists them all")
     model = open_clip.create_model(backbone)
     folder.mkdir(parents=True, exist_ok=True)
-    preprocess = {key: list(value) if isinstance(value, tuple) else value
-                  for key, value in model.visual.preprocess_cfg.items()}
+    preprocess = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in model.visual.preprocess_cfg.items()
+    }
     (folder / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": config, "preprocess_cfg": preprocess, "random_weights": True}, indent=1) + "\n",
-        encoding="utf-8")
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()},
-              str(folder / "open_clip_model.safetensors"))
+        encoding="utf-8",
+    )
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()},
+        str(folder / "open_clip_model.safetensors"),
+    )
     return folder
 
 

@@ -21,8 +21,9 @@ from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS, SEED
 FIRST_SEED = 1_000_000  # far beyond any scene that training draws
 
 
-def make_benchmark(folder: Path, pairs: int, size: int = 128, first_seed: int = FIRST_SEED,
-                   kind: str | None = None) -> Path:
+def make_benchmark(
+    folder: Path, pairs: int, size: int = 128, first_seed: int = FIRST_SEED, kind: str | None = None
+) -> Path:
     """Pictures in folder/images, annotations in folder/shapes_foil.json, whose path is returned.
 
     pairs: of caption and foil, a picture each. size: of the pictures, pixels. kind: exchange words of this kind
@@ -51,15 +52,37 @@ def make_benchmark(folder: Path, pairs: int, size: int = 128, first_seed: int = 
             images.append({"id": number, "file_name": name})
             common = {"image_id": number, "foil_id": number, "kind": foil.kind}
             annotations += [
-                {"id": 2 * number, "caption": caption.text, "foil": False, "foil_word": "ORIG", "target_word": "ORIG",
-                 **common},
-                {"id": 2 * number + 1, "caption": foil.caption.text, "foil": True, "foil_word": foil.foil_word,
-                 "target_word": foil.original_word, **common},
+                {
+                    "id": 2 * number,
+                    "caption": caption.text,
+                    "foil": False,
+                    "foil_word": "ORIG",
+                    "target_word": "ORIG",
+                    **common,
+                },
+                {
+                    "id": 2 * number + 1,
+                    "caption": foil.caption.text,
+                    "foil": True,
+                    "foil_word": foil.foil_word,
+                    "target_word": foil.original_word,
+                    **common,
+                },
             ]
             bar.update()
     path = folder / "shapes_foil.json"
-    path.write_text(json.dumps({"info": {"description": "drawn scenes with one false word", "first_seed": first_seed},
-                                "images": images, "annotations": annotations}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(
+            {
+                "info": {"description": "drawn scenes with one false word", "first_seed": first_seed},
+                "images": images,
+                "annotations": annotations,
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
     return path
 
 

@@ -27,8 +27,21 @@ FILES = {  # name: annotations, pictures, references, under --data_dir, as data/
     "seetrue": ("seetrue.json", "seetrue", None),
     "richhf": ("richhf/test.json", "richhf/test", None),
 }
-COLUMNS = ("row", "model", "data", "figure", "ours", "low", "high", "n", "as_published", "paper", "difference",
-           "paper_within_interval", "remark")
+COLUMNS = (
+    "row",
+    "model",
+    "data",
+    "figure",
+    "ours",
+    "low",
+    "high",
+    "n",
+    "as_published",
+    "paper",
+    "difference",
+    "paper_within_interval",
+    "remark",
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,19 +55,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     what.add_argument("--caption_metrics", action="store_true", help="BLEU-4, METEOR, ROUGE-L, CIDEr (SPICE); Java")
     data = parser.add_argument_group("data")
     data.add_argument("--data_dir", type=Path, default=Path("data"), metavar="DIR", help="default: %(default)s")
-    data.add_argument("--data", action="append", default=[], metavar="NAME=FILE,IMG_DIR[,REFERENCES]",
-                      help=f"a benchmark's files elsewhere; NAME: {', '.join(FILES)}")
+    data.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=FILE,IMG_DIR[,REFERENCES]",
+        help=f"a benchmark's files elsewhere; NAME: {', '.join(FILES)}",
+    )
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
     data.add_argument("--tagger", default="en_core_web_sm", metavar="PIPELINE", help="of spaCy (default: %(default)s)")
     model = parser.add_argument_group("model")
     model.add_argument("--demo", action="store_true", help="the demo model on drawn scenes in all tables that can")
-    model.add_argument("--pairs", type=AT_LEAST_ONE, default=2000,
-                       help="of drawn scenes, with --demo (default: %(default)s)")
+    model.add_argument(
+        "--pairs", type=AT_LEAST_ONE, default=2000, help="of drawn scenes, with --demo (default: %(default)s)"
+    )
     model.add_argument("--backbone", metavar="NAME", help="this model in all tables, instead of the paper's")
     model.add_argument("--pretrained", metavar="WEIGHTS", help="a tag, a file or a folder, as for main.py")
     model.add_argument("--device", default="auto")
-    model.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="default: fp32; fp16 on a GPU with "
-                       "--as_published")
+    model.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), help="default: fp32; fp16 on a GPU with --as_published"
+    )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default: %(default)s")
     return parser.parse_args(argv)
 
@@ -86,8 +106,10 @@ def make_study(args: argparse.Namespace):
     from reproducing.paper_tables import SHAPES_PARTS, TABLES, Model
     from reproducing.study import Data, Study
 
-    data = {name: Data(name, args.data_dir / file, args.data_dir / images, references and args.data_dir / references)
-            for name, (file, images, references) in FILES.items()}
+    data = {
+        name: Data(name, args.data_dir / file, args.data_dir / images, references and args.data_dir / references)
+        for name, (file, images, references) in FILES.items()
+    }
     for given in args.data:
         name, _, paths = given.partition("=")
         parts = [Path(part) for part in paths.split(",") if part]
@@ -102,10 +124,23 @@ def make_study(args: argparse.Namespace):
         model_of = lambda _: Model("demo", None)  # noqa: E731
     elif args.backbone or args.pretrained:
         model_of = lambda _: Model(args.backbone, args.pretrained)  # noqa: E731
-    options = {"limit": args.limit, "device": args.device, "precision": _precision(args),
-               "skip_missing": args.skip_missing}
-    return Study(tables, data, model_of, lambda name: data_of(name) or name, options, args.output, args.as_published,
-                 args.caption_metrics, args.tagger)
+    options = {
+        "limit": args.limit,
+        "device": args.device,
+        "precision": _precision(args),
+        "skip_missing": args.skip_missing,
+    }
+    return Study(
+        tables,
+        data,
+        model_of,
+        lambda name: data_of(name) or name,
+        options,
+        args.output,
+        args.as_published,
+        args.caption_metrics,
+        args.tagger,
+    )
 
 
 def _precision(args: argparse.Namespace) -> str:
@@ -138,8 +173,9 @@ def plan(study, names: list[str]) -> None:
         for need in passes(study.lines(name)):
             data, model, ablation = need
             what = f"  {data}, {model}" + (", signs of the gradient" if ablation else "")
-            at_hand = "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else \
-                "weights to be downloaded"
+            at_hand = (
+                "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else "weights to be downloaded"
+            )
             try:
                 pairs, finished = study.pairs(data), None if ablation else study.finished(data, model)
             except Missing as error:
@@ -154,14 +190,21 @@ def plan(study, names: list[str]) -> None:
                 continue
             rate, measured = study.pairs_per_second(model)
             total += pairs / rate
-            print(f"{what}: {pairs} pairs, about {_duration(pairs / rate)} "
-                  f"({'as an earlier run' if measured else 'at the pace of the paper, on its GPU'}), {at_hand}")
+            print(
+                f"{what}: {pairs} pairs, about {_duration(pairs / rate)} "
+                f"({'as an earlier run' if measured else 'at the pace of the paper, on its GPU'}), {at_hand}"
+            )
     print(f"in all about {_duration(total)}")
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else \
-        f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def write_table(study, name: str, folder: Path) -> str:
@@ -170,15 +213,20 @@ def write_table(study, name: str, folder: Path) -> str:
 
     rows = []
     for line in study.lines(name):
-        row = {"row": line.row, "model": str(line.model), "data": line.data, "figure": line.figure,
-               "paper": line.paper}
+        row = {"row": line.row, "model": str(line.model), "data": line.data, "figure": line.figure, "paper": line.paper}
         try:
             ours, published = study.figure(line)
         except Missing as error:
             rows.append(row | {"remark": str(error)})
             continue
-        row |= {"ours": ours.value, "low": ours.low, "high": ours.high, "n": ours.n, "remark": ours.reason or "",
-                "as_published": published.value if published else None}
+        row |= {
+            "ours": ours.value,
+            "low": ours.low,
+            "high": ours.high,
+            "n": ours.n,
+            "remark": ours.reason or "",
+            "as_published": published.value if published else None,
+        }
         if line.paper is not None and ours.value is not None:
             row["difference"] = ours.value - line.paper
             if ours.low is not None:
@@ -202,33 +250,52 @@ def markdown(study, name: str, rows: list[dict]) -> str:
     """The table, with what could not be had below it, by reason."""
     table = study.tables[name]
     notes = [table.note] if table.note else []
-    notes += [f"{model} has random weights: its figures are those of chance and mean nothing."
-              for model in sorted({row["model"] for row in rows} & study.random_weights)]
+    notes += [
+        f"{model} has random weights: its figures are those of chance and mean nothing."
+        for model in sorted({row["model"] for row in rows} & study.random_weights)
+    ]
     if study.options.get("limit"):
         notes.append(f"Only the first {study.options['limit']} samples of each benchmark.")
     columns = ["figure", "ours", "95 % interval", "n", "as published", "paper", "difference", "paper within"]
     if not study.as_published:
         columns.remove("as published")
-    lines = [f"### {table.title}", "", "| of | model, data | " + " | ".join(columns) + " |",
-             "| --- " * (len(columns) + 2) + "|"]
+    lines = [
+        f"### {table.title}",
+        "",
+        "| of | model, data | " + " | ".join(columns) + " |",
+        "| --- " * (len(columns) + 2) + "|",
+    ]
     for row in (row for row in rows if "ours" in row):
         within = row.get("paper_within_interval")
-        cells = {"figure": row["figure"], "ours": _number(row["ours"]), "n": str(row["n"]),
-                 "95 % interval": "—" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]",
-                 "as published": _number(row["as_published"]), "paper": _number(row["paper"]),
-                 "difference": _number(row.get("difference"), "+.3f"),
-                 "paper within": {None: "—", True: "yes", False: "no"}[within]}
-        lines.append(f"| {row['row']} | {row['model']}, {row['data']} | "
-                     + " | ".join(cells[column] for column in columns) + " |")
+        cells = {
+            "figure": row["figure"],
+            "ours": _number(row["ours"]),
+            "n": str(row["n"]),
+            "95 % interval": "—" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]",
+            "as published": _number(row["as_published"]),
+            "paper": _number(row["paper"]),
+            "difference": _number(row.get("difference"), "+.3f"),
+            "paper within": {None: "—", True: "yes", False: "no"}[within],
+        }
+        lines.append(
+            f"| {row['row']} | {row['model']}, {row['data']} | "
+            + " | ".join(cells[column] for column in columns)
+            + " |"
+        )
     if len(lines) == 4:
         lines[2:] = ["Nothing could be computed."]
-    notes += [f"No value ({row['model']}, {row['data']}, {row['figure']}): {row['remark']}."
-              for row in rows if "ours" in row and row["ours"] is None]
+    notes += [
+        f"No value ({row['model']}, {row['data']}, {row['figure']}): {row['remark']}."
+        for row in rows
+        if "ours" in row and row["ours"] is None
+    ]
     absent: dict[tuple[str, ...], list[str]] = {}
     for row in (row for row in rows if "ours" not in row):
         absent.setdefault((row["model"], row["data"], row["remark"]), []).append(row["row"])
-    notes += [f"Left out ({model}, {data}): {', '.join(dict.fromkeys(of))}: {reason}."
-              for (model, data, reason), of in absent.items()]
+    notes += [
+        f"Left out ({model}, {data}): {', '.join(dict.fromkeys(of))}: {reason}."
+        for (model, data, reason), of in absent.items()
+    ]
     return "\n".join([*lines, *(f"\n{note}" for note in notes)])
 
 

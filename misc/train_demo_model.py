@@ -58,8 +58,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--embed_dim", type=AT_LEAST_ONE, default=128)
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
-    training.add_argument("--text_steps", type=AT_LEAST_ONE, default=2500,
-                          help="of the new text tower (default: %(default)s)")
+    training.add_argument(
+        "--text_steps", type=AT_LEAST_ONE, default=2500, help="of the new text tower (default: %(default)s)"
+    )
     training.add_argument("--batch_size", type=AT_LEAST_ONE, default=256)
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
@@ -89,10 +90,19 @@ def model_config(args: argparse.Namespace) -> dict:
     """What open_clip calls model_cfg: a CLIP with a ResNet for pictures and a causal transformer for text."""
     return {
         "embed_dim": args.embed_dim,
-        "vision_cfg": {"image_size": args.image_size, "layers": list(args.image_layers), "width": args.image_width,
-                       "patch_size": None},
-        "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": args.text_width, "heads": args.text_heads,
-                     "layers": args.text_layers},
+        "vision_cfg": {
+            "image_size": args.image_size,
+            "layers": list(args.image_layers),
+            "width": args.image_width,
+            "patch_size": None,
+        },
+        "text_cfg": {
+            "context_length": 40,
+            "vocab_size": 49408,
+            "width": args.text_width,
+            "heads": args.text_heads,
+            "layers": args.text_layers,
+        },
     }
 
 
@@ -138,8 +148,10 @@ def train(args: argparse.Namespace, pictures) -> None:
     text_losses, text_seconds = optimise(args, "text", model, args.text_steps, text_loss)
     write_losses(args.folder, losses, text_losses)
     save_compact(args.folder / "model", model, config, seen_tokens(tokenizer))
-    print(f"trained in {(seconds + text_seconds) / 60:.0f} minutes; loss {mean(losses[-100:]):.3f}, of the new text "
-          f"tower {mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}")
+    print(
+        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; loss {mean(losses[-100:]):.3f}, of the new text "
+        f"tower {mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
+    )
 
 
 def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_step) -> tuple[list[float], float]:
@@ -148,9 +160,14 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
     from tqdm import tqdm
 
     wanted = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW([{"params": [p for p in wanted if p.ndim >= 2], "weight_decay": args.weight_decay},
-                                   {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.98))
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [p for p in wanted if p.ndim >= 2], "weight_decay": args.weight_decay},
+            {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=args.lr,
+        betas=(0.9, 0.98),
+    )
     state, losses, path = {"step": 0, "seconds": 0.0}, [], args.folder / f"{name}.pt"
     if path.exists():
         state = torch.load(path, weights_only=True)
@@ -174,8 +191,16 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
             bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.3f}")
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
             partial = path.with_suffix(".part")
-            torch.save({"step": step + 1, "seconds": time.monotonic() - began, "model": model.state_dict(),
-                        "optimiser": optimiser.state_dict(), "losses": losses}, partial)
+            torch.save(
+                {
+                    "step": step + 1,
+                    "seconds": time.monotonic() - began,
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "losses": losses,
+                },
+                partial,
+            )
             partial.replace(path)
     return losses, time.monotonic() - began
 
@@ -186,8 +211,7 @@ def contrastive_loss(model, image_features, text_features):
 
     logits = model.logit_scale.exp() * image_features @ text_features.T
     target = torch.arange(len(logits))
-    return (torch.nn.functional.cross_entropy(logits, target)
-            + torch.nn.functional.cross_entropy(logits.T, target)) / 2
+    return (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
 
 
 def encode_cut_text(model, tokens):
@@ -216,15 +240,21 @@ def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:
     import numpy as np
 
     with open(folder / "loss.csv", "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("training", "step", "loss"), *(("joint", *row) for row in enumerate(joint)),
-                                    *(("text", *row) for row in enumerate(text))])
+        csv.writer(file).writerows(
+            [
+                ("training", "step", "loss"),
+                *(("joint", *row) for row in enumerate(joint)),
+                *(("text", *row) for row in enumerate(text)),
+            ]
+        )
     figure, axes = plt.subplots(figsize=(7, 4))
     axes.plot([*joint, *text], color="0.8", linewidth=0.5, label="loss of a step")
     for losses, start, colour, name in ((joint, 0, "C0", "both towers"), (text, len(joint), "C1", "a new text tower")):
         window = min(100, len(losses))
         smooth = np.convolve(losses, np.ones(window) / window, "valid")
-        axes.plot(np.arange(window - 1, len(losses)) + start, smooth, color=colour,
-                  label=f"{name}, mean of {window} steps")
+        axes.plot(
+            np.arange(window - 1, len(losses)) + start, smooth, color=colour, label=f"{name}, mean of {window} steps"
+        )
     axes.set(xlabel="step", ylabel="contrastive loss", title="Training of the demo model")
     axes.legend(loc="upper center")
     figure.tight_layout()

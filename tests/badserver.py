@@ -149,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(b"<!DOCTYPE html><p>Not here any more</p>", kind="image/jpeg")
 
     def serve_truncated(self, body: bytes, turn: int) -> None:
-        self.answer(body[:len(body) * 2 // 3])
+        self.answer(body[: len(body) * 2 // 3])
 
     def serve_empty(self, body: bytes, turn: int) -> None:
         self.answer(b"")
@@ -175,7 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         for i in range(len(body)):
             if self.server.release.wait(0.05):
                 break
-            self.wfile.write(body[i:i + 1])
+            self.wfile.write(body[i : i + 1])
         self.cut()
 
     def serve_slow(self, body: bytes, turn: int) -> None:
@@ -186,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for start in range(0, len(body), 2048):
             time.sleep(0.01)
-            self.wfile.write(body[start:start + 2048])
+            self.wfile.write(body[start : start + 2048])
 
     def serve_huge(self, body: bytes, turn: int) -> None:
         """Says nothing of its length and goes on for ever."""
@@ -200,7 +200,6 @@ class Handler(BaseHTTPRequestHandler):
     def serve_gzip(self, body: bytes, turn: int) -> None:
         self.answer(body, Content_Encoding="gzip")
 
-
     # What a server can promise and not keep. "half" is what came before the transfer was cut.
 
     def serve_lie(self, body: bytes, turn: int) -> None:
@@ -211,15 +210,21 @@ class Handler(BaseHTTPRequestHandler):
             return
         start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
         how = self.path.split("/")[2].split(".")[0]
-        says = {"short": f"bytes {start}-{start + 99}/{start + 100}",  # the whole were shorter than promised
-                "long": f"bytes {start}-{size + 99}/{size + 100}", "nothing": None, "words": "bytes all of it",
-                "backwards": f"bytes {start}-{start - 1}/{size}", "beyond": f"bytes {start}-{size}/{size}",
-                "elsewhere": f"bytes {start + 1}-{size - 1}/{size}", "huge": f"bytes {start}-{'9' * 40}/{'9' * 5000}"}
-        sent = {"short": body[start:start + 100], "long": body[start:] + b"x" * 100}.get(how, body[start:])
+        says = {
+            "short": f"bytes {start}-{start + 99}/{start + 100}",  # the whole were shorter than promised
+            "long": f"bytes {start}-{size + 99}/{size + 100}",
+            "nothing": None,
+            "words": "bytes all of it",
+            "backwards": f"bytes {start}-{start - 1}/{size}",
+            "beyond": f"bytes {start}-{size}/{size}",
+            "elsewhere": f"bytes {start + 1}-{size - 1}/{size}",
+            "huge": f"bytes {start}-{'9' * 40}/{'9' * 5000}",
+        }
+        sent = {"short": body[start : start + 100], "long": body[start:] + b"x" * 100}.get(how, body[start:])
         said = says.get(how, f"bytes {start}-{size - 1}/{size}")
         headers = {"ETag": '"v2"' if how == "version" else '"v1"'} | ({"Content_Range": said} if said else {})
         if how in ("fewer", "more"):  # than the range says, in chunks, which say no length
-            self.chunked(body[start:start + 100] if how == "fewer" else body[start:] + b"x" * 100, 206, **headers)
+            self.chunked(body[start : start + 100] if how == "fewer" else body[start:] + b"x" * 100, 206, **headers)
         else:
             self.answer(sent, 206, **headers)
 
@@ -248,9 +253,9 @@ class Handler(BaseHTTPRequestHandler):
         if not wanted:
             self.promise(body, half, ETag='"v1"')
         elif wanted == f"bytes={half}-":
-            self.answer(body[half:half + 500], 206, Content_Range=f"bytes {half}-{half + 499}/{size}", ETag='"v1"')
+            self.answer(body[half : half + 500], 206, Content_Range=f"bytes {half}-{half + 499}/{size}", ETag='"v1"')
         else:
-            self.answer(body[half + 500:], 206, Content_Range=f"bytes {half + 500}-{size - 1}/*", ETag='"v1"')
+            self.answer(body[half + 500 :], 206, Content_Range=f"bytes {half + 500}-{size - 1}/*", ETag='"v1"')
 
     def serve_oddtag(self, body: bytes, turn: int) -> None:
         """A validator that no request can carry."""
@@ -262,8 +267,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def serve_to(self, body: bytes, turn: int) -> None:
         """/to/NUMBER: a redirect to what is no URL."""
-        places = ("http://[::1", "http://h:99999/", "//", "http://\xff\xfe/", "https://ex ample/", "http://xn--0.\x80/",
-                  "http://" + "a" * 3000, "http://a..b/", "http:///x", "h\x01ttp://a", "http://\u00b2:8/", "mailto:a@b")
+        places = (
+            "http://[::1",
+            "http://h:99999/",
+            "//",
+            "http://\xff\xfe/",
+            "https://ex ample/",
+            "http://xn--0.\x80/",
+            "http://" + "a" * 3000,
+            "http://a..b/",
+            "http:///x",
+            "h\x01ttp://a",
+            "http://\u00b2:8/",
+            "mailto:a@b",
+        )
         self.answer(b"", 302, Location=places[int(self.path.split("/")[2])])
 
     # What never ends, a byte at a time or as fast as it goes.

@@ -57,8 +57,11 @@ def assert_detections(ours: Sequence, theirs: Sequence) -> None:
     for a, b in zip(ours, theirs, strict=True):
         assert a.caption == b.caption and [w.text for w in a.words] == [w.text for w in b.words]
         assert_attributions(a.layer_attributions, b.layer_attributions)
-        assert_attributions([w.attribution for w in a.words if w.scored], [w.attribution for w in b.words if w.scored],
-                            np.abs(b.layer_attributions).max(initial=0))
+        assert_attributions(
+            [w.attribution for w in a.words if w.scored],
+            [w.attribution for w in b.words if w.scored],
+            np.abs(b.layer_attributions).max(initial=0),
+        )
         assert abs(a.cosine - b.cosine) <= COSINE
 
 

@@ -111,9 +111,20 @@ def main() -> None:
             time.sleep(0.01)
         if left:
             os.killpg(child, signal.SIGKILL)
-        print(json.dumps({"interruption": interruption, "status": os.waitstatus_to_exitcode(status),
-                          "processes": processes, "lock_free": lock_free, "left": left, "stored": stored_by(output),
-                          "stderr": stderr.read_text()}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "interruption": interruption,
+                    "status": os.waitstatus_to_exitcode(status),
+                    "processes": processes,
+                    "lock_free": lock_free,
+                    "left": left,
+                    "stored": stored_by(output),
+                    "stderr": stderr.read_text(),
+                }
+            ),
+            flush=True,
+        )
         if left or not lock_free:
             break  # the test has failed: say so soon
 

@@ -8,8 +8,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-WORDS = ("a red dog", "two zebras on a plate.", "the cat, sleeping on a sofa", "A woman's red-haired horse",
-         "a man riding a snowboard down a slope.", "an old bus", "birds flying over the lake near a boat")
+WORDS = (
+    "a red dog",
+    "two zebras on a plate.",
+    "the cat, sleeping on a sofa",
+    "A woman's red-haired horse",
+    "a man riding a snowboard down a slope.",
+    "an old bus",
+    "birds flying over the lake near a boat",
+)
 
 
 def make_tiny_clip(folder: Path, seed: int = 0, *, quick_gelu: bool = True) -> Path:
@@ -54,8 +61,15 @@ def make_foil(path: Path, names: list[str]) -> Path:
         caption = f"{' '.join(words)} number {number}"
         common = {"id": 1000 + number, "image_id": number, "foil_id": 5000 + number}
         annotations.append({**common, "caption": caption, "foil": False, "foil_word": "ORIG", "target_word": "ORIG"})
-        annotations.append({**common, "caption": caption.replace(target, "foiled"), "foil": True,
-                            "foil_word": "foiled", "target_word": target})
+        annotations.append(
+            {
+                **common,
+                "caption": caption.replace(target, "foiled"),
+                "foil": True,
+                "foil_word": "foiled",
+                "target_word": target,
+            }
+        )
     path.write_text(json.dumps({"images": images, "annotations": annotations}))
     return path
 
@@ -63,11 +77,19 @@ def make_foil(path: Path, names: list[str]) -> Path:
 def make_coco_captions(path: Path, foil_path: Path, per_image: int = 3) -> Path:
     """A COCO captions file whose captions include FOIL's originals under the same annotation ids."""
     foil = json.loads(foil_path.read_text())
-    annotations = [{"id": a["id"], "image_id": a["image_id"], "caption": a["caption"]}
-                   for a in foil["annotations"] if a["foil_word"] == "ORIG"]
+    annotations = [
+        {"id": a["id"], "image_id": a["image_id"], "caption": a["caption"]}
+        for a in foil["annotations"]
+        if a["foil_word"] == "ORIG"
+    ]
     for extra in range(1, per_image):
-        annotations += [{"id": 100_000 * extra + image["id"], "image_id": image["id"],
-                         "caption": f"reference {extra} of {WORDS[(image['id'] + extra) % len(WORDS)]}"}
-                        for image in foil["images"]]
+        annotations += [
+            {
+                "id": 100_000 * extra + image["id"],
+                "image_id": image["id"],
+                "caption": f"reference {extra} of {WORDS[(image['id'] + extra) % len(WORDS)]}",
+            }
+            for image in foil["images"]
+        ]
     path.write_text(json.dumps({"images": foil["images"], "annotations": annotations}))
     return path

@@ -20,8 +20,12 @@ MODEL = {
     "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "head_width": 16, "patch_size": 32},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 4, "layers": 6},
 }
-PREPROCESSING = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
-                 "interpolation": "bicubic", "resize_mode": "shortest"}
+PREPROCESSING = {
+    "mean": [0.48145466, 0.4578275, 0.40821073],
+    "std": [0.26862954, 0.26130258, 0.27577711],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
 
 
 def _draw(random: np.random.RandomState, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -49,11 +53,16 @@ def write_seeded_model(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    shapes = {name: tuple(value.shape) for name, value in open_clip.CLIP(**MODEL).state_dict().items()
-              if not name.endswith("attn_mask")}
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in open_clip.CLIP(**MODEL).state_dict().items()
+        if not name.endswith("attn_mask")
+    }
     random = np.random.RandomState(SEED)
-    state = {name: torch.from_numpy(np.ascontiguousarray(_draw(random, name, shapes[name]), dtype=np.float32))
-             for name in sorted(shapes)}
+    state = {
+        name: torch.from_numpy(np.ascontiguousarray(_draw(random, name, shapes[name]), dtype=np.float32))
+        for name in sorted(shapes)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, str(folder / "open_clip_model.safetensors"))
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": MODEL, "preprocess_cfg": PREPROCESSING}))

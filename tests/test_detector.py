@@ -41,8 +41,14 @@ def test_one_image_for_many_captions_is_encoded_once(detector, monkeypatch):
 
 def test_paths_pictures_arrays_and_tensors_are_the_same(detector, tmp_path):
     Image.fromarray(PICTURES[0]).save(tmp_path / "a.png")
-    ways = [tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(PICTURES[0]), PICTURES[0],
-            torch.from_numpy(PICTURES[0]), detector.model.preprocess(Image.fromarray(PICTURES[0]))]
+    ways = [
+        tmp_path / "a.png",
+        str(tmp_path / "a.png"),
+        Image.fromarray(PICTURES[0]),
+        PICTURES[0],
+        torch.from_numpy(PICTURES[0]),
+        detector.model.preprocess(Image.fromarray(PICTURES[0])),
+    ]
     features = [detector.encode_images(way) for way in ways] + [detector.encode_images(ways)[3:4]]
     for other in features[1:]:
         torch.testing.assert_close(other, features[0], rtol=0, atol=COSINE)
@@ -62,21 +68,26 @@ def test_batches_order_and_repetition_change_nothing(detector, tiny_folder):
 
 
 def test_a_detection_is_frozen_and_adds_up(detector):
-    found, = detector.detect([PICTURES[1]], "Two zebras, one calf, and a hot dog on a plate.")
+    (found,) = detector.detect([PICTURES[1]], "Two zebras, one calf, and a hot dog on a plate.")
     assert isinstance(found, Detection) and all(isinstance(w, Word) for w in found.words)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.words[0].text = "x"
     assert [w.text for w in found.words] == "Two zebras one calf and a hot dog on a plate".split()
-    assert all(found.caption[w.start:w.end] == w.text for w in found.words)
+    assert all(found.caption[w.start : w.end] == w.text for w in found.words)
     assert [w.misaligned for w in found.words] == [w.attribution < -5e-5 for w in found.words]
     total = sum(w.attribution for w in found.words if w.misaligned)
     assert found.f_clip_score == pytest.approx((1 - found.cosine) * total, rel=SAME_NUMBERS)
     assert found.clip_score == 2.5 * max(found.cosine, 0)
     published = found.as_published()
-    assert list(published) == ["negative_word", "sum_negative_attribution", "negative_word_score_list", "clip_score",
-                               "word_attributions"]
+    assert list(published) == [
+        "negative_word",
+        "sum_negative_attribution",
+        "negative_word_score_list",
+        "clip_score",
+        "word_attributions",
+    ]
     assert published["sum_negative_attribution"] == pytest.approx(total, rel=SAME_NUMBERS)
-    lowest, = found.with_settings(sorted_by="most_negative").misaligned
+    (lowest,) = found.with_settings(sorted_by="most_negative").misaligned
     assert lowest.attribution == min(w.attribution for w in found.words)
 
 
@@ -86,34 +97,43 @@ def test_other_settings_without_the_model(detector):
         fresh = CLIP4DM(detector.model, start_layer_text=start).detect([PICTURES[0]], WORDS)
         for a, b in zip(every, fresh, strict=True):
             a = a.with_settings(start_layer_text=start)
-            assert_attributions([w.attribution for w in a.words], [w.attribution for w in b.words],
-                                np.abs(b.layer_attributions).max())
-    short, = CLIP4DM(detector.model, start_layer_text=-1).detect([PICTURES[0]], "a dog")
+            assert_attributions(
+                [w.attribution for w in a.words], [w.attribution for w in b.words], np.abs(b.layer_attributions).max()
+            )
+    (short,) = CLIP4DM(detector.model, start_layer_text=-1).detect([PICTURES[0]], "a dog")
     with pytest.raises(ValueError, match="needs the last 2 layers, but only the last 1"):
         short.with_settings(start_layer_text=-2)
 
 
 def test_captions_with_nothing_to_score(detector):
     for caption in ("", "   ", "...", '!"', "\n"):
-        found, = detector.detect([PICTURES[0]], caption)
+        (found,) = detector.detect([PICTURES[0]], caption)
         assert found.words == () and found.misaligned == () and found.f_clip_score == 0.0
         assert not found.truncated
         # "?!" is no substring of .,!"?;:" and thus a word to the published code.
         assert [word for word, _ in found.as_published()["word_attributions"]] == ["?!"] * (caption == "?!")
         assert found.with_settings(sorted_by="most_negative").misaligned == ()
-    long, = detector.detect([PICTURES[0]], "dog " * 2500)
+    (long,) = detector.detect([PICTURES[0]], "dog " * 2500)
     assert long.truncated and len(long.words) == 2500
     assert long.words[0].scored and long.words[-1].attribution is None and not long.words[-1].misaligned
     assert detector.detect([PICTURES[0]], []) == []
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"sorted_by": "loudest"}, "allowed: threshold, most_negative"),
-    ({"epsilon": float("nan")}, "finite number"),
-    ({"start_layer_text": 4}, "may be -4 to 3"),
-    ({"epsilon": True}, "finite number"), ({"epsilon": "low"}, "finite number"),
-    ({"start_layer_text": 1.5}, "whole number"), ({"start_layer_text": True}, "whole number"),
-    ({"batch_size": 0}, "at least 1"), ({"batch_size": 1.5}, "whole number"), ({"batch_size": True}, "whole number")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sorted_by": "loudest"}, "allowed: threshold, most_negative"),
+        ({"epsilon": float("nan")}, "finite number"),
+        ({"start_layer_text": 4}, "may be -4 to 3"),
+        ({"epsilon": True}, "finite number"),
+        ({"epsilon": "low"}, "finite number"),
+        ({"start_layer_text": 1.5}, "whole number"),
+        ({"start_layer_text": True}, "whole number"),
+        ({"batch_size": 0}, "at least 1"),
+        ({"batch_size": 1.5}, "whole number"),
+        ({"batch_size": True}, "whole number"),
+    ],
+)
 def test_impossible_settings(detector, settings, message):
     with pytest.raises(ValueError, match=message):
         CLIP4DM(detector.model, **settings)
@@ -153,7 +173,9 @@ def test_features_that_are_no_numbers(detector, number):
 @pytest.mark.parametrize("size", [1e-30, 1e-20, 1e20, 1e30])
 def test_features_of_any_size_are_made_unit_length(detector, size):
     features = detector.encode_images([PICTURES[0], PICTURES[1]])
-    assert_detections(detector.detect(features * size, ["a dog", "a cat"]), detector.detect(features, ["a dog", "a cat"]))
+    assert_detections(
+        detector.detect(features * size, ["a dog", "a cat"]), detector.detect(features, ["a dog", "a cat"])
+    )
 
 
 def test_weights_that_are_no_numbers_give_an_error_not_a_verdict(tiny_folder, tmp_path):
@@ -171,7 +193,7 @@ def test_weights_that_are_no_numbers_give_an_error_not_a_verdict(tiny_folder, tm
 
     with pytest.raises(NotFinite, match="image tower .* NaN or infinite"):
         CLIP4DM.from_pretrained(pretrained=damaged("visual.proj"), device="cpu").detect([PICTURES[0]], "a dog")
-    dog, = CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu").encode_captions(["zebra"])
+    (dog,) = CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu").encode_captions(["zebra"])
     word = CLIP4DM.from_pretrained(pretrained=damaged("token_embedding.weight", dog.ids[4]), device="cpu")
     assert word.detect([PICTURES[0]], "a dog")[0].words[0].scored
     with pytest.raises(NotFinite, match="'a zebra' are not finite"):
@@ -199,8 +221,16 @@ def test_memory_that_runs_out_halves_the_batch(detector, monkeypatch):
         small.detect([PICTURES[0]], "a dog")
 
 
-@pytest.mark.parametrize(("cosine", "references", "expected"), [
-    (0.3, [0.6, 0.9], 2 * 0.75 * 0.9 / 1.65), (-0.2, [0.5], 0.0), (0.2, [-0.1], 0.0), (0.3, [], None), (-1, [-1], 0.0)])
+@pytest.mark.parametrize(
+    ("cosine", "references", "expected"),
+    [
+        (0.3, [0.6, 0.9], 2 * 0.75 * 0.9 / 1.65),
+        (-0.2, [0.5], 0.0),
+        (0.2, [-0.1], 0.0),
+        (0.3, [], None),
+        (-1, [-1], 0.0),
+    ],
+)
 def test_ref_clip_score_by_hand(cosine, references, expected):
     found = scores.ref_clip_score(cosine, references)
     assert found is None if expected is None else found == pytest.approx(expected)

@@ -62,7 +62,7 @@ def test_picture_batches_change_nothing(detector):
 def test_one_caption_against_many_pictures(detector):
     many = F.normalize(torch.randn(70, 24, generator=torch.Generator().manual_seed(2)), dim=-1)  # 24 dimensions
     caption = CAPTIONS[1]
-    one_by_one = [detector.detect(many[i:i + 1], caption)[0] for i in range(len(many))]
+    one_by_one = [detector.detect(many[i : i + 1], caption)[0] for i in range(len(many))]
     together = detector.detect(many, caption)
     assert_detections(together, one_by_one)
     assert_detections(detector.detect(many[:20], [caption]), one_by_one[:20])  # fewer than dimensions
@@ -76,8 +76,10 @@ def test_a_path_given_twice_is_decoded_once(detector, tmp_path, monkeypatch):
     paths = [tmp_path / names[i] for i in (0, 1, 0, 2, 1, 0)]
     expected = torch.cat([detector.encode_images(path) for path in paths])
     read = []
-    monkeypatch.setattr("clip4dm.detector.load_image", lambda image, real=CLIP4DM.encode_images.__globals__["load_image"]:
-                        read.append(image) or real(image))
+    monkeypatch.setattr(
+        "clip4dm.detector.load_image",
+        lambda image, real=CLIP4DM.encode_images.__globals__["load_image"]: read.append(image) or real(image),
+    )
     features = detector.encode_images(str(path) if i % 2 else path for i, path in enumerate(paths))
     assert sorted(map(str, read)) == sorted(str(tmp_path / name) for name in names)
     torch.testing.assert_close(features, expected, rtol=0, atol=COSINE)
@@ -116,8 +118,16 @@ TOWERS = {
     "ViT with layer scale": dict(image_size=32, layers=2, width=32, head_width=16, patch_size=16, ls_init_value=0.1),
     "ViT without pre-norm": dict(image_size=32, layers=2, width=32, head_width=16, patch_size=16, no_ln_pre=True),
     "ViT with average pooling": dict(image_size=32, layers=2, width=32, head_width=16, patch_size=16, pool_type="avg"),
-    "ViT with attention pooling": dict(image_size=32, layers=2, width=32, head_width=16, patch_size=16,
-                                       attentional_pool=True, attn_pooler_queries=4, attn_pooler_heads=2),
+    "ViT with attention pooling": dict(
+        image_size=32,
+        layers=2,
+        width=32,
+        head_width=16,
+        patch_size=16,
+        attentional_pool=True,
+        attn_pooler_queries=4,
+        attn_pooler_heads=2,
+    ),
     "ResNet": dict(image_size=64, layers=[1, 1, 1, 1], width=16),
 }
 
@@ -165,8 +175,10 @@ def test_both_libraries_multiply_alike(shape, monkeypatch):
     assert leaf.grad is not None
 
 
-@pytest.mark.parametrize(("capability", "amd", "expected"), [
-    ("AVX512", True, True), ("AVX512", False, False), ("AVX2", True, False), ("DEFAULT", True, False)])
+@pytest.mark.parametrize(
+    ("capability", "amd", "expected"),
+    [("AVX512", True, True), ("AVX512", False, False), ("AVX2", True, False), ("DEFAULT", True, False)],
+)
 def test_onednn_is_taken_by_the_rule(capability, amd, expected, monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(linear_module, "_is_amd", lambda: amd)
@@ -181,7 +193,7 @@ def test_the_published_procedure_says_the_same(detector, tmp_path):
     features = detector.encode_images(picture)
     for encoded in detector.encode_captions(CAPTIONS):
         values, cosine = explain_pair(hf, detector.model.preprocess(picture)[None], list(encoded.ids))
-        found, = detector.detect_encoded(features, [encoded])
+        (found,) = detector.detect_encoded(features, [encoded])
         of = np.asarray(encoded.unit_of)
         expected = [values[np.flatnonzero(of == i)].mean().item() for i, u in enumerate(encoded.units) if u.candidate]
         assert_attributions([w.attribution for w in found.words], expected, np.abs(found.layer_attributions).max())
@@ -189,8 +201,24 @@ def test_the_published_procedure_says_the_same(detector, tmp_path):
 
 
 def test_the_benchmark_runs_and_counts_right(tiny_folder, tmp_path, capsys):
-    benchmark_speed.main(["--pretrained", str(tiny_folder), "--device", "cpu", "--pictures", "6", "--rounds", "2",
-                          "--captions_each", "1", "3", "--published_pairs", "2", "--no_memory"])
+    benchmark_speed.main(
+        [
+            "--pretrained",
+            str(tiny_folder),
+            "--device",
+            "cpu",
+            "--pictures",
+            "6",
+            "--rounds",
+            "2",
+            "--captions_each",
+            "1",
+            "3",
+            "--published_pairs",
+            "2",
+            "--no_memory",
+        ]
+    )
     printed = capsys.readouterr().out
     for name in benchmark_speed.NAMES.values():
         assert printed.count(f"| {name} |") == 2
@@ -198,7 +226,10 @@ def test_the_benchmark_runs_and_counts_right(tiny_folder, tmp_path, capsys):
     captions = speed_contenders.drawn_pictures(tmp_path, 6)
     load = speed_contenders.read_load(sorted(tmp_path.iterdir()), captions, 3)
     assert len(load.pairs) == 18 and len({caption for _, caption in load.pairs[:3]}) == 3
-    assert speed_contenders.this_project(CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu").model)(load) == 18
+    assert (
+        speed_contenders.this_project(CLIP4DM.from_pretrained(pretrained=str(tiny_folder), device="cpu").model)(load)
+        == 18
+    )
     benchmark_speed.main(["--pretrained", str(tiny_folder), "--device", "cpu", "--pictures", "6", "--only", "c"])
     assert int(capsys.readouterr().out) > 2**26  # bytes: PyTorch alone is more
     with pytest.raises(SystemExit):

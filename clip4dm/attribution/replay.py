@@ -46,9 +46,15 @@ class Attribution:
     cosine: Tensor
 
 
-def attribute(tower: TextTower, captions: Sequence[EncodedCaption], image_features: Tensor,
-              start_layer_text: int = -3, *, caption_of: Sequence[int] | None = None,
-              path: Literal["auto", "replay", "full"] = "auto") -> Attribution:
+def attribute(
+    tower: TextTower,
+    captions: Sequence[EncodedCaption],
+    image_features: Tensor,
+    start_layer_text: int = -3,
+    *,
+    caption_of: Sequence[int] | None = None,
+    path: Literal["auto", "replay", "full"] = "auto",
+) -> Attribution:
     """Token attributions of P image-caption pairs.
 
     captions: the distinct captions, each passed through the tower once. image_features: (P, features), unit length.
@@ -113,8 +119,9 @@ def _layers(tower: TextTower, ids: Tensor, shared: int) -> Iterator[tuple[Tensor
     yield x, None, None
 
 
-def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
-            start: int, shared: int) -> Attribution:
+def _replay(
+    tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor, start: int, shared: int
+) -> Attribution:
     # The last layer's output is never asked for.
     states = list(islice(_layers(tower, ids, shared), start, tower.layers))
     x = states[0][0]
@@ -142,17 +149,19 @@ def _replay(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_
     return Attribution(torch.stack(rows, dim=1), text_features.detach(), cosine.detach())
 
 
-def _full(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
-          start: int) -> Attribution:
+def _full(
+    tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor, start: int
+) -> Attribution:
     maps, gradients, text_features, cosine = attention_gradients(tower, ids, pooled, pairs, image_features, start)
     rows, at = torch.arange(len(pairs), device=ids.device), pooled[pairs]
     rows_of = [(g[rows, :, at] * a[rows, :, at]).mean(1) for g, a in zip(gradients, maps, strict=True)]
     per_layer = torch.stack(rows_of, dim=1)
-    return Attribution(per_layer[..., :ids.shape[1]], text_features, cosine)
+    return Attribution(per_layer[..., : ids.shape[1]], text_features, cosine)
 
 
-def attention_gradients(tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor,
-                        start: int) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+def attention_gradients(
+    tower: TextTower, ids: Tensor, pooled: Tensor, pairs: Tensor, image_features: Tensor, start: int
+) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
     """The attention maps from layer `start` on and the cosine's gradients by them, each (P, heads, T, T), a layer each.
 
     Then the unit text features (P, features) and the cosine (P,). ids: (C, T); pooled: (C,); pairs: (P,) into both.

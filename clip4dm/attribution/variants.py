@@ -60,8 +60,9 @@ def layer_relevance(attention: torch.Tensor, gradient: torch.Tensor, sign: str) 
     return relevance.clamp(max=0) if sign == "negative_per_layer" else relevance
 
 
-def token_attributions(maps: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], at: torch.Tensor,
-                       variant: Variant) -> torch.Tensor:
+def token_attributions(
+    maps: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor], at: torch.Tensor, variant: Variant
+) -> torch.Tensor:
     """(pairs, tokens): the row `at` (pairs,) of the layers' relevance, aggregated as the variant says.
 
     maps, gradients: a (pairs, heads, tokens, tokens) each for every text layer. Errors: ValueError for more layers
@@ -71,8 +72,10 @@ def token_attributions(maps: Sequence[torch.Tensor], gradients: Sequence[torch.T
 
     if variant.layers > len(maps):
         raise InputError(f"{variant.layers} layers asked for, but this text tower has {len(maps)}")
-    layers = [layer_relevance(a, g, variant.sign)
-              for a, g in zip(maps[-variant.layers:], gradients[-variant.layers:], strict=True)]
+    layers = [
+        layer_relevance(a, g, variant.sign)
+        for a, g in zip(maps[-variant.layers :], gradients[-variant.layers :], strict=True)
+    ]
     rows = torch.arange(len(at), device=at.device)
     if variant.aggregation == "mean":
         return torch.stack([layer[rows, at] for layer in layers]).mean(0)
@@ -82,8 +85,9 @@ def token_attributions(maps: Sequence[torch.Tensor], gradients: Sequence[torch.T
     return product[rows, at]
 
 
-def detect_variants(detector: CLIP4DM, image_features: torch.Tensor, captions: Sequence[EncodedCaption],
-                    variants: Sequence[Variant]) -> list[dict[Variant, Detection]]:
+def detect_variants(
+    detector: CLIP4DM, image_features: torch.Tensor, captions: Sequence[EncodedCaption], variants: Sequence[Variant]
+) -> list[dict[Variant, Detection]]:
     """For every pair of an image feature and a caption, a Detection by every variant; one pass for all.
 
     image_features: (pairs, features), unit length. Errors: ValueError.
@@ -97,12 +101,20 @@ def detect_variants(detector: CLIP4DM, image_features: torch.Tensor, captions: S
     tower = detector.model.tower
     ids, pooled = tower.batch(captions)
     pairs = torch.arange(len(captions), device=tower.device)
-    maps, gradients, _, cosine = attention_gradients(tower, ids, pooled, pairs,
-                                                     image_features.to(tower.device, tower.working_dtype), 0)
+    maps, gradients, _, cosine = attention_gradients(
+        tower, ids, pooled, pairs, image_features.to(tower.device, tower.working_dtype), 0
+    )
     found: list[dict[Variant, Detection]] = [{} for _ in captions]
     for variant in variants:
-        rows = token_attributions(maps, gradients, pooled, variant)[:, :ids.shape[1]].cpu().numpy()
+        rows = token_attributions(maps, gradients, pooled, variant)[:, : ids.shape[1]].cpu().numpy()
         for mine, row, caption, score in zip(found, rows, captions, cosine.tolist(), strict=True):
-            mine[variant] = make_detection(caption, unit_means(row[None], caption), score, layers=1,
-                                           sorted_by=detector.sorted_by, epsilon=detector.epsilon, start_layer_text=-1)
+            mine[variant] = make_detection(
+                caption,
+                unit_means(row[None], caption),
+                score,
+                layers=1,
+                sorted_by=detector.sorted_by,
+                epsilon=detector.epsilon,
+                start_layer_text=-1,
+            )
     return found

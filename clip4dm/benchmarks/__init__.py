@@ -16,8 +16,16 @@ from clip4dm.benchmarks.richhf import RICHHF
 from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
 from clip4dm.files.reading import FileError, check_regular, kind_of
 
-__all__ = ["BENCHMARKS", "Benchmark", "BenchmarkError", "Judgement", "Reading", "Sample", "get_benchmark",
-           "read_benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "BenchmarkError",
+    "Judgement",
+    "Reading",
+    "Sample",
+    "get_benchmark",
+    "read_benchmark",
+]
 
 BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (FOIL, NOCAPS, HAT, RICHHF, SEETRUE)}
 
@@ -31,8 +39,9 @@ def get_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def read_benchmark(path: Path, name: str | None = None, *, img_dir: Path | None = None,
-                   reference_path: Path | None = None) -> tuple[Benchmark, Reading]:
+def read_benchmark(
+    path: Path, name: str | None = None, *, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[Benchmark, Reading]:
     """Read an annotation file as the benchmark of that name, or as the one whose structure it has.
 
     The path says nothing of the benchmark, only the content. Errors: BenchmarkError.
@@ -42,8 +51,9 @@ def read_benchmark(path: Path, name: str | None = None, *, img_dir: Path | None 
     found = next((b for b in BENCHMARKS.values() if b.recognises(content)), None)
     if asked is None and found is None:
         listed = "; ".join(f"{b.name}: {b.structure}" for b in BENCHMARKS.values())
-        raise BenchmarkError(f"{path} is no annotation file of a known benchmark: it is {_kind(content)}. Known are "
-                             f"{listed}")
+        raise BenchmarkError(
+            f"{path} is no annotation file of a known benchmark: it is {_kind(content)}. Known are {listed}"
+        )
     if asked is not None and found is not asked:
         looks = f"; it looks like {found.name}'s" if found else f": it is {_kind(content)}"
         raise BenchmarkError(f"{path} is no annotation file of {asked.name}{looks}. Expected {asked.structure}")
@@ -94,5 +104,10 @@ def _kind(content: Any) -> str:
         return f"an object of {', '.join(list(map(str, content))[:8]) or 'nothing'}"
     if isinstance(content, list) and content and isinstance(content[0], dict):
         return f"rows of {', '.join(list(map(str, content[0]))[:8])}"
-    return "an empty list" if content == [] else f"a list of {type(content[0]).__name__}" \
-        if isinstance(content, list) else f"a {type(content).__name__}"
+    return (
+        "an empty list"
+        if content == []
+        else f"a list of {type(content[0]).__name__}"
+        if isinstance(content, list)
+        else f"a {type(content).__name__}"
+    )

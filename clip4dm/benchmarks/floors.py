@@ -24,6 +24,7 @@ def floors(sample: Sample, words: Sequence, benchmark) -> tuple[float | None, fl
     words: the sample's, as the benchmark's rule takes them. Of equally long words the last counts, since nouns end
     their phrases. None where a hit does not count, as in a caption that is true.
     """
+
     def hit(chosen: int) -> bool | None:
         made_up = [_Chosen(word.text, word.start, word.end, -float(i == chosen)) for i, word in enumerate(words)]
         return benchmark.judge(sample, made_up, "most_negative", 0.0).hit

@@ -33,8 +33,9 @@ def recognises(content: Any) -> bool:
     return "images" in content and bool(rows) and isinstance(rows[0], dict) and "foil_word" in rows[0]
 
 
-def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
-         ) -> tuple[list[Sample], dict[str, int]]:
+def read(
+    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[list[Sample], dict[str, int]]:
     """FOIL's captions in file order. reference_path: COCO captions JSON; a caption is no reference of itself, by id."""
     images = {}
     for number, row in enumerate(field(content, "images", list, str(path))):
@@ -58,13 +59,19 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         foil_id = field(row, "foil_id", (int, str), where)
         misaligned = word != ORIGINAL
         mine = () if not misaligned else locate(caption, word, originals.get(foil_id))
-        samples.append(Sample(
-            id=f"{number_id}-{foil_id}-{'foil' if misaligned else 'orig'}",
-            image=images[image_id], image_id=str(image_id), caption=caption, misaligned=misaligned,
-            spans=mine, label=word,
-            references=tuple(text for name, text in references.get(image_id, ()) if name != number_id),
-            groups=_groups(rows, number),
-        ))
+        samples.append(
+            Sample(
+                id=f"{number_id}-{foil_id}-{'foil' if misaligned else 'orig'}",
+                image=images[image_id],
+                image_id=str(image_id),
+                caption=caption,
+                misaligned=misaligned,
+                spans=mine,
+                label=word,
+                references=tuple(text for name, text in references.get(image_id, ()) if name != number_id),
+                groups=_groups(rows, number),
+            )
+        )
     return _distinct(samples), {}
 
 
@@ -90,15 +97,14 @@ def _distinct(samples: list[Sample]) -> list[Sample]:
     for sample in samples:
         seen = counts.get(sample.id, 0)
         counts[sample.id] = seen + 1
-        renamed.append(sample if not seen else
-                       replace(sample, id=f"{sample.id}-{seen + 1}"))
+        renamed.append(sample if not seen else replace(sample, id=f"{sample.id}-{seen + 1}"))
     return renamed
 
 
 def _groups(rows: list, number: int) -> dict[str, str]:
     """The part of speech or the kind that the foil of a pair states, for both; they stand side by side in the files."""
     mine = rows[number].get("foil_id")
-    for row in (rows[number], *rows[max(0, number - 1):number + 2]):
+    for row in (rows[number], *rows[max(0, number - 1) : number + 2]):
         if row.get("foil_id") == mine and any(key in row for key in GROUP_KEYS):
             return {key: str(row[key]) for key in GROUP_KEYS if key in row}
     return {}
@@ -116,9 +122,16 @@ def _references(path: Path) -> dict[Any, list[tuple[Any, str]]]:
 
 
 FOIL = Benchmark(
-    name="foil", title="FOIL",
+    name="foil",
+    title="FOIL",
     rule="the lowest word is the prediction; a hit if it is the foil word",
     structure='{"images": [{id, file_name}], "annotations": [{id, image_id, caption, foil_id, foil_word}]}',
-    positive="original", sorted_by="most_negative", epsilon=-5e-5,
-    recognises=recognises, reader=read, judge=judge_lowest_word, group_keys=GROUP_KEYS, has_location=True,
+    positive="original",
+    sorted_by="most_negative",
+    epsilon=-5e-5,
+    recognises=recognises,
+    reader=read,
+    judge=judge_lowest_word,
+    group_keys=GROUP_KEYS,
+    has_location=True,
 )

@@ -17,12 +17,17 @@ from clip4dm.benchmarks.rules import judge_lowest_phrase
 
 
 def recognises(content: Any) -> bool:
-    return (isinstance(content, list) and bool(content) and isinstance(content[0], dict)
-            and {"caption", "grounding"} <= set(content[0]))
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and isinstance(content[0], dict)
+        and {"caption", "grounding"} <= set(content[0])
+    )
 
 
-def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
-         ) -> tuple[list[Sample], dict[str, int]]:
+def read(
+    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[list[Sample], dict[str, int]]:
     """HAT's captions in file order. Errors: BenchmarkError where the grounding's words are not the caption's."""
     samples, seen = [], {}
     for number, row in enumerate(content):
@@ -36,20 +41,32 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         labels = flags([pair[1] for pair in pairs], "a word's label", where)
         spans = tuple(match.span() for match, label in zip(tokens, labels, strict=True) if label)
         references = texts(row, "references", where) if "references" in row else ()
-        samples.append(Sample(
-            id=unique_id(str(field(row, "sample_id", (str, int), where)), seen, where), image=image,
-            image_id=Path(image).stem, caption=caption, misaligned=any(labels), spans=spans,
-            label=" ".join(caption[start:end].strip(".,") for start, end in spans) or "ORIG",
-            references=references,
-        ))
+        samples.append(
+            Sample(
+                id=unique_id(str(field(row, "sample_id", (str, int), where)), seen, where),
+                image=image,
+                image_id=Path(image).stem,
+                caption=caption,
+                misaligned=any(labels),
+                spans=spans,
+                label=" ".join(caption[start:end].strip(".,") for start, end in spans) or "ORIG",
+                references=references,
+            )
+        )
     return samples, {}
 
 
 HAT = Benchmark(
-    name="hat", title="HAT",
+    name="hat",
+    title="HAT",
     rule="neighbouring words below epsilon merge, the lowest phrase is the prediction; a hit (as published) if it is "
-         "a substring of the hallucinated words",
+    "a substring of the hallucinated words",
     structure="a list of {sample_id, caption, grounding: [[word, is_hallucinated], ...], image_path, references}",
-    positive="misaligned", sorted_by="threshold", epsilon=-5e-5,
-    recognises=recognises, reader=read, judge=judge_lowest_phrase, has_location=True,
+    positive="misaligned",
+    sorted_by="threshold",
+    epsilon=-5e-5,
+    recognises=recognises,
+    reader=read,
+    judge=judge_lowest_phrase,
+    has_location=True,
 )

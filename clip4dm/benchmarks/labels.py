@@ -27,15 +27,16 @@ def changed_spans(original: str, changed: str) -> tuple[Span, ...]:
     A replaced token's outer punctuation is left out where both sides share it: "shirt." -> "skirt." gives "skirt".
     """
     old, new = list(re.finditer(r"\S+", original)), list(re.finditer(r"\S+", changed))
-    matcher = difflib.SequenceMatcher(None, [m.group().lower() for m in old], [m.group().lower() for m in new],
-                                      autojunk=False)
+    matcher = difflib.SequenceMatcher(
+        None, [m.group().lower() for m in old], [m.group().lower() for m in new], autojunk=False
+    )
     spans = []
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():
         if kind == "equal" or j1 == j2:
             continue
         start, end = new[j1].start(), new[j2 - 1].end()
         if kind == "replace":
-            before = original[old[i1].start():old[i2 - 1].end()]
+            before = original[old[i1].start() : old[i2 - 1].end()]
             start, end = _without_shared_punctuation(before, changed, start, end)
         spans.append((start, end))
     return tuple(spans)
@@ -103,8 +104,7 @@ def texts(row: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
 
 
 def flags(values: Sequence[Any], what: str, where: str) -> tuple[bool, ...]:
-    """true, false, 1 or 0, and nothing else: of "0", which Python takes for true, nobody knows. Errors: BenchmarkError.
-    """
+    """true, false, 1 or 0, and nothing else, not "0", which is true to Python. Errors: BenchmarkError."""
     for value in values:
         if not (isinstance(value, (bool, int)) and value in (0, 1)):
             raise BenchmarkError(f"{where}: {what} is {value!r:.60}, not true, false, 1 or 0")
@@ -113,8 +113,11 @@ def flags(values: Sequence[Any], what: str, where: str) -> tuple[bool, ...]:
 
 def _kind_name(kind: type | tuple[type, ...]) -> str:
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(dict.fromkeys({"str": "a string", "list": "a list", "dict": "an object"}
-                                     .get(k.__name__, "a number") for k in kinds))
+    return " or ".join(
+        dict.fromkeys(
+            {"str": "a string", "list": "a list", "dict": "an object"}.get(k.__name__, "a number") for k in kinds
+        )
+    )
 
 
 def inside(image: str, where: str) -> str:
@@ -124,8 +127,15 @@ def inside(image: str, where: str) -> str:
     pictures are only read. (What the download scripts write never follows one: misc/fetching/folder.py.)
     """
     posix, windows = PurePosixPath(image), PureWindowsPath(image)
-    if not image.strip() or posix.is_absolute() or windows.drive or windows.root or "\\" in image or "\0" in image \
-            or ".." in posix.parts:
+    if (
+        not image.strip()
+        or posix.is_absolute()
+        or windows.drive
+        or windows.root
+        or "\\" in image
+        or "\0" in image
+        or ".." in posix.parts
+    ):
         raise BenchmarkError(f"{where}: image path {image!r} does not stay inside the image folder")
     return image
 

@@ -23,12 +23,17 @@ from clip4dm.benchmarks.rules import judge_lowest_word
 
 
 def recognises(content: Any) -> bool:
-    return (isinstance(content, list) and bool(content) and isinstance(content[0], dict)
-            and {"baseline", "foil", "replacement"} <= set(content[0]))
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and isinstance(content[0], dict)
+        and {"baseline", "foil", "replacement"} <= set(content[0])
+    )
 
 
-def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
-         ) -> tuple[list[Sample], dict[str, int]]:
+def read(
+    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[list[Sample], dict[str, int]]:
     """Two samples a row, ROW-baseline and ROW-foil. The row's references serve both; none has an id to leave out by."""
     samples = []
     for number, row in enumerate(content):
@@ -38,12 +43,25 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         replacement = field(row, "replacement", list, where)
         if len(replacement) != 2 or not all(isinstance(word, str) for word in replacement):
             raise BenchmarkError(f"{where}: replacement is {replacement!r:.60}, not [original, foil]")
-        common = {"image": image, "image_id": Path(image).stem, "references": texts(row, "references", where),
-                  "groups": {"domain": field(row, "domain", str, where)}}
-        samples.append(Sample(id=f"{number}-baseline", caption=baseline, misaligned=False, spans=(), label="ORIG",
-                              **common))
-        samples.append(Sample(id=f"{number}-foil", caption=foil, misaligned=True,
-                              spans=locate(baseline, foil, replacement[1]), label=replacement[1], **common))
+        common = {
+            "image": image,
+            "image_id": Path(image).stem,
+            "references": texts(row, "references", where),
+            "groups": {"domain": field(row, "domain", str, where)},
+        }
+        samples.append(
+            Sample(id=f"{number}-baseline", caption=baseline, misaligned=False, spans=(), label="ORIG", **common)
+        )
+        samples.append(
+            Sample(
+                id=f"{number}-foil",
+                caption=foil,
+                misaligned=True,
+                spans=locate(baseline, foil, replacement[1]),
+                label=replacement[1],
+                **common,
+            )
+        )
     return samples, {}
 
 
@@ -58,9 +76,16 @@ def locate(baseline: str, foil: str, word: str) -> tuple[Span, ...]:
 
 
 NOCAPS = Benchmark(
-    name="nocaps", title="nocaps-FOIL",
+    name="nocaps",
+    title="nocaps-FOIL",
     rule="the lowest word is the prediction; a hit if it is the replaced word (one of several words never can be)",
     structure="a list of {image_path, references, baseline, foil, replacement, domain}",
-    positive="original", sorted_by="most_negative", epsilon=-5e-5,
-    recognises=recognises, reader=read, judge=judge_lowest_word, group_keys=("domain",), has_location=True,
+    positive="original",
+    sorted_by="most_negative",
+    epsilon=-5e-5,
+    recognises=recognises,
+    reader=read,
+    judge=judge_lowest_word,
+    group_keys=("domain",),
+    has_location=True,
 )

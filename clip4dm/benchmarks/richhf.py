@@ -24,8 +24,12 @@ METADATA = "metadata.json"
 def recognises(content: Any) -> bool:
     if isinstance(content, Path):
         return content.is_file() and _starts_like_tfrecord(content)
-    return (isinstance(content, list) and bool(content) and isinstance(content[0], dict)
-            and {"prompt", "labels", "misalignment_score"} <= set(content[0]))
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and isinstance(content[0], dict)
+        and {"prompt", "labels", "misalignment_score"} <= set(content[0])
+    )
 
 
 def token_spans(prompt: str) -> tuple[Span, ...]:
@@ -33,8 +37,9 @@ def token_spans(prompt: str) -> tuple[Span, ...]:
     return tuple(match.span() for match in _TOKEN.finditer(prompt))
 
 
-def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
-         ) -> tuple[list[Sample], dict[str, int]]:
+def read(
+    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[list[Sample], dict[str, int]]:
     """The prompts in file order. A row whose labels are not as many as its prompt's tokens is left out, and counted."""
     samples, seen, left_out = [], {}, Counter()
     rows = _tfrecord_rows(path, img_dir) if isinstance(content, Path) else enumerate(content)
@@ -50,12 +55,20 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         image = inside(field(row, "image", str, where) if row.get("image") else filename, where)
         misaligned = tuple(not label for label in labels)
         wrong = tuple(span for span, is_wrong in zip(spans, misaligned, strict=True) if is_wrong)
-        samples.append(Sample(
-            id=unique_id(filename, seen, where), image=image, image_id=Path(image).stem, caption=prompt,
-            misaligned=bool(wrong), spans=wrong,
-            label=" ".join(prompt[start:end] for start, end in wrong) or "ORIG", tokens=spans,
-            token_labels=misaligned, gt_score=number(row, "misalignment_score", where),
-        ))
+        samples.append(
+            Sample(
+                id=unique_id(filename, seen, where),
+                image=image,
+                image_id=Path(image).stem,
+                caption=prompt,
+                misaligned=bool(wrong),
+                spans=wrong,
+                label=" ".join(prompt[start:end] for start, end in wrong) or "ORIG",
+                tokens=spans,
+                token_labels=misaligned,
+                gt_score=number(row, "misalignment_score", where),
+            )
+        )
     return samples, dict(left_out)
 
 
@@ -96,7 +109,8 @@ def _prompts(path: Path, img_dir: Path | None) -> Mapping[str, Any]:
         raise BenchmarkError(
             f"{path} holds no prompts (Rich-HF's tfrecords do not), and {metadata} is not there: fetch pictures and "
             "prompts with misc/download_richhf_image.py and give the JSON that it writes, or put a "
-            "{filename: prompt} there")
+            "{filename: prompt} there"
+        )
     prompts = read_json(metadata)
     if not isinstance(prompts, dict):
         raise BenchmarkError(f"{metadata} is a {type(prompts).__name__}, not an object of filename: prompt")
@@ -121,10 +135,17 @@ def _starts_like_tfrecord(path: Path) -> bool:
 
 
 RICHHF = Benchmark(
-    name="richhf", title="Rich-HF",
+    name="richhf",
+    title="Rich-HF",
     rule="a token is misaligned if a word below epsilon overlaps it",
     structure="a tfrecord of filename, misalignment_score, prompt_misalignment_label, or a list of {filename, image, "
-              "prompt, labels, misalignment_score}",
-    positive="misaligned", sorted_by="threshold", epsilon=-1e-5,
-    recognises=recognises, reader=read, judge=judge_tokens, has_tokens=True, has_correlation=True,
+    "prompt, labels, misalignment_score}",
+    positive="misaligned",
+    sorted_by="threshold",
+    epsilon=-1e-5,
+    recognises=recognises,
+    reader=read,
+    judge=judge_tokens,
+    has_tokens=True,
+    has_correlation=True,
 )

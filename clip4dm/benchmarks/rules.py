@@ -48,8 +48,9 @@ def judge_lowest_word(sample: Sample, words: Sequence[ScoredWord], sorted_by: So
     word = words[min(candidates, key=lambda i: words[i].attribution)]
     predicted = word.text.strip().lower()
     hit = predicted == sample.label.strip().lower()
-    return _verdict(sample, predicted, ((word.start, word.end),), hit,
-                    overlaps_any((word.start, word.end), sample.spans))
+    return _verdict(
+        sample, predicted, ((word.start, word.end),), hit, overlaps_any((word.start, word.end), sample.spans)
+    )
 
 
 def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
@@ -67,8 +68,13 @@ def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: 
     run = min(runs, key=mean)
     spans = tuple((words[i].start, words[i].end) for i in run)
     predicted = joined(words, run).lower()
-    verdict = _verdict(sample, predicted, spans, predicted in sample.label.lower(),
-                       any(overlaps_any(span, sample.spans) for span in spans))
+    verdict = _verdict(
+        sample,
+        predicted,
+        spans,
+        predicted in sample.label.lower(),
+        any(overlaps_any(span, sample.spans) for span in spans),
+    )
     return replace(verdict, sum_negative=mean(run))
 
 
@@ -78,8 +84,13 @@ def judge_tokens(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedB
     spans = tuple((words[i].start, words[i].end) for i in indices)
     said = [overlaps_any(token, spans) for token in sample.tokens]
     pairs = list(zip(said, sample.token_labels, strict=True))
-    return Judgement(joined(words, indices), spans, tp=sum(s and t for s, t in pairs),
-                     fp=sum(s and not t for s, t in pairs), fn=sum(t and not s for s, t in pairs))
+    return Judgement(
+        joined(words, indices),
+        spans,
+        tp=sum(s and t for s, t in pairs),
+        fp=sum(s and not t for s, t in pairs),
+        fn=sum(t and not s for s, t in pairs),
+    )
 
 
 def judge_phrases(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:

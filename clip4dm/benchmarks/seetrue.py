@@ -25,8 +25,7 @@ _COLUMNS = {"image_caption", "caption_misalignment", "dataset_source"}
 def recognises(content: Any) -> bool:
     if isinstance(content, Path):
         return is_saved_dataset(content)
-    return (isinstance(content, list) and bool(content) and isinstance(content[0], dict)
-            and _COLUMNS <= set(content[0]))
+    return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and _COLUMNS <= set(content[0])
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -48,8 +47,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None,
-         ) -> tuple[list[Sample], dict[str, int]]:
+def read(
+    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
+) -> tuple[list[Sample], dict[str, int]]:
     """The feedback's captions in file order, without the quotation marks around them."""
     rows: Iterable[Mapping[str, Any]] = _saved_rows(path) if isinstance(content, Path) else content
     samples, seen = [], {}
@@ -60,11 +60,18 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
         label = field(row, "caption_misalignment", (str, type(None)), where) or ""  # null: nobody said what is wrong
         label = label.strip()
         name = str(field(row, "id", (str, int), where)) if "id" in row else str(number)
-        samples.append(Sample(
-            id=unique_id(name, seen, where), image=inside(image, where), image_id=Path(image).stem,
-            caption=caption, misaligned=True, spans=locate(caption, label), label=label,
-            groups={"source": field(row, "dataset_source", str, where)},
-        ))
+        samples.append(
+            Sample(
+                id=unique_id(name, seen, where),
+                image=inside(image, where),
+                image_id=Path(image).stem,
+                caption=caption,
+                misaligned=True,
+                spans=locate(caption, label),
+                label=label,
+                groups={"source": field(row, "dataset_source", str, where)},
+            )
+        )
     return samples, {}
 
 
@@ -101,10 +108,17 @@ def _saved_rows(path: Path) -> Iterable[Mapping[str, Any]]:
 
 
 SEETRUE = Benchmark(
-    name="seetrue", title="SeeTRUE-Feedback",
+    name="seetrue",
+    title="SeeTRUE-Feedback",
     rule="the words below epsilon, neighbours merged, are the prediction; scored by NLI against caption_misalignment",
     structure="a CSV, a JSON list or a saved Hugging Face dataset of image_caption, image_name, dataset_source, "
-              "caption_misalignment",
-    positive=None, sorted_by="threshold", epsilon=-5e-5,
-    recognises=recognises, reader=read, judge=judge_phrases, group_keys=("source",), has_nli=True,
+    "caption_misalignment",
+    positive=None,
+    sorted_by="threshold",
+    epsilon=-5e-5,
+    recognises=recognises,
+    reader=read,
+    judge=judge_phrases,
+    group_keys=("source",),
+    has_nli=True,
 )

@@ -53,15 +53,18 @@ def _records(path: Path) -> Iterator[bytes]:
         number = 0
         while header := file.read(12):
             if len(header) < 12 or _masked(header[:8]) != header[8:]:
-                raise TFRecordError(f"{path}, record {number}: its length is {_damage(header, 12)}. "
-                                    "The file is cut short, or no tfrecord")
-            length, = struct.unpack("<Q", header[:8])
+                raise TFRecordError(
+                    f"{path}, record {number}: its length is {_damage(header, 12)}. "
+                    "The file is cut short, or no tfrecord"
+                )
+            (length,) = struct.unpack("<Q", header[:8])
             if length > _LARGEST_RECORD:
                 raise TFRecordError(f"{path}, record {number}: {length} bytes are more than a record may hold")
             data = file.read(length + 4)
             if len(data) < length + 4 or _masked(data[:-4]) != data[-4:]:
-                raise TFRecordError(f"{path}, record {number}: its data are {_damage(data, length + 4)}. "
-                                    "Fetch the file again")
+                raise TFRecordError(
+                    f"{path}, record {number}: its data are {_damage(data, length + 4)}. Fetch the file again"
+                )
             yield data[:-4]
             number += 1
 
@@ -93,21 +96,36 @@ def _example_class():
     def message(parent, name: str, *fields: tuple):
         made = (parent.nested_type if hasattr(parent, "nested_type") else parent.message_type).add(name=name)
         for number, (field_name, kind, repeated, type_name) in enumerate(fields, 1):
-            made.field.add(name=field_name, number=number, type=kind, type_name=type_name,
-                           label=field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL)
+            made.field.add(
+                name=field_name,
+                number=number,
+                type=kind,
+                type_name=type_name,
+                label=field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL,
+            )
         return made
 
     message(file, "BytesList", ("value", field.TYPE_BYTES, True, None))
     message(file, "FloatList", ("value", field.TYPE_FLOAT, True, None))
     message(file, "Int64List", ("value", field.TYPE_INT64, True, None))
-    feature = message(file, "Feature", *((name, field.TYPE_MESSAGE, False, f".clip4dm.{kind}") for name, kind in (
-        ("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List"))))
+    feature = message(
+        file,
+        "Feature",
+        *(
+            (name, field.TYPE_MESSAGE, False, f".clip4dm.{kind}")
+            for name, kind in (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List"))
+        ),
+    )
     feature.oneof_decl.add(name="kind")
     for member in feature.field:
         member.oneof_index = 0
     features = message(file, "Features", ("feature", field.TYPE_MESSAGE, True, ".clip4dm.Features.FeatureEntry"))
-    entry = message(features, "FeatureEntry", ("key", field.TYPE_STRING, False, None),
-                    ("value", field.TYPE_MESSAGE, False, ".clip4dm.Feature"))
+    entry = message(
+        features,
+        "FeatureEntry",
+        ("key", field.TYPE_STRING, False, None),
+        ("value", field.TYPE_MESSAGE, False, ".clip4dm.Feature"),
+    )
     entry.options.map_entry = True
     message(file, "Example", ("features", field.TYPE_MESSAGE, False, ".clip4dm.Features"))
     pool = descriptor_pool.DescriptorPool()

@@ -59,8 +59,10 @@ def _tame(tracked: Tracked, unescapes: bool) -> Tracked:
     else in a line needs as many rounds. Accents are sorted by insertion; sorted before, they normalise to the same.
     """
     if unescapes:
-        tracked = tracked.replace((match.end(1) - 4, match.end(), Tracked.whole("amp;", 4 + len(match.group(2))))
-                                  for match in _AMPERSANDS.finditer(tracked.text))
+        tracked = tracked.replace(
+            (match.end(1) - 4, match.end(), Tracked.whole("amp;", 4 + len(match.group(2))))
+            for match in _AMPERSANDS.finditer(tracked.text)
+        )
     return tracked.sub(_MARKS, _sorted_marks)
 
 

@@ -160,15 +160,22 @@ def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
     if not getattr(inner, "is_fast", False):
         raise TokenizerError(
             f"{type(inner).__name__} cannot say where its tokens stand in the text. "
-            "Give a model folder whose tokenizer has a tokenizer.json (a fast tokenizer).")
+            "Give a model folder whose tokenizer has a tokenizer.json (a fast tokenizer)."
+        )
     if getattr(tokenizer, "tokenizer_mode", ""):
         raise TokenizerError(f"tokenizer mode {tokenizer.tokenizer_mode!r} is not supported, only the standard mode.")
     base = base_clean(text)
     final = _final_clean(base, _hf_clean(tokenizer), text)
     context = tokenizer.context_length
     whole = inner(final.text, return_offsets_mapping=True, return_special_tokens_mask=True)
-    kept = inner(final.text, return_offsets_mapping=True, return_special_tokens_mask=True,
-                 max_length=context, padding="max_length", truncation=True)
+    kept = inner(
+        final.text,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        max_length=context,
+        padding="max_length",
+        truncation=True,
+    )
     ids = list(kept["input_ids"])
     if getattr(tokenizer, "strip_sep_token", False):
         ids = [0 if i == inner.sep_token_id else i for i in ids]

@@ -63,9 +63,11 @@ class Tracked:
 
     def sub(self, pattern: re.Pattern[str], fix: Callable[[str], str]) -> Tracked:
         """pattern.sub: what `fix` makes of a match stands for the whole match, unless it is the same."""
-        return self.replace((match.start(), match.end(), Tracked.whole(new, len(match.group())))
-                            for match in pattern.finditer(self.text)
-                            if (new := fix(match.group())) != match.group())
+        return self.replace(
+            (match.start(), match.end(), Tracked.whole(new, len(match.group())))
+            for match in pattern.finditer(self.text)
+            if (new := fix(match.group())) != match.group()
+        )
 
 
 def base_clean(source: str) -> Tracked:
@@ -85,14 +87,16 @@ def fold_spaces(tracked: Tracked) -> Tracked:
 def lower(tracked: Tracked) -> Tracked:
     """str.lower, where one character may become two ('İ')."""
     lowered = tracked.text.lower()  # of the whole, because a final sigma depends on its neighbours
-    return Tracked(lowered, tuple(span for c, span in zip(tracked.text, tracked.spans, strict=True)
-                                  for _ in c.lower()))
+    return Tracked(lowered, tuple(span for c, span in zip(tracked.text, tracked.spans, strict=True) for _ in c.lower()))
 
 
 def canonicalize(tracked: Tracked) -> Tracked:
     """big_vision's canonicalisation: no punctuation, lower case; an underscore is a blank."""
-    kept = [(c, span) for c, span in zip(tracked.text.replace("_", " "), tracked.spans, strict=True)
-            if c not in _PUNCTUATION]
+    kept = [
+        (c, span)
+        for c, span in zip(tracked.text.replace("_", " "), tracked.spans, strict=True)
+        if c not in _PUNCTUATION
+    ]
     return fold_spaces(lower(Tracked("".join(c for c, _ in kept), tuple(span for _, span in kept))))
 
 
@@ -130,7 +134,7 @@ def align(source: str, target: str) -> Tracked:
     spans: list[Span] = []
     i = j = 0
     while j < len(target):
-        mine, theirs = source[i:i + _WINDOW], target[j:j + _WINDOW]
+        mine, theirs = source[i : i + _WINDOW], target[j : j + _WINDOW]
         runs = difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
         if len(runs) > 1 and (i + len(mine) < len(source) or j + len(theirs) < len(target)):
             runs = runs[:-1]  # the last one is empty and stands at the windows' ends

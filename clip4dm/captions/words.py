@@ -80,14 +80,15 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
     if pieces and not _room_for_caption(tokens, len(template)):
         raise CaptionError(
             f"the template fills CLIP's context of {len(tokens.ids)} tokens, so that nothing of the caption fits: "
-            f"{template[:60]!r}... ({len(template)} characters). Give a shorter --template.")
+            f"{template[:60]!r}... ({len(template)} characters). Give a shorter --template."
+        )
     touched = [_touched(span, pieces) for span in tokens.spans]
     owners = [next((i for i in units if pieces[i].candidate), units[0]) if units else -1 for units in touched]
     beyond = {i for span in tokens.dropped for i in _touched(span, pieces)}
     scored = set(owners) - beyond - {-1}
     units = tuple(
         Unit(
-            text=caption[piece.start:piece.end],
+            text=caption[piece.start : piece.end],
             start=piece.start,
             end=piece.end,
             candidate=piece.candidate,
@@ -95,7 +96,8 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
             dropped_by_published=piece.text in PUBLISHED_DROPS,
             beyond_context=i in beyond,
         )
-        for i, piece in enumerate(pieces))
+        for i, piece in enumerate(pieces)
+    )
     return EncodedCaption(
         caption=caption,
         ids=tokens.ids,
@@ -148,6 +150,7 @@ def split(base: Tracked, caption: str, template_length: int) -> list[Piece]:
 
 def _room_for_caption(tokens: Tokens, template_length: int) -> bool:
     """Whether a token that reaches beyond the template fits, or there is none at all."""
+
     def reach(spans: Iterable[Span | None]) -> bool:
         return any(span is not None and tokens.base.span(*span)[1] > template_length for span in spans)
 
@@ -158,5 +161,7 @@ def _touched(span: Span | None, pieces: list[Piece]) -> range:
     """The indices of the units that a token, or a run of them, covers in part or whole."""
     if span is None:
         return range(0)
-    return range(bisect_right(pieces, span[0], key=lambda piece: piece.clean_end),
-                 bisect_left(pieces, span[1], key=lambda piece: piece.clean_start))
+    return range(
+        bisect_right(pieces, span[0], key=lambda piece: piece.clean_end),
+        bisect_left(pieces, span[1], key=lambda piece: piece.clean_start),
+    )

@@ -1,7 +1,7 @@
 """What the scripts share on the command line: options, errors as one line, and how they end.
 
-    if __name__ == "__main__":
-        run_command(main)
+if __name__ == "__main__":
+    run_command(main)
 """
 
 from __future__ import annotations
@@ -22,31 +22,49 @@ from typing import NoReturn
 from clip4dm.errors import CLIP4DMError
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
-ENDINGS = {getattr(signal, name): word for name, word in (
-    ("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up")) if hasattr(signal, name)}
+ENDINGS = {
+    getattr(signal, name): word
+    for name, word in (("SIGINT", "interrupted"), ("SIGTERM", "terminated"), ("SIGHUP", "hung up"))
+    if hasattr(signal, name)
+}
 PATIENCE = 10.0  # seconds that a command may take to tidy up after such a signal
 READER_GONE = 128 + 13  # the status of a command whose pipe was closed, as by `| head -1`: 13 is SIGPIPE
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--backbone", metavar="NAME",
-                       help=f"an open_clip backbone, an hf-hub: name or a folder (default: {backbone}, or what the "
-                            "folder given as --pretrained is)")
-    group.add_argument("--pretrained", metavar="WEIGHTS",
-                       help="an open_clip tag, a checkpoint file, or a folder with open_clip_config.json and weights "
-                            "(default: the backbone's usual tag: openai for ViT-B-32 and ViT-L-14, "
-                            "laion2b_s32b_b79k for ViT-H-14)")
+    group.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help=f"an open_clip backbone, an hf-hub: name or a folder (default: {backbone}, or what the "
+        "folder given as --pretrained is)",
+    )
+    group.add_argument(
+        "--pretrained",
+        metavar="WEIGHTS",
+        help="an open_clip tag, a checkpoint file, or a folder with open_clip_config.json and weights "
+        "(default: the backbone's usual tag: openai for ViT-B-32 and ViT-L-14, "
+        "laion2b_s32b_b79k for ViT-H-14)",
+    )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
-    group.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"),
-                       help="of the two towers; attributions are fp32 always (default: %(default)s)")
+    group.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "fp16"),
+        help="of the two towers; attributions are fp32 always (default: %(default)s)",
+    )
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("method")
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
-    group.add_argument("--start_layer_text", type=int, default=START_LAYER_TEXT, metavar="N",
-                       help="average the text layers from this index on, Python's way (default: %(default)s)")
+    group.add_argument(
+        "--start_layer_text",
+        type=int,
+        default=START_LAYER_TEXT,
+        metavar="N",
+        help="average the text layers from this index on, Python's way (default: %(default)s)",
+    )
     return group
 
 
@@ -56,8 +74,9 @@ def add_debug_option(parser: argparse.ArgumentParser) -> None:
 
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:
     """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own."""
-    says_own = args.pretrained and (args.pretrained.startswith(("hf-hub:", "local-dir:"))
-                                    or Path(args.pretrained).expanduser().is_dir())
+    says_own = args.pretrained and (
+        args.pretrained.startswith(("hf-hub:", "local-dir:")) or Path(args.pretrained).expanduser().is_dir()
+    )
     return args.backbone or (None if says_own else default_backbone), args.pretrained
 
 
@@ -67,6 +86,7 @@ def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
 
     debug: with the traceback instead. Anything else is a bug and keeps its traceback.
     """
+
     def show(message, category, filename, lineno, file=None, line=None):
         tell(f"{program}: note: {message}")
 

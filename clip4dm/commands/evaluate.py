@@ -14,6 +14,7 @@ import argparse
 import os
 
 from clip4dm.commands.cli import (
+    add_debug_option,
     add_method_options,
     add_model_options,
     model_arguments,
@@ -30,8 +31,12 @@ BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("data")
-    data.add_argument("--data_path", default="./data/nocaps_val.json", metavar="FILE",
-                      help="annotations: JSON, CSV, tfrecord or a dataset folder (default: %(default)s)")
+    data.add_argument(
+        "--data_path",
+        default="./data/nocaps_val.json",
+        metavar="FILE",
+        help="annotations: JSON, CSV, tfrecord or a dataset folder (default: %(default)s)",
+    )
     data.add_argument("--img_dir", default="./data/nocaps", metavar="DIR", help="pictures (default: %(default)s)")
     data.add_argument("--benchmark", choices=BENCHMARKS, help="default: recognised from the file's structure")
     data.add_argument("--reference_path", metavar="FILE", help="COCO captions JSON: FOIL's references")
@@ -39,31 +44,70 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
-    method.add_argument("--sorted_by", choices=SORTED_BY, help="default: the benchmark's (most_negative for FOIL and "
-                        "nocaps, else threshold)")
+    method.add_argument(
+        "--sorted_by",
+        choices=SORTED_BY,
+        help="default: the benchmark's (most_negative for FOIL and nocaps, else threshold)",
+    )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
-    method.add_argument("--get_refclipscore", type=boolean, nargs="?", const=True, default=False, metavar="BOOL",
-                        help="RefCLIPScore too, where there are references (default: %(default)s)")
-    method.add_argument("--caption_metrics", action="store_true", help="BLEU, METEOR, ROUGE-L, CIDEr (and SPICE, "
-                        "if its models are there) against the references too; needs Java")
-    method.add_argument("--as_published", action="store_true", help="also the figures with the published code's "
-                        "quirks: fp16 numbers, the lowest word for the sum, matching by one word or substring")
-    method.add_argument("--nli_model", default="facebook/bart-large-mnli", metavar="NAME",
-                        help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)")
+    method.add_argument(
+        "--get_refclipscore",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="BOOL",
+        help="RefCLIPScore too, where there are references (default: %(default)s)",
+    )
+    method.add_argument(
+        "--caption_metrics",
+        action="store_true",
+        help="BLEU, METEOR, ROUGE-L, CIDEr (and SPICE, if its models are there) against the references too; needs Java",
+    )
+    method.add_argument(
+        "--as_published",
+        action="store_true",
+        help="also the figures with the published code's "
+        "quirks: fp16 numbers, the lowest word for the sum, matching by one word or substring",
+    )
+    method.add_argument(
+        "--nli_model",
+        default="facebook/bart-large-mnli",
+        metavar="NAME",
+        help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)",
+    )
     run = parser.add_argument_group("run")
     run.add_argument("--output", default="./output", metavar="DIR", help="default: %(default)s")
-    run.add_argument("--batch_size", type=batch_size, metavar="N",
-                     help="captions a pass; auto halves it when memory runs out (default: auto)")
-    run.add_argument("--num_workers", type=PROCESSES, metavar="N",
-                     help="processes that decode pictures (default: one a core)")
-    run.add_argument("--images_per_block", type=AT_LEAST_ONE, default=32, metavar="N",
-                     help="images a block: what an interruption may cost (default: %(default)s)")
-    run.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
-                     help="go on with an interrupted run of the same settings (default: yes)")
+    run.add_argument(
+        "--batch_size",
+        type=batch_size,
+        metavar="N",
+        help="captions a pass; auto halves it when memory runs out (default: auto)",
+    )
+    run.add_argument(
+        "--num_workers", type=PROCESSES, metavar="N", help="processes that decode pictures (default: one a core)"
+    )
+    run.add_argument(
+        "--images_per_block",
+        type=AT_LEAST_ONE,
+        default=32,
+        metavar="N",
+        help="images a block: what an interruption may cost (default: %(default)s)",
+    )
+    run.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on with an interrupted run of the same settings (default: yes)",
+    )
     run.add_argument("--overwrite", action="store_true", help="start anew, dropping what the run's folder holds")
     run.add_argument("--seed", type=SEED, default=0, help="of the bootstrap intervals (default: %(default)s)")
-    run.add_argument("--rescore", metavar="RUN_FOLDER", help="no model: every metric anew from a finished run's "
-                     "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text")
+    run.add_argument(
+        "--rescore",
+        metavar="RUN_FOLDER",
+        help="no model: every metric anew from a finished run's "
+        "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text",
+    )
     add_debug_option(parser)
     parser.set_defaults(start_layer_text=None)
     return parser.parse_args(arguments(argv))
@@ -79,9 +123,11 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
         print(f"result: {outcome.folder / 'result.json'}")
     if outcome.skipped and not args.rescore and not args.skip_missing:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(outcome.skipped.items())[:10])
-        tell(f"{program}: error: {len(outcome.skipped)} samples were left out for want of a readable picture "
-             f"({first}). All others are stored: fetch those pictures again and run the same command, or give "
-             "--skip_missing to accept this.")
+        tell(
+            f"{program}: error: {len(outcome.skipped)} samples were left out for want of a readable picture "
+            f"({first}). All others are stored: fetch those pictures again and run the same command, or give "
+            "--skip_missing to accept this."
+        )
         raise SystemExit(1)
 
 
@@ -90,9 +136,16 @@ def rescore(args: argparse.Namespace):
 
     from clip4dm.evaluation.run import rescore
 
-    return rescore(Path(args.rescore), sorted_by=args.sorted_by, epsilon=args.epsilon,
-                   start_layer_text=args.start_layer_text, seed=args.seed, nli_model=args.nli_model,
-                   as_published=args.as_published, say=_say)
+    return rescore(
+        Path(args.rescore),
+        sorted_by=args.sorted_by,
+        epsilon=args.epsilon,
+        start_layer_text=args.start_layer_text,
+        seed=args.seed,
+        nli_model=args.nli_model,
+        as_published=args.as_published,
+        say=_say,
+    )
 
 
 def evaluate(args: argparse.Namespace):

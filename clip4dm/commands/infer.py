@@ -35,18 +35,30 @@ DEMO_SIZE = 256
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("picture and captions")
-    data.add_argument("--image", default=str(EXAMPLE_IMAGE), metavar="FILE",
-                      help="a picture (default: a cup of coffee)")
+    data.add_argument(
+        "--image", default=str(EXAMPLE_IMAGE), metavar="FILE", help="a picture (default: a cup of coffee)"
+    )
     data.add_argument("--text", nargs="+", metavar="CAPTION", help="one or more captions of it")
-    data.add_argument("--demo", nargs="?", type=options.SEED, const=DEMO_SEED, metavar="SEED",
-                      help="draw a scene (saved as output/demo.png) instead, and take the demo model; without --text, "
-                           "a right and a wrong caption of it")
+    data.add_argument(
+        "--demo",
+        nargs="?",
+        type=options.SEED,
+        const=DEMO_SEED,
+        metavar="SEED",
+        help="draw a scene (saved as output/demo.png) instead, and take the demo model; without --text, "
+        "a right and a wrong caption of it",
+    )
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
-    method.add_argument("--sorted_by", default="threshold", choices=SORTED_BY,
-                        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)")
-    method.add_argument("--epsilon", type=options.EPSILON, default=EPSILON,
-                        help="a word is misaligned below it (default: %(default)s)")
+    method.add_argument(
+        "--sorted_by",
+        default="threshold",
+        choices=SORTED_BY,
+        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
+    )
+    method.add_argument(
+        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
@@ -58,8 +70,9 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         if args.image != str(EXAMPLE_IMAGE):
             parser.error("--image needs --text: say which captions to check against it")
         if not EXAMPLE_IMAGE.is_file():
-            parser.error("the photograph of the example is not part of the installed package; give --image and "
-                         "--text, or --demo")
+            parser.error(
+                "the photograph of the example is not part of the installed package; give --image and --text, or --demo"
+            )
         args.text = EXAMPLE_TEXTS
     return args
 
@@ -71,8 +84,14 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         from clip4dm import CLIP4DM
 
         detector = CLIP4DM.from_pretrained(
-            *model_arguments(args, BACKBONE), device=args.device, precision=args.precision, template=args.template,
-            start_layer_text=args.start_layer_text, sorted_by=args.sorted_by, epsilon=args.epsilon)
+            *model_arguments(args, BACKBONE),
+            device=args.device,
+            precision=args.precision,
+            template=args.template,
+            start_layer_text=args.start_layer_text,
+            sorted_by=args.sorted_by,
+            epsilon=args.epsilon,
+        )
         for detection in detector.detect([picture], args.text):
             show(detection, args.image, as_json=args.json, program=program)
 

@@ -27,7 +27,7 @@ def coloured_caption(detection: Detection) -> str:
     for word in detection.words:
         start = max(word.start, end)
         pieces.append(_printable(detection.caption[end:start]))
-        text = _printable(detection.caption[start:word.end])
+        text = _printable(detection.caption[start : word.end])
         if word in marked:
             pieces.append(f"{marked[word]}{text}{_RESET}")
         else:
@@ -37,8 +37,10 @@ def coloured_caption(detection: Detection) -> str:
     lines = ["".join(pieces)]
     found = sorted(detection.misaligned, key=lambda word: word.attribution)
     listed = ", ".join(f"{_printable(word.text)} {word.attribution:.2e}" for word in found)
-    lines.append(f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
-                 f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}")
+    lines.append(
+        f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
+        f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}"
+    )
     lines += [f"{_DIM}dim: {_printable(note)}{_RESET}" for note in unscored_notes(detection)]
     return "\n".join(lines)
 
@@ -64,5 +66,7 @@ def _shade(word: Word, strongest: float) -> str:
 
 def _printable(text: str) -> str:
     """A caption may come from anywhere: its control characters must not reach the terminal."""
-    return "".join(" " if c in "\n\r\t" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs")
-                   else c for c in text)
+    return "".join(
+        " " if c in "\n\r\t" else "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c
+        for c in text
+    )

@@ -43,14 +43,18 @@ class Workers:
     @classmethod
     def from_environment(cls) -> Workers:
         """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK. Errors: ValueError for what it cannot say."""
-        said = {name: os.environ.get(name, usual) for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"),
-                                                                       ("LOCAL_RANK", "0"))}
+        said = {
+            name: os.environ.get(name, usual)
+            for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        }
         numbers = [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else -1 for text in said.values()]
         rank, world, local_rank = numbers
         if min(numbers) < 0 or not rank < world or not local_rank < world:
             listed = ", ".join(f"{name}={text!r:.40}" for name, text in said.items())
-            raise InputError(f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
-                             "WORLD_SIZE. torchrun sets them; unset all three to run in one process")
+            raise InputError(
+                f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
+                "WORLD_SIZE. torchrun sets them; unset all three to run in one process"
+            )
         return cls(rank, world, local_rank)
 
     @property
@@ -65,8 +69,9 @@ class Workers:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             # A process waits for the slowest at the end; the default of half an hour would end long runs.
-            torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo",
-                                                 timeout=datetime.timedelta(days=7))
+            torch.distributed.init_process_group(
+                "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(days=7)
+            )
 
     def wait(self) -> None:
         if self.world > 1:
@@ -94,8 +99,17 @@ class Evaluation:
     num_workers: int = 0
     images_per_block: int = IMAGES_PER_BLOCK
 
-    def run(self, samples: Sequence[Sample], folder: Path, config: dict[str, Any], *, workers: Workers = Workers(),
-            resume: bool = True, overwrite: bool = False, progress: bool = True) -> RunStore:
+    def run(
+        self,
+        samples: Sequence[Sample],
+        folder: Path,
+        config: dict[str, Any],
+        *,
+        workers: Workers = Workers(),
+        resume: bool = True,
+        overwrite: bool = False,
+        progress: bool = True,
+    ) -> RunStore:
         """Compute what is missing, merge, and leave a complete samples.jsonl in the folder. Errors: RunError."""
         blocks = plan_blocks(samples, self.images_per_block)
         store = RunStore(folder, [[sample.id for sample in block.samples] for block in blocks], workers.rank)
@@ -118,10 +132,17 @@ class Evaluation:
             seconds = time.monotonic() - begun
             computed = len(samples) - done
             if computed:
-                write_json(folder / TIMING, {
-                    "seconds": round(seconds, 3), "samples_computed": computed, "samples_resumed": done,
-                    "samples_per_second": round(computed / seconds, 3) if seconds else None,
-                    "processes": workers.world, "device": str(self.detector.model.device)})
+                write_json(
+                    folder / TIMING,
+                    {
+                        "seconds": round(seconds, 3),
+                        "samples_computed": computed,
+                        "samples_resumed": done,
+                        "samples_per_second": round(computed / seconds, 3) if seconds else None,
+                        "processes": workers.world,
+                        "device": str(self.detector.model.device),
+                    },
+                )
         return store
 
     def _readable(self, image: str) -> bool:
@@ -134,11 +155,20 @@ class Evaluation:
     def _compute(self, store: RunStore, blocks: list[Block], workers: Workers, progress: bool) -> None:
         from tqdm import tqdm
 
-        mine = [blocks[number] for number in store.missing()[workers.rank::workers.world]]
-        total = sum(len(block.samples) for block in blocks) if workers.world == 1 else \
-            sum(len(block.samples) for block in mine)
-        with tqdm(total=total, initial=store.samples_done() if workers.world == 1 else 0, unit="pair",
-                  disable=not progress or not mine, dynamic_ncols=True, smoothing=0.1) as bar:
+        mine = [blocks[number] for number in store.missing()[workers.rank :: workers.world]]
+        total = (
+            sum(len(block.samples) for block in blocks)
+            if workers.world == 1
+            else sum(len(block.samples) for block in mine)
+        )
+        with tqdm(
+            total=total,
+            initial=store.samples_done() if workers.world == 1 else 0,
+            unit="pair",
+            disable=not progress or not mine,
+            dynamic_ncols=True,
+            smoothing=0.1,
+        ) as bar:
             for block, pictures in load_blocks(mine, self.img_dir, self.detector.model.preprocess, self.num_workers):
                 lines = [to_line(record) for record in self._records(block, pictures)]
                 store.append(block.number, lines, to_part=workers.world > 1)
@@ -164,8 +194,15 @@ class Evaluation:
                 # Without the folder: the same line wherever the pictures lie.
                 records.append(skipped_record(sample, reason[sample.image].replace(f"{self.img_dir}{os.sep}", "")))
             else:
-                records.append(make_record(sample, detections[sample.id], self.benchmark, self.settings,
-                                           ref_clip_score=references.get(sample.id)))
+                records.append(
+                    make_record(
+                        sample,
+                        detections[sample.id],
+                        self.benchmark,
+                        self.settings,
+                        ref_clip_score=references.get(sample.id),
+                    )
+                )
         if self.entailment:
             add_nli_scores(readable, [record for record in records if "skipped" not in record], self.entailment)
         return records
@@ -173,7 +210,8 @@ class Evaluation:
 
 def add_nli_scores(samples: Sequence[Sample], records: Sequence[dict[str, Any]], entailment: Entailment) -> None:
     """Set each record's nli_score: how far the caption's labelled misalignment entails the predicted words."""
-    scores = entailment([sample.label.lower() for sample in samples],
-                        [record["predicted_foil_word"] for record in records])
+    scores = entailment(
+        [sample.label.lower() for sample in samples], [record["predicted_foil_word"] for record in records]
+    )
     for record, score in zip(records, scores, strict=True):
         record["nli_score"] = score

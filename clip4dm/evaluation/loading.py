@@ -35,7 +35,7 @@ def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]
     images = list(by_image)
     blocks = []
     for number, start in enumerate(range(0, len(images), images_per_block)):
-        mine = tuple(images[start:start + images_per_block])
+        mine = tuple(images[start : start + images_per_block])
         blocks.append(Block(number, mine, tuple(sample for image in mine for sample in by_image[image])))
     return blocks
 
@@ -88,16 +88,23 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
     from torch.utils.data import DataLoader
 
     paths = [img_dir / image for block in blocks for image in block.images]
-    loader = DataLoader(_Pictures(paths, preprocess), batch_size=None, collate_fn=_as_it_is,
-                        num_workers=min(workers, len(paths)), worker_init_fn=_start_worker,
-                        prefetch_factor=8 if workers and paths else None)
+    loader = DataLoader(
+        _Pictures(paths, preprocess),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=min(workers, len(paths)),
+        worker_init_fn=_start_worker,
+        prefetch_factor=8 if workers and paths else None,
+    )
     others = set(multiprocessing.active_children())
     try:
         with _on_sigchld(None):  # PyTorch's own way to tell of deaths does not stay
             pictures = iter(loader)
     except OSError as error:  # no more processes, or no semaphores, are to be had
-        raise RunError(f"{workers} processes that decode pictures cannot be started ({error.strerror or error}): give "
-                       "fewer --num_workers (0: none)") from None
+        raise RunError(
+            f"{workers} processes that decode pictures cannot be started ({error.strerror or error}): give "
+            "fewer --num_workers (0: none)"
+        ) from None
     processes = set(multiprocessing.active_children()) - others
     for block in blocks:
         with _on_sigchld(lambda *_: _check(processes)):
@@ -115,8 +122,10 @@ def _check(processes: Iterable[multiprocessing.Process]) -> None:
     for process in processes:
         if process.exitcode:  # None: at work; 0: done
             how = signal.Signals(-process.exitcode).name if process.exitcode < 0 else f"status {process.exitcode}"
-            raise RunError(f"a process that decodes pictures has ended ({how}), for want of memory perhaps. All blocks "
-                           "before are stored: run again to resume, with fewer --num_workers if need be (0: none)")
+            raise RunError(
+                f"a process that decodes pictures has ended ({how}), for want of memory perhaps. All blocks "
+                "before are stored: run again to resume, with fewer --num_workers if need be (0: none)"
+            )
 
 
 @contextlib.contextmanager

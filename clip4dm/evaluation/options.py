@@ -1,7 +1,7 @@
 """What the numbers among the options may be: written once, for every script's command line and for Python.
 
-    parser.add_argument("--limit", type=AT_LEAST_ONE)      a usage error in one line
-    AT_LEAST_ONE.check("limit", options.limit)             the same as a ValueError
+parser.add_argument("--limit", type=AT_LEAST_ONE)      a usage error in one line
+AT_LEAST_ONE.check("limit", options.limit)             the same as a ValueError
 """
 
 from __future__ import annotations

@@ -50,27 +50,29 @@ def _table() -> tuple[Published, ...]:
         Published("richhf", *_B32, "spearman/CLIPScore", 0.13),
     ]
     for benchmark, model, accuracy, precision in (
-            ("foil", _B32, 0.73, 0.71),
-            ("foil", _H14, 0.84, 0.81),
-            ("nocaps", _B32, 0.60, 0.69),
-            ("nocaps", _H14, 0.72, 0.80),
-            ("nocaps", ("ViT-B-32", "laion2b_e16"), 0.667, 0.760),
-            ("nocaps", ("ViT-B-16", "openai"), 0.679, 0.747),
-            ("nocaps", ("ViT-L-14", "openai"), 0.653, 0.781),
-            ("nocaps", ("ViT-L-14", "laion2b_s32b_b82k"), 0.728, 0.796),
-            ("nocaps", ("ViT-g-14", "laion2b_s12b_b42k"), 0.706, 0.806)):
+        ("foil", _B32, 0.73, 0.71),
+        ("foil", _H14, 0.84, 0.81),
+        ("nocaps", _B32, 0.60, 0.69),
+        ("nocaps", _H14, 0.72, 0.80),
+        ("nocaps", ("ViT-B-32", "laion2b_e16"), 0.667, 0.760),
+        ("nocaps", ("ViT-B-16", "openai"), 0.679, 0.747),
+        ("nocaps", ("ViT-L-14", "openai"), 0.653, 0.781),
+        ("nocaps", ("ViT-L-14", "laion2b_s32b_b82k"), 0.728, 0.796),
+        ("nocaps", ("ViT-g-14", "laion2b_s12b_b42k"), 0.706, 0.806),
+    ):
         rows.append(Published(benchmark, *model, "LA", accuracy, sorted_by="most_negative"))
         rows.append(Published(benchmark, *model, "AP/F-CLIPScore", precision, sorted_by="most_negative"))
     for benchmark, model, epsilon, metrics in (
-            ("hat", _B32, _EPSILON, {"LA": 0.19, "AP/F-CLIPScore": 0.36}),
-            ("hat", _H14, _EPSILON, {"LA": 0.35, "AP/F-CLIPScore": 0.36}),
-            ("seetrue", _B32, _EPSILON, {"NLI": 0.605}),
-            ("seetrue", _H14, _EPSILON, {"NLI": 0.660}),
-            ("richhf", _B32, -1e-5, {"pearson": 0.28, "spearman": 0.33}),
-            ("richhf", _B32, -1e-5, {"precision": 0.33, "recall": 0.50, "f1": 0.40}),
-            ("richhf", _H14, -1e-5, {"pearson": 0.37, "spearman": 0.43}),
-            ("richhf", _H14, -1e-5, {"precision": 0.37, "recall": 0.52, "f1": 0.43}),
-            ("richhf", _H14, -5e-5, {"precision": 0.49, "recall": 0.23, "f1": 0.31})):
+        ("hat", _B32, _EPSILON, {"LA": 0.19, "AP/F-CLIPScore": 0.36}),
+        ("hat", _H14, _EPSILON, {"LA": 0.35, "AP/F-CLIPScore": 0.36}),
+        ("seetrue", _B32, _EPSILON, {"NLI": 0.605}),
+        ("seetrue", _H14, _EPSILON, {"NLI": 0.660}),
+        ("richhf", _B32, -1e-5, {"pearson": 0.28, "spearman": 0.33}),
+        ("richhf", _B32, -1e-5, {"precision": 0.33, "recall": 0.50, "f1": 0.40}),
+        ("richhf", _H14, -1e-5, {"pearson": 0.37, "spearman": 0.43}),
+        ("richhf", _H14, -1e-5, {"precision": 0.37, "recall": 0.52, "f1": 0.43}),
+        ("richhf", _H14, -5e-5, {"precision": 0.49, "recall": 0.23, "f1": 0.31}),
+    ):
         for metric, value in metrics.items():
             rows.append(Published(benchmark, *model, metric, value, epsilon, "threshold"))
     return tuple(rows)
@@ -79,8 +81,15 @@ def _table() -> tuple[Published, ...]:
 PAPER = _table()
 
 
-def paper_value(benchmark: str, backbone: str, pretrained: str, metric: str, *,
-                epsilon: float | None = None, sorted_by: str | None = None) -> float | None:
+def paper_value(
+    benchmark: str,
+    backbone: str,
+    pretrained: str,
+    metric: str,
+    *,
+    epsilon: float | None = None,
+    sorted_by: str | None = None,
+) -> float | None:
     """The published number, or None where there is none.
 
     benchmark: foil, nocaps, hat, richhf, seetrue. backbone, pretrained: as open_clip spells them, with or
@@ -105,14 +114,16 @@ def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
     lines = [("metric", "ours", "95 % interval", "n", "paper", "")]
     for metric, figure, published in rows:
         without = figure.low is None or figure.high is None
-        lines.append((
-            _printable(metric),
-            "—" if figure.value is None else f"{figure.value:.3f}",
-            "—" if without else f"[{figure.low:.3f}, {figure.high:.3f}]",
-            str(figure.n),
-            "—" if published is None else _as_published(published),
-            _printable(figure.reason or ""),
-        ))
+        lines.append(
+            (
+                _printable(metric),
+                "—" if figure.value is None else f"{figure.value:.3f}",
+                "—" if without else f"[{figure.low:.3f}, {figure.high:.3f}]",
+                str(figure.n),
+                "—" if published is None else _as_published(published),
+                _printable(figure.reason or ""),
+            )
+        )
     widths = [max(len(line[column]) for line in lines) for column in range(5)]
     texts = []
     for name, *numbers, remark in lines:

@@ -71,8 +71,9 @@ def stored_fields(detection: Detection) -> dict[str, Any]:
     }
 
 
-def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings, *,
-                 half: bool = False) -> Scored:
+def score_record(
+    record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings, *, half: bool = False
+) -> Scored:
     """A record (with `stored_fields`) judged by its benchmark under the given settings.
 
     half: numbers rounded as the published code's are, which keeps attributions and 100 times the cosine in fp16.
@@ -91,8 +92,18 @@ def score_record(record: Mapping[str, Any], sample: Sample, benchmark, settings:
     everything = []
     for (start, end, kind, scored), value in zip(units, means.tolist(), strict=True):
         attribution = value if scored else None
-        everything.append((kind, Word(sample.caption[start:end], start, end, attribution,
-                                      scores.is_misaligned(attribution, settings.epsilon))))
+        everything.append(
+            (
+                kind,
+                Word(
+                    sample.caption[start:end],
+                    start,
+                    end,
+                    attribution,
+                    scores.is_misaligned(attribution, settings.epsilon),
+                ),
+            )
+        )
     words = tuple(word for kind, word in everything if kind == CANDIDATE)
     dropped = DROPPED if settings.sorted_by == "threshold" else None
     published_words = tuple(word for kind, word in everything if kind != dropped and word.scored)
@@ -123,8 +134,9 @@ def _half(values):
     return np.asarray(values, dtype=np.float16).astype(np.float32)
 
 
-def make_record(sample: Sample, detection: Detection, benchmark, settings: Settings, *,
-                ref_clip_score: float | None = None) -> dict[str, Any]:
+def make_record(
+    sample: Sample, detection: Detection, benchmark, settings: Settings, *, ref_clip_score: float | None = None
+) -> dict[str, Any]:
     """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later."""
     stored = stored_fields(detection)
     scored = score_record(stored, sample, benchmark, settings)
@@ -145,8 +157,13 @@ def make_record(sample: Sample, detection: Detection, benchmark, settings: Setti
         "nli_score": None,
         "groupby": dict(sample.groups),
         "image": sample.image,
-        "label": {"misaligned": sample.misaligned, "spans": sample.spans, "tokens": sample.tokens,
-                  "token_labels": sample.token_labels, "gt_score": sample.gt_score},
+        "label": {
+            "misaligned": sample.misaligned,
+            "spans": sample.spans,
+            "tokens": sample.tokens,
+            "token_labels": sample.token_labels,
+            "gt_score": sample.gt_score,
+        },
         **stored,
     }
 
@@ -155,9 +172,16 @@ def sample_of(record: Mapping[str, Any]) -> Sample:
     """The sample that a record was made of, references apart: re-scoring needs no annotation file."""
     label = record["label"]
     return Sample(
-        id=record["id"], image=record["image"], image_id=record["image_id"], caption=record["caption"],
-        misaligned=label["misaligned"], spans=_spans(label["spans"]), label=record["GT_foil_word"],
-        tokens=_spans(label["tokens"]), token_labels=tuple(label["token_labels"]), gt_score=label["gt_score"],
+        id=record["id"],
+        image=record["image"],
+        image_id=record["image_id"],
+        caption=record["caption"],
+        misaligned=label["misaligned"],
+        spans=_spans(label["spans"]),
+        label=record["GT_foil_word"],
+        tokens=_spans(label["tokens"]),
+        token_labels=tuple(label["token_labels"]),
+        gt_score=label["gt_score"],
         groups=record["groupby"],
     )
 
@@ -168,8 +192,13 @@ def _spans(pairs: list[list[int]]) -> tuple[Span, ...]:
 
 def skipped_record(sample: Sample, reason: str) -> dict[str, Any]:
     """The line of a sample whose picture could not be read."""
-    return {"id": sample.id, "caption": sample.caption, "image_id": sample.image_id, "image": sample.image,
-            "skipped": reason}
+    return {
+        "id": sample.id,
+        "caption": sample.caption,
+        "image_id": sample.image_id,
+        "image": sample.image,
+        "skipped": reason,
+    }
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:

@@ -23,8 +23,12 @@ from clip4dm.evaluation.store.finished import stored_records
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 # What the paper's figures are called there.
-PAPER_NAMES = {"AP/refCLIPScore": "AP/RefCLIPScore", "AP/F-CLIPScore_published": "AP/F-CLIPScore",
-                "pearson/F-CLIPScore_published": "pearson", "spearman/F-CLIPScore_published": "spearman"}
+PAPER_NAMES = {
+    "AP/refCLIPScore": "AP/RefCLIPScore",
+    "AP/F-CLIPScore_published": "AP/F-CLIPScore",
+    "pearson/F-CLIPScore_published": "pearson",
+    "spearman/F-CLIPScore_published": "spearman",
+}
 AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
 AS_PUBLISHED = "as_published"
 
@@ -45,16 +49,25 @@ class Columns:
         self.samples.append(sample)
         chance, longest = floors(sample, scored.words, benchmark)
         row = {
-            "hit": scored.published.hit, "hit_span": scored.sound.hit_span,
-            "tp": scored.sound.tp, "fp": scored.sound.fp, "fn": scored.sound.fn,
-            "F-CLIPScore": scored.f_clip_score, "F-CLIPScore_published": scored.f_clip_score_published,
-            "CLIPScore": scored.clip_score, "cosine": scored.cosine, "refCLIPScore": record["ref_clipscore"],
-            "misaligned_sum": scored.misaligned_sum, "chance": chance, "longest": longest,
-            "gt_score": sample.gt_score, "NLI": record["nli_score"], "truncated": record["truncated"],
+            "hit": scored.published.hit,
+            "hit_span": scored.sound.hit_span,
+            "tp": scored.sound.tp,
+            "fp": scored.sound.fp,
+            "fn": scored.sound.fn,
+            "F-CLIPScore": scored.f_clip_score,
+            "F-CLIPScore_published": scored.f_clip_score_published,
+            "CLIPScore": scored.clip_score,
+            "cosine": scored.cosine,
+            "refCLIPScore": record["ref_clipscore"],
+            "misaligned_sum": scored.misaligned_sum,
+            "chance": chance,
+            "longest": longest,
+            "gt_score": sample.gt_score,
+            "NLI": record["nli_score"],
+            "truncated": record["truncated"],
         }
         for name, value in row.items():
             self.values.setdefault(name, []).append(value)
-
 
     def add_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Further scores of captions: {sample id: {name: value}}; a sample may have none."""
@@ -90,8 +103,10 @@ def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | N
     groups: dict[str, dict[str, Any]] = {}
     for key in benchmark.group_keys:
         named = [sample.groups.get(key) for sample in columns.samples]
-        groups[key] = {value: _figures(columns, benchmark, np.flatnonzero([n == value for n in named]), bootstrap,
-                                       nli_reason) for value in sorted({n for n in named if n is not None})}
+        groups[key] = {
+            value: _figures(columns, benchmark, np.flatnonzero([n == value for n in named]), bootstrap, nli_reason)
+            for value in sorted({n for n in named if n is not None})
+        }
     return {
         "n": len(columns.samples),
         "skipped": len(columns.skipped),
@@ -111,15 +126,17 @@ def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 
         columns.values["F-CLIPScore"] = columns.values["F-CLIPScore_published"]
     bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
     figures = _figures(columns, benchmark, np.arange(len(columns.samples)), bootstrap, "not part of this comparison")
-    chosen = {name: figures[name] for name in ("LA", "precision", "recall", "f1", "pearson", "spearman")
-              if name in figures}
+    chosen = {
+        name: figures[name] for name in ("LA", "precision", "recall", "f1", "pearson", "spearman") if name in figures
+    }
     if "AP" in figures:
         chosen["AP"] = {name: figures["AP"][name] for name in ("F-CLIPScore", "CLIPScore")}
     return chosen
 
 
-def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap | None,
-             nli_reason: str | None) -> dict[str, Any]:
+def _figures(
+    columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap | None, nli_reason: str | None
+) -> dict[str, Any]:
     resampled = bootstrap.take(rows) if bootstrap is not None and len(rows) else None
 
     def column(name: str) -> list[Any]:
@@ -130,25 +147,35 @@ def _figures(columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap
     if benchmark.has_location:
         figures["LA"] = metrics.location_accuracy(column("hit"), resampled)
         figures["LA_span"] = metrics.location_accuracy(column("hit_span"), resampled)
-        figures["LA_floor"] = {"chance": metrics.mean_figure(column("chance"), resampled),
-                               "longest word": metrics.mean_figure(column("longest"), resampled)}
+        figures["LA_floor"] = {
+            "chance": metrics.mean_figure(column("chance"), resampled),
+            "longest word": metrics.mean_figure(column("longest"), resampled),
+        }
     if benchmark.positive:
-        figures["AP"] = {name: _average_precision(columns, benchmark, rows, column(name), resampled)
-                         for name in (*AP_SCORES, *columns.more_scores)}
+        figures["AP"] = {
+            name: _average_precision(columns, benchmark, rows, column(name), resampled)
+            for name in (*AP_SCORES, *columns.more_scores)
+        }
     if benchmark.has_tokens:
         figures.update(metrics.precision_recall_f1(column("tp"), column("fp"), column("fn"), resampled))
     if benchmark.has_correlation:
         for name, correlate in (("pearson", metrics.pearson), ("spearman", metrics.spearman)):
-            figures[name] = {score: correlate(column(score), column("gt_score"), resampled)
-                             for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")}
+            figures[name] = {
+                score: correlate(column(score), column("gt_score"), resampled)
+                for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")
+            }
     if benchmark.has_nli:
-        figures["NLI"] = (Figure(None, None, None, len(rows), nli_reason) if nli_reason
-                          else metrics.mean_figure(column("NLI"), resampled))
+        figures["NLI"] = (
+            Figure(None, None, None, len(rows), nli_reason)
+            if nli_reason
+            else metrics.mean_figure(column("NLI"), resampled)
+        )
     return _plain(figures)
 
 
-def _average_precision(columns: Columns, benchmark, rows: np.ndarray, values: list[Any],
-                       bootstrap: Bootstrap | None) -> Figure:
+def _average_precision(
+    columns: Columns, benchmark, rows: np.ndarray, values: list[Any], bootstrap: Bootstrap | None
+) -> Figure:
     if values and all(value is None for value in values):
         return Figure(None, None, None, 0, "no references, or not asked for (--get_refclipscore)")
     misaligned = [columns.samples[i].misaligned for i in rows]
@@ -158,16 +185,23 @@ def _average_precision(columns: Columns, benchmark, rows: np.ndarray, values: li
 
 
 def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure)
-            else value for name, value in figures.items()}
+    return {
+        name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure) else value
+        for name, value in figures.items()
+    }
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures of a result as text, the paper's beside them where its model and settings are this run's."""
-    rows = [(name, figure, _published(result, name)) for name, figure in flatten(result)
-            if not name.startswith(AS_PUBLISHED)]
-    rows += [(f"{AS_PUBLISHED} {name}", figure, _published(result, name, quirks=True))
-             for name, figure in flatten(result.get(AS_PUBLISHED, {}))]
+    rows = [
+        (name, figure, _published(result, name))
+        for name, figure in flatten(result)
+        if not name.startswith(AS_PUBLISHED)
+    ]
+    rows += [
+        (f"{AS_PUBLISHED} {name}", figure, _published(result, name, quirks=True))
+        for name, figure in flatten(result.get(AS_PUBLISHED, {}))
+    ]
     for key, values in result["groups"].items():
         for value, figures in values.items():
             rows += [(f"{key}={value} {name}", figure, None) for name, figure in flatten(figures)]
@@ -183,8 +217,14 @@ def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> fl
     metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
     if metric == "AP/F-CLIPScore" and name == metric and not quirks:
         return None  # the paper's figure is the published variant's
-    return paper_value(result["benchmark"], result["backbone"], result["pretrained"], metric,
-                       epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
+    return paper_value(
+        result["benchmark"],
+        result["backbone"],
+        result["pretrained"],
+        metric,
+        epsilon=settings["epsilon"],
+        sorted_by=settings["sorted_by"],
+    )
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:

@@ -28,8 +28,14 @@ from clip4dm.layers import first_layer
 Say = Callable[[str], None]
 
 
-_RULES = {"epsilon": EPSILON, "limit": AT_LEAST_ONE, "batch_size": AT_LEAST_ONE, "num_workers": PROCESSES,
-          "seed": SEED, "images_per_block": AT_LEAST_ONE}
+_RULES = {
+    "epsilon": EPSILON,
+    "limit": AT_LEAST_ONE,
+    "batch_size": AT_LEAST_ONE,
+    "num_workers": PROCESSES,
+    "seed": SEED,
+    "images_per_block": AT_LEAST_ONE,
+}
 _FLAGS = ("get_refclipscore", "resume", "overwrite", "skip_missing", "caption_metrics", "as_published")
 
 
@@ -75,8 +81,17 @@ class Options:
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say: all that bears on the figures, nothing that does not."""
-        without = ("output", "num_workers", "resume", "overwrite", "skip_missing", "device", "batch_size",
-                   "caption_metrics", "as_published")
+        without = (
+            "output",
+            "num_workers",
+            "resume",
+            "overwrite",
+            "skip_missing",
+            "device",
+            "batch_size",
+            "caption_metrics",
+            "as_published",
+        )
         return {name: value for name, value in asdict(self).items() if name not in without}
 
 
@@ -101,8 +116,12 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
         check_java()
     workers = Workers.from_environment()
     say = say if workers.first else (lambda _: None)
-    benchmark, reading = read_benchmark(Path(options.data_path), options.benchmark, img_dir=Path(options.img_dir),
-                                        reference_path=Path(options.reference_path) if options.reference_path else None)
+    benchmark, reading = read_benchmark(
+        Path(options.data_path),
+        options.benchmark,
+        img_dir=Path(options.img_dir),
+        reference_path=Path(options.reference_path) if options.reference_path else None,
+    )
     say(f"benchmark: {benchmark.title}{'' if options.benchmark else ' (recognised from the file)'}")
     sorted_by = options.sorted_by or benchmark.sorted_by
     epsilon = benchmark.epsilon if options.epsilon is None else options.epsilon
@@ -120,15 +139,28 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     settings = Settings(sorted_by, epsilon, options.start_layer_text, layers)
     batch_size = options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE)
     # All layers are explained and stored, so that re-scoring can average any number of the last ones.
-    detector = CLIP4DM(model, template=options.template, start_layer_text=-layers, sorted_by=sorted_by,
-                       epsilon=epsilon, batch_size=batch_size)
+    detector = CLIP4DM(
+        model,
+        template=options.template,
+        start_layer_text=-layers,
+        sorted_by=sorted_by,
+        epsilon=epsilon,
+        batch_size=batch_size,
+    )
     entailment, nli_reason = _entailment(options.nli_model, options.device, say) if benchmark.has_nli else (None, None)
     config = _config(options, benchmark, model, settings, batch_size, nli_reason)
     folder = run_folder(options, config)
     say(f"run: {folder}")
-    evaluation = Evaluation(detector, benchmark, settings, Path(options.img_dir), options.get_refclipscore, entailment,
-                            default_workers() if options.num_workers is None else options.num_workers,
-                            options.images_per_block)
+    evaluation = Evaluation(
+        detector,
+        benchmark,
+        settings,
+        Path(options.img_dir),
+        options.get_refclipscore,
+        entailment,
+        default_workers() if options.num_workers is None else options.num_workers,
+        options.images_per_block,
+    )
     workers.start(model.device)
     try:
         evaluation.run(samples, folder, config, workers=workers, resume=options.resume, overwrite=options.overwrite)
@@ -141,9 +173,17 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     return _conclude(folder, folder, config, benchmark, settings, nli_reason, as_published=options.as_published)
 
 
-def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None = None,
-            start_layer_text: int | None = None, seed: int | None = None, nli_model: str | None = None,
-            as_published: bool = False, say: Say = print) -> Outcome:
+def rescore(
+    folder: Path,
+    *,
+    sorted_by: str | None = None,
+    epsilon: float | None = None,
+    start_layer_text: int | None = None,
+    seed: int | None = None,
+    nli_model: str | None = None,
+    as_published: bool = False,
+    say: Say = print,
+) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
     What is None stays as in the run. The result goes to FOLDER/rescored/SETTINGS/result.json.
@@ -154,17 +194,31 @@ def rescore(folder: Path, *, sorted_by: str | None = None, epsilon: float | None
     run = open_run(folder)
     config, was = run.config, run.settings
     benchmark = get_benchmark(config["benchmark"])
-    settings = Settings(sorted_by or was.sorted_by, was.epsilon if epsilon is None else epsilon,
-                        was.start_layer_text if start_layer_text is None else start_layer_text, was.layers)
+    settings = Settings(
+        sorted_by or was.sorted_by,
+        was.epsilon if epsilon is None else epsilon,
+        was.start_layer_text if start_layer_text is None else start_layer_text,
+        was.layers,
+    )
     check_settings(settings.sorted_by, settings.epsilon)
     first_layer(settings.start_layer_text, settings.layers)
     entailment, nli_reason = None, config["nli_reason"]
     if benchmark.has_nli and settings != was:
         entailment, nli_reason = _entailment(nli_model or config["args"]["nli_model"], "auto", say)
-    args = {**config["args"], "sorted_by": settings.sorted_by, "epsilon": settings.epsilon,
-            "start_layer_text": settings.start_layer_text, "seed": config["args"]["seed"] if seed is None else seed}
-    config = {**config, "args": args, "settings": asdict(settings), "nli_reason": nli_reason,
-              "rescored_from": config["fingerprint"]}
+    args = {
+        **config["args"],
+        "sorted_by": settings.sorted_by,
+        "epsilon": settings.epsilon,
+        "start_layer_text": settings.start_layer_text,
+        "seed": config["args"]["seed"] if seed is None else seed,
+    }
+    config = {
+        **config,
+        "args": args,
+        "settings": asdict(settings),
+        "nli_reason": nli_reason,
+        "rescored_from": config["fingerprint"],
+    }
     target = folder / "rescored" / _settings_name(settings)
     return _conclude(folder, target, config, benchmark, settings, nli_reason, entailment, as_published=as_published)
 
@@ -173,14 +227,23 @@ def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Say = pr
     """caption_metrics.json of the samples that have references, unless it is there. Errors: ValueError, if none has."""
     referenced = [sample for sample in samples if sample.references]
     if not referenced:
-        raise InputError("--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
-                         "captions JSON as --reference_path")
+        raise InputError(
+            "--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
+            "captions JSON as --reference_path"
+        )
     if read_caption_metrics(folder) is not None:
         return
-    say(f"caption metrics of {len(referenced)} samples" + ("" if spice_files_are_there() else
-        " (without SPICE, whose Stanford models are not here)"))
-    write_sealed(folder / CAPTION_METRICS, caption_metrics({sample.id: sample.caption for sample in referenced},
-                                                           {sample.id: sample.references for sample in referenced}))
+    say(
+        f"caption metrics of {len(referenced)} samples"
+        + ("" if spice_files_are_there() else " (without SPICE, whose Stanford models are not here)")
+    )
+    write_sealed(
+        folder / CAPTION_METRICS,
+        caption_metrics(
+            {sample.id: sample.caption for sample in referenced},
+            {sample.id: sample.references for sample in referenced},
+        ),
+    )
 
 
 def run_folder(options: Options, config: dict[str, Any]) -> Path:
@@ -200,28 +263,32 @@ def _checked(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
         for reason, count in counts[name].items():
             say(f"data: {name}: {count} because {reason}")
     if options.limit is not None:
-        samples = samples[:options.limit]
+        samples = samples[: options.limit]
     if not samples:
         raise InputError(f"{options.data_path} holds no samples")
     if options.get_refclipscore and not any(sample.references for sample in samples):
-        raise InputError("--get_refclipscore needs references, and these samples have none; for FOIL give the COCO "
-                         "captions JSON as --reference_path")
+        raise InputError(
+            "--get_refclipscore needs references, and these samples have none; for FOIL give the COCO "
+            "captions JSON as --reference_path"
+        )
     missing = missing_images(samples, img_dir)
     if missing:
         listed = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         images = len({sample.image for sample in samples})
         text = f"{len(missing)} of {images} images are not in {img_dir}: {listed}"
         if not options.skip_missing:
-            raise RunError(f"{text}. Fetch them (see data/README.md), correct --img_dir, or give --skip_missing "
-                           "to score the rest.")
+            raise RunError(
+                f"{text}. Fetch them (see data/README.md), correct --img_dir, or give --skip_missing to score the rest."
+            )
         if len(missing) == images:
             raise RunError(f"{text}. None is left to score: is --img_dir right?")
         say(f"skipping: {text}")
     return samples
 
 
-def _config(options: Options, benchmark, model, settings: Settings, batch_size: int, nli_reason: str | None,
-            ) -> dict[str, Any]:
+def _config(
+    options: Options, benchmark, model, settings: Settings, batch_size: int, nli_reason: str | None
+) -> dict[str, Any]:
     config = {
         "benchmark": benchmark.name,
         "backbone": model.backbone,
@@ -243,18 +310,32 @@ def _config(options: Options, benchmark, model, settings: Settings, batch_size: 
     return {"fingerprint": fingerprint(parts), **config, "git_revision": git_revision()}
 
 
-def _conclude(folder: Path, target: Path, config: dict[str, Any], benchmark, settings: Settings,
-              nli_reason: str | None, entailment=None, *, as_published: bool = False) -> Outcome:
+def _conclude(
+    folder: Path,
+    target: Path,
+    config: dict[str, Any],
+    benchmark,
+    settings: Settings,
+    nli_reason: str | None,
+    entailment=None,
+    *,
+    as_published: bool = False,
+) -> Outcome:
     columns = report.collect(folder / SAMPLES, benchmark, settings, entailment)
     scores = read_caption_metrics(folder)
     if scores is not None:
         columns.add_scores(scores)
     figures = report.summarise(columns, benchmark, seed=config["args"]["seed"], nli_reason=nli_reason)
-    result = {**config, **figures, "skipped": report.skipped_summary(columns),
-              "samples": samples_summary(folder / SAMPLES)}
+    result = {
+        **config,
+        **figures,
+        "skipped": report.skipped_summary(columns),
+        "samples": samples_summary(folder / SAMPLES),
+    }
     if as_published:
-        result[report.AS_PUBLISHED] = report.published_figures(folder / SAMPLES, benchmark, settings,
-                                                               seed=config["args"]["seed"])
+        result[report.AS_PUBLISHED] = report.published_figures(
+            folder / SAMPLES, benchmark, settings, seed=config["args"]["seed"]
+        )
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / RESULT, result)
     text = report.table(result)

@@ -33,9 +33,10 @@ ImageLike = Union[str, "PathLike[str]", Image.Image, np.ndarray, "torch.Tensor"]
 # file can break.
 _CODECS = {"JPEG": "jpg", "PNG": "zlib", "WEBP": "webp", "GIF": "pil", "BMP": "pil", "TIFF": "pil", "AVIF": "avif"}
 Image.init()
-PICTURE_FORMATS = tuple(name for name, codec in _CODECS.items()
-                        if name in Image.OPEN and codec in features.get_supported())
-MAX_BYTES = 2 ** 29  # of a file: as many as the largest picture that Pillow decodes has uncompressed, in RGB
+PICTURE_FORMATS = tuple(
+    name for name, codec in _CODECS.items() if name in Image.OPEN and codec in features.get_supported()
+)
+MAX_BYTES = 2**29  # of a file: as many as the largest picture that Pillow decodes has uncompressed, in RGB
 MAX_ASPECT = 100  # long side : short side
 
 # Else a damaged TIFF prints lines, up to one for each row of pixels: Python those that Pillow logs, libtiff its own.
@@ -91,7 +92,8 @@ def _as_rows(image: np.ndarray | torch.Tensor) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         raise ImageError(
             f"a raw picture is uint8 of shape (H, W), (H, W, 3) or (3, H, W) as tensor; got {array.dtype} "
-            f"{tuple(array.shape)}. Float tensors are taken as already preprocessed, (3, size, size).")
+            f"{tuple(array.shape)}. Float tensors are taken as already preprocessed, (3, size, size)."
+        )
     return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
 
 
@@ -143,9 +145,11 @@ def _unidentified(file, name: str) -> str:
         accepts = Image.OPEN[known][1]
         with contextlib.suppress(Exception):  # a start too short for what the plugin looks at
             if accepts and accepts(start):
-                return (f"{name} starts like {known}, but is damaged or cut short; fetch it again"
-                        if known in PICTURE_FORMATS else
-                        f"{name} looks like {known}, which is not read; convert it to one of: {read}")
+                return (
+                    f"{name} starts like {known}, but is damaged or cut short; fetch it again"
+                    if known in PICTURE_FORMATS
+                    else f"{name} looks like {known}, which is not read; convert it to one of: {read}"
+                )
     return f"{name} is not an image of a format that is read ({read}); fetch it again or convert it"
 
 
@@ -154,11 +158,15 @@ def _check_size(size: tuple[int, int], name: str) -> None:
     if 0 in size:
         raise ImageError(f"{name} has no pixels: its size is {width} x {height}")
     if max(size) > MAX_ASPECT * min(size):
-        raise ImageError(f"{name} is too long and narrow: {width} x {height} pixels; one side may be at most "
-                         f"{MAX_ASPECT} times the other. Crop it")
+        raise ImageError(
+            f"{name} is too long and narrow: {width} x {height} pixels; one side may be at most "
+            f"{MAX_ASPECT} times the other. Crop it"
+        )
     if Image.MAX_IMAGE_PIXELS is not None and width * height > 2 * Image.MAX_IMAGE_PIXELS:
-        raise ImageError(f"{name} has too many pixels to be decoded safely: {width} x {height}; at most "
-                         f"{2 * Image.MAX_IMAGE_PIXELS}. Make it smaller")
+        raise ImageError(
+            f"{name} has too many pixels to be decoded safely: {width} x {height}; at most "
+            f"{2 * Image.MAX_IMAGE_PIXELS}. Make it smaller"
+        )
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:

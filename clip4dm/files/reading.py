@@ -30,8 +30,14 @@ def kind_of(path: Path) -> str | None:
         return "a link to nothing" if os.path.islink(path) else None
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be looked at: {_reason(error)}") from None
-    kinds = {stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device",
-             stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
     return kinds.get(stat.S_IFMT(mode), "no file")
 
 
@@ -41,8 +47,10 @@ def check_regular(path: Path, largest: int | None = None) -> None:
     if kind is None:
         raise FileError(f"no such file: {path}")
     if kind == "a pipe":
-        raise FileError(f"{path} is a pipe, as <(...) makes one, and can be read only once; only regular files are "
-                        "read: write it to a file first")
+        raise FileError(
+            f"{path} is a pipe, as <(...) makes one, and can be read only once; only regular files are "
+            "read: write it to a file first"
+        )
     if kind != "a file":
         raise FileError(f"{path} is {kind}; only regular files are read")
     size = os.stat(path).st_size

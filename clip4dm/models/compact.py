@@ -29,13 +29,23 @@ def save_compact(folder: Path, model: torch.nn.Module, config: dict, tokens: lis
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    preprocess = {"size": config["vision_cfg"]["image_size"], "mode": "RGB", "mean": OPENAI_DATASET_MEAN,
-                  "std": OPENAI_DATASET_STD, "interpolation": "bicubic", "resize_mode": "shortest", "fill_color": 0}
+    preprocess = {
+        "size": config["vision_cfg"]["image_size"],
+        "mode": "RGB",
+        "mean": OPENAI_DATASET_MEAN,
+        "std": OPENAI_DATASET_STD,
+        "interpolation": "bicubic",
+        "resize_mode": "shortest",
+        "fill_color": 0,
+    }
     (folder / CONFIG_NAME).write_text(
-        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1) + "\n", encoding="utf-8")
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=1) + "\n", encoding="utf-8"
+    )
     rows = torch.tensor(tokens, dtype=torch.int32)
-    state = {name: value.detach().to(torch.float16) if value.is_floating_point() else value
-             for name, value in model.state_dict().items()}
+    state = {
+        name: value.detach().to(torch.float16) if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
     state[EMBEDDING] = state[EMBEDDING][rows]
     state = {name: value.contiguous().clone() for name, value in state.items()} | {ROWS: rows}
     save_file(state, str(folder / WEIGHTS_NAME))

@@ -13,12 +13,29 @@ from typing import Any
 from clip4dm.errors import CLIP4DMError
 from clip4dm.files.reading import FileError, is_number, read_json
 
-SIZES = {"layers": 1000, "embed_dim": 100_000, "width": 100_000, "heads": 1000, "head_width": 10_000,
-         "context_length": 100_000, "vocab_size": 10_000_000, "image_size": 10_000}  # no model has more
-_CHOICES = {"interpolation": ("bicubic", "bilinear", "random"), "resize_mode": ("shortest", "longest", "squash"),
-            "mode": ("RGB",)}  # as open_clip asserts
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", dict: "an object",
-          tuple: "a list of numbers"}
+SIZES = {
+    "layers": 1000,
+    "embed_dim": 100_000,
+    "width": 100_000,
+    "heads": 1000,
+    "head_width": 10_000,
+    "context_length": 100_000,
+    "vocab_size": 10_000_000,
+    "image_size": 10_000,
+}  # no model has more
+_CHOICES = {
+    "interpolation": ("bicubic", "bilinear", "random"),
+    "resize_mode": ("shortest", "longest", "squash"),
+    "mode": ("RGB",),
+}  # as open_clip asserts
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    dict: "an object",
+    tuple: "a list of numbers",
+}
 
 
 class ConfigError(CLIP4DMError, ValueError):
@@ -35,13 +52,22 @@ def read_config(path: Path) -> dict[str, Any]:
     parts = [config.get(part) for part in ("text_cfg", "vision_cfg")] if isinstance(config, dict) else [None]
     pictures = content.get("preprocess_cfg") or {} if isinstance(content, dict) else {}
     if not all(isinstance(part, dict) for part in (*parts, pictures)):
-        raise ConfigError(f"{path} is no open_clip configuration; expected JSON with model_cfg: {{embed_dim, "
-                          "vision_cfg, text_cfg} and preprocess_cfg: {...}")
+        raise ConfigError(
+            f"{path} is no open_clip configuration; expected JSON with model_cfg: {{embed_dim, "
+            "vision_cfg, text_cfg} and preprocess_cfg: {...}"
+        )
     from open_clip import CLIPTextCfg, CLIPVisionCfg
     from open_clip.transform import PreprocessCfg
 
-    top = {"embed_dim": int, "quick_gelu": bool, "custom_text": bool, "init_logit_scale": float,
-           "init_logit_bias": float, "nonscalar_logit_scale": bool, "multimodal_cfg": dict}
+    top = {
+        "embed_dim": int,
+        "quick_gelu": bool,
+        "custom_text": bool,
+        "init_logit_scale": float,
+        "init_logit_bias": float,
+        "nonscalar_logit_scale": bool,
+        "multimodal_cfg": dict,
+    }
     _check(config, top, f"{path}: ")
     _check(config["vision_cfg"], typing.get_type_hints(CLIPVisionCfg), f"{path}: vision_cfg.")
     _check(config["text_cfg"], typing.get_type_hints(CLIPTextCfg), f"{path}: text_cfg.")

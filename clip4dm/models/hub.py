@@ -11,7 +11,8 @@ from pathlib import Path
 OFFLINE_HELP = (
     "Without a network: on a machine that has one, run the same command once and copy its Hugging Face cache "
     "(the folder named by HF_HOME, ~/.cache/huggingface by default) here, or copy the weights alone and give "
-    "--pretrained FILE or --pretrained FOLDER (a folder with open_clip_config.json and the weights).")
+    "--pretrained FILE or --pretrained FOLDER (a folder with open_clip_config.json and the weights)."
+)
 
 
 def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | None:

@@ -16,14 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.models.compact import is_compact, load_compact
-from clip4dm.models.sources import (
-    ModelError,
-    WeightsSource,
-    file_sha256,
-    is_torchscript,
-    resolve_source,
-    short_reason,
-)
+from clip4dm.models.sources import ModelError, WeightsSource, file_sha256, is_torchscript, resolve_source, short_reason
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +64,15 @@ class LoadedModel:
         return file_sha256(self.weights_path)
 
 
-def load_model(backbone: str | None = None, pretrained: str | None = None, device: str = "auto",
-               precision: str = "fp32", *, quick_gelu: bool | None = None,
-               cache_dir: str | None = None) -> LoadedModel:
+def load_model(
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    *,
+    quick_gelu: bool | None = None,
+    cache_dir: str | None = None,
+) -> LoadedModel:
     """Load a CLIP whose text tower can be explained.
 
     backbone: an open_clip name ("ViT-B-32", "ViT-B/32", any case), "demo" (the small model that comes with this
@@ -112,7 +111,7 @@ def load_model(backbone: str | None = None, pretrained: str | None = None, devic
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """"auto" -> cuda, mps or cpu, whichever is there first; a name -> that device, checked to be there."""
+    """ "auto" -> cuda, mps or cpu, whichever is there first; a name -> that device, checked to be there."""
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -126,8 +125,10 @@ def pick_device(device: str = "auto") -> torch.device:
         raise ModelError(f"unknown device {device!r}; allowed: auto, {', '.join(there)} (or cuda:N)")
     if not there[picked.type] or (picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count()):
         found = [name for name, present in there.items() if present]
-        raise ModelError(f"device {device!r} is not on this machine, which has: {', '.join(found)}. "
-                         "Leave --device at auto to take the best there is.")
+        raise ModelError(
+            f"device {device!r} is not on this machine, which has: {', '.join(found)}. "
+            "Leave --device at auto to take the best there is."
+        )
     return picked
 
 
@@ -142,7 +143,8 @@ def _build(source: WeightsSource, precision: str, device: torch.device, cache_di
         try:
             model = open_clip.create_model(
                 source.name,
-                pretrained=None if source.name.startswith(("local-dir:", "hf-hub:")) or own_loader
+                pretrained=None
+                if source.name.startswith(("local-dir:", "hf-hub:")) or own_loader
                 else str(source.weights_path),
                 load_weights=own_loader is None,
                 precision=precision,
@@ -158,7 +160,8 @@ def _build(source: WeightsSource, precision: str, device: torch.device, cache_di
             raise ModelError(
                 f"{source.weights_path} does not hold weights of {source.backbone} "
                 f"({short_reason(error)}). Check that file and --backbone belong "
-                "together, or fetch the file again.") from error
+                "together, or fetch the file again."
+            ) from error
     return model
 
 
@@ -190,7 +193,7 @@ def _tokenizer(source: WeightsSource, cache_dir: str | None):
     except Exception as error:  # transformers and the hub raise many kinds when a tokenizer's files are missing
         raise ModelError(
             f"the tokenizer of {source.backbone} could not be loaded ({short_reason(error)}). "
-            "Without a network, give --pretrained a folder that holds the tokenizer's files beside the weights.",
+            "Without a network, give --pretrained a folder that holds the tokenizer's files beside the weights."
         ) from error
 
 
@@ -198,4 +201,3 @@ def _preprocess(model: torch.nn.Module):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     return image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-

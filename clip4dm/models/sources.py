@@ -51,8 +51,9 @@ class WeightsSource:
     preprocess: dict[str, Any] = field(default_factory=dict)
 
 
-def resolve_source(backbone: str | None, pretrained: str | None, quick_gelu: bool | None = None,
-                   cache_dir: str | None = None) -> WeightsSource:
+def resolve_source(
+    backbone: str | None, pretrained: str | None, quick_gelu: bool | None = None, cache_dir: str | None = None
+) -> WeightsSource:
     """Find the weights, fetching a tag's through open_clip's hub if they are not cached. Errors: ModelError."""
     if backbone and backbone.lower() == DEMO:
         if pretrained:
@@ -88,7 +89,8 @@ def known_backbone(backbone: str) -> str:
     raise ModelError(
         f"unknown backbone {backbone!r}; nearest names: {', '.join(near) or 'none'} "
         f"(all {len(models)}: python -c 'import open_clip; print(open_clip.list_models())'). "
-        "A folder with open_clip_config.json and weights, or hf-hub:ORG/NAME, may be given instead.")
+        "A folder with open_clip_config.json and weights, or hf-hub:ORG/NAME, may be given instead."
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -114,7 +116,8 @@ def _check_native(name: str) -> None:
         raise ModelError(
             f"the text tower of {name} is a Hugging Face model ({hf_name}), not open_clip's own transformer, and its "
             "attention cannot be explained here. Take a backbone with a native text tower, such as ViT-B-32, "
-            "ViT-L-14, ViT-H-14, or a SigLIP, EVA02 or CoCa one.")
+            "ViT-L-14, ViT-H-14, or a SigLIP, EVA02 or CoCa one."
+        )
 
 
 def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: str | None) -> WeightsSource:
@@ -125,15 +128,19 @@ def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: st
     if not tag:
         tag = USUAL_TAGS.get(base)
         if tag is None:
-            raise ModelError(f"{name} has no usual weights; say which with --pretrained. Its tags: {_listed(tags)}. "
-                             "A checkpoint file or a folder may be given instead.")
+            raise ModelError(
+                f"{name} has no usual weights; say which with --pretrained. Its tags: {_listed(tags)}. "
+                "A checkpoint file or a folder may be given instead."
+            )
     config = get_pretrained_cfg(base, tag) or get_pretrained_cfg(name, tag)
     if not config:
         near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ModelError(f"--pretrained {tag!r} is neither a tag of {name} nor a file or folder that exists.{hint} "
-                         f"Tags of {name}: {_listed(tags)}. Files and folders are taken relative to the current "
-                         f"folder, {Path.cwd()}.")
+        raise ModelError(
+            f"--pretrained {tag!r} is neither a tag of {name} nor a file or folder that exists.{hint} "
+            f"Tags of {name}: {_listed(tags)}. Files and folders are taken relative to the current "
+            f"folder, {Path.cwd()}."
+        )
     needed = bool(config.get("quick_gelu", False))
     _check_activation(needed, quick_gelu, f"the weights {base}:{tag}")
     hub, filename = os.path.split(config.get("hf_hub", ""))
@@ -144,8 +151,10 @@ def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: st
                 check_hub_reachable()
             path = download_pretrained(config, cache_dir=cache_dir)
         except Exception as error:  # the hub's client raises its own, httpx's, urllib's and OSError
-            raise ModelError(f"the weights {base}:{tag} are not in the cache and could not be fetched "
-                             f"({short_reason(error)}). {OFFLINE_HELP}") from error
+            raise ModelError(
+                f"the weights {base}:{tag} are not in the cache and could not be fetched "
+                f"({short_reason(error)}). {OFFLINE_HELP}"
+            ) from error
     keys = ("mean", "std", "interpolation", "resize_mode", "size")
     preprocess = {key: config[key] for key in keys if key in config}
     return WeightsSource(base if _is_built_in(base) else name, base, tag, Path(path), needed, preprocess)
@@ -177,7 +186,8 @@ def _named_activation(name: str, said: bool | None, quick_gelu: bool | None) -> 
         warnings.warn(
             f"a checkpoint file does not say its activation; taken as plain GELU, as the name {name} says. "
             f"If it was trained with QuickGELU (as OpenAI's and some others were), say --backbone {name}{QUICKGELU}.",
-            stacklevel=5)
+            stacklevel=5,
+        )
     return own
 
 
@@ -202,13 +212,17 @@ def _from_folder(folder: Path, backbone: str | None, quick_gelu: bool | None) ->
     config_path = folder / "open_clip_config.json"
     weights = _find_checkpoint_in_dir(folder)
     if weights is None:
-        raise ModelError(f"{folder} holds no weights: expected open_clip_config.json and one of "
-                         "open_clip_model.safetensors, open_clip_pytorch_model.bin, *.safetensors, *.bin, *.pth")
+        raise ModelError(
+            f"{folder} holds no weights: expected open_clip_config.json and one of "
+            "open_clip_model.safetensors, open_clip_pytorch_model.bin, *.safetensors, *.bin, *.pth"
+        )
     if not config_path.is_file():
         if backbone:
             return _from_file(known_backbone(backbone), Path(weights), quick_gelu)
-        raise ModelError(f"{folder} has no open_clip_config.json, so nothing says its architecture. "
-                         "Add that file, or name the architecture with --backbone.")
+        raise ModelError(
+            f"{folder} has no open_clip_config.json, so nothing says its architecture. "
+            "Add that file, or name the architecture with --backbone."
+        )
     config = _read_config(config_path)
     activation = bool(config.get("quick_gelu", False))
     _check_activation(activation, quick_gelu, f"{config_path}")
@@ -229,8 +243,10 @@ def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> Weig
             config_path = download_pretrained_from_hf(repository, "open_clip_config.json", cache_dir=cache_dir)
             weights = download_pretrained_from_hf(repository, cache_dir=cache_dir)
         except Exception as error:  # as in _from_tag
-            raise ModelError(f"{name} is not in the cache and could not be fetched ({short_reason(error)}); an hf-hub "
-                             f"model needs open_clip_config.json and open_clip weights. {OFFLINE_HELP}") from error
+            raise ModelError(
+                f"{name} is not in the cache and could not be fetched ({short_reason(error)}); an hf-hub "
+                f"model needs open_clip_config.json and open_clip weights. {OFFLINE_HELP}"
+            ) from error
     config = _read_config(Path(config_path))
     activation = bool(config.get("quick_gelu", False))
     _check_activation(activation, quick_gelu, f"the configuration of {name}")
@@ -254,8 +270,9 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise ModelError(str(error)) from None
     tower = config["text_cfg"].get("hf_model_name")
     if tower:
-        raise ModelError(f"{path} has a Hugging Face text tower ({tower}); only open_clip's own text transformers can "
-                         "be explained")
+        raise ModelError(
+            f"{path} has a Hugging Face text tower ({tower}); only open_clip's own text transformers can be explained"
+        )
     return config
 
 
@@ -263,8 +280,14 @@ def _check_same_architecture(config: dict[str, Any], backbone: str, folder: Path
     import open_clip
 
     asked = open_clip.get_model_config(known_backbone(backbone).removesuffix(QUICKGELU))
-    keys = (("embed_dim",), ("vision_cfg", "layers"), ("vision_cfg", "width"), ("vision_cfg", "patch_size"),
-            ("text_cfg", "layers"), ("text_cfg", "width"))
+    keys = (
+        ("embed_dim",),
+        ("vision_cfg", "layers"),
+        ("vision_cfg", "width"),
+        ("vision_cfg", "patch_size"),
+        ("text_cfg", "layers"),
+        ("text_cfg", "width"),
+    )
     for key in keys:
         found, wanted = config, asked
         for part in key:
@@ -273,15 +296,19 @@ def _check_same_architecture(config: dict[str, Any], backbone: str, folder: Path
                 break
         else:
             if found != wanted:
-                raise ModelError(f"{folder} is no {backbone}: its {'.'.join(key)} is {found}, not {wanted}. "
-                                 "Leave --backbone away to take the folder as it is.")
+                raise ModelError(
+                    f"{folder} is no {backbone}: its {'.'.join(key)} is {found}, not {wanted}. "
+                    "Leave --backbone away to take the folder as it is."
+                )
 
 
 def _check_activation(needed: bool, claimed: bool | None, what: str) -> None:
     if claimed is not None and claimed != needed:
         names = {True: "QuickGELU", False: "plain GELU"}
-        raise ModelError(f"{what} needs {names[needed]}, but {names[claimed]} was asked for; leave the activation "
-                         "unsaid to get the right one")
+        raise ModelError(
+            f"{what} needs {names[needed]}, but {names[claimed]} was asked for; leave the activation "
+            "unsaid to get the right one"
+        )
 
 
 def _is_built_in(name: str) -> bool:

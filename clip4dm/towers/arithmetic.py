@@ -18,8 +18,13 @@ from torch import Tensor
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """F.linear: x (..., in), weight (out, in), bias (out,) -> (..., out)."""
-    if (x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled() or x.numel() == 0
-            or not onednn_is_faster()):
+    if (
+        x.dtype != torch.float32
+        or x.device.type != "cpu"
+        or torch.is_grad_enabled()
+        or x.numel() == 0
+        or not onednn_is_faster()
+    ):
         return F.linear(x, weight, bias)
     return _onednn()(x.contiguous(), weight.contiguous(), bias, "none", [], "")
 

@@ -31,8 +31,9 @@ class ImageTower:
                 own = self.model.encode_image(pixels[:1]).float()
                 agreement = F.cosine_similarity(own, class_token_features(self.model.visual, pixels[:1]).float())
                 self.native = bool(agreement.item() >= LEAST_AGREEMENT.get(pixels.dtype, 0.99))
-            features = class_token_features(self.model.visual, pixels) if self.native \
-                else self.model.encode_image(pixels)
+            features = (
+                class_token_features(self.model.visual, pixels) if self.native else self.model.encode_image(pixels)
+            )
             return F.normalize(features.float(), dim=-1)
 
 
@@ -42,8 +43,13 @@ def can_be_run(visual: nn.Module) -> bool:
 
     if type(visual) is not VisionTransformer or visual.attn_pool is not None or visual.pool_type != "tok":
         return False
-    known = all(hasattr(block, "ln_1") and not hasattr(block, "ln_1_kv") and hasattr(block, "ls_1")
-                and getattr(block.attn, "in_proj_weight", None) is not None for block in visual.transformer.resblocks)
+    known = all(
+        hasattr(block, "ln_1")
+        and not hasattr(block, "ln_1_kv")
+        and hasattr(block, "ls_1")
+        and getattr(block.attn, "in_proj_weight", None) is not None
+        for block in visual.transformer.resblocks
+    )
     return known and not visual.training and hasattr(visual, "_embeds")
 
 

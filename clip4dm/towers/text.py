@@ -33,8 +33,10 @@ class TextTower:
         text = getattr(model, "text", model)
         needed = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
         if not all(hasattr(text, name) for name in needed) or not hasattr(text.transformer, "resblocks"):
-            raise ModelError(f"the text tower {type(text).__name__} is not one of open_clip's own transformers, "
-                             "and its attention cannot be explained. Take a backbone such as ViT-B-32.")
+            raise ModelError(
+                f"the text tower {type(text).__name__} is not one of open_clip's own transformers, "
+                "and its attention cannot be explained. Take a backbone such as ViT-B-32."
+            )
         self.text = text
         self.blocks = list(text.transformer.resblocks)
         self.layers = len(self.blocks)
@@ -42,8 +44,12 @@ class TextTower:
         self.pool_type = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
         self.eos_id = getattr(text, "text_eos_id", getattr(text, "eos_id", None))
         self.has_cls = getattr(text, "cls_emb", None) is not None
-        self.causal = (self.attn_mask is not None and not self.has_cls and self.pool_type in ("argmax", "eos")
-                       and not getattr(text, "use_pad_mask", False))
+        self.causal = (
+            self.attn_mask is not None
+            and not self.has_cls
+            and self.pool_type in ("argmax", "eos")
+            and not getattr(text, "use_pad_mask", False)
+        )
         self._float: tuple[int, list[nn.Module], nn.Module, Tensor | nn.Module | None] | None = None
 
     @property
@@ -78,7 +84,7 @@ class TextTower:
         length = max(len(row) for row in ids) if padded or self.causal else self.text.context_length
         batch = torch.zeros(len(ids), length, dtype=torch.long)
         for row, values in zip(batch, ids, strict=True):
-            row[:len(values)] = torch.as_tensor(values)
+            row[: len(values)] = torch.as_tensor(values)
         return batch.to(self.device)
 
     def pooled_position(self, ids: Tensor, lengths: Tensor) -> Tensor:
@@ -99,12 +105,12 @@ class TextTower:
         else:
             dtype = self.text.transformer.get_cast_dtype()
             x = self.text.token_embedding(ids).to(dtype)
-            x = x + self.text.positional_embedding[:ids.shape[1]].to(dtype)
+            x = x + self.text.positional_embedding[: ids.shape[1]].to(dtype)
             mask = self.attn_mask
         if mask is not None and mask.ndim == 3:
             mask = mask.view(len(ids), -1, *mask.shape[1:])  # (batch, heads, tokens, tokens)
         if mask is not None:
-            mask = mask[..., :x.shape[1], :x.shape[1]]
+            mask = mask[..., : x.shape[1], : x.shape[1]]
         return x, mask
 
     def float_part(self, start: int) -> tuple[list[nn.Module], nn.Module, Tensor | nn.Module | None]:
@@ -121,7 +127,7 @@ class TextTower:
                 projection = projection.detach().float() if isinstance(projection, Tensor) else as_float(projection)
             self._float = (start, [as_float(b) for b in self.blocks[start:]], as_float(self.text.ln_final), projection)
         first, blocks, ln_final, projection = self._float
-        return blocks[start - first:], ln_final, projection
+        return blocks[start - first :], ln_final, projection
 
     def finish(self, pooled: Tensor, ln_final: nn.Module, projection: Tensor | nn.Module | None) -> Tensor:
         """The pooled token (n, width) -> unit text feature (n, features)."""
@@ -141,23 +147,30 @@ class TextTower:
         try:
             ours = attribute(self, [encoded], own).text_features
         except (AttributeError, RuntimeError, ValueError) as error:
-            raise ModelError(f"the text tower {type(self.text).__name__} could not be taken apart ({error}); "
-                             "it is not a native open_clip transformer as this version knows them") from error
+            raise ModelError(
+                f"the text tower {type(self.text).__name__} could not be taken apart ({error}); "
+                "it is not a native open_clip transformer as this version knows them"
+            ) from error
         agreement = float((own * ours).sum())
         if not math.isfinite(agreement):
-            raise ModelError("the text tower gives features that are NaN or infinite: its weights are damaged, or it "
-                             "overflows in this precision (--precision fp32 does not)")
+            raise ModelError(
+                "the text tower gives features that are NaN or infinite: its weights are damaged, or it "
+                "overflows in this precision (--precision fp32 does not)"
+            )
         least = 0.9999 if self._dtype() == torch.float32 else 0.98
         if not agreement >= least:
-            raise ModelError(f"the text tower {type(self.text).__name__} computes something else than its blocks say "
-                             f"(cosine {agreement:.4f} with encode_text), so its words cannot be explained")
+            raise ModelError(
+                f"the text tower {type(self.text).__name__} computes something else than its blocks say "
+                f"(cosine {agreement:.4f} with encode_text), so its words cannot be explained"
+            )
 
     def _dtype(self) -> torch.dtype:
         return self.blocks[0].attn.in_proj_weight.dtype
 
 
-def heads_of(block: nn.Module, x: Tensor, queried: Tensor | None = None, linear: Linear = F.linear,
-             ) -> tuple[Tensor, Tensor, Tensor]:
+def heads_of(
+    block: nn.Module, x: Tensor, queried: Tensor | None = None, linear: Linear = F.linear
+) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of x (..., tokens, width) -> each (..., heads, tokens, head width).
 
     Queries carry the attention's scale. queried: the tokens whose queries are wanted, if not all of x's. linear:

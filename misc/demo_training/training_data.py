@@ -60,7 +60,7 @@ def encode_pictures(path: Path, model, pictures):
         parts = []
         with torch.no_grad():
             for start in tqdm(range(0, len(pictures), 500), "encoding pictures"):
-                parts.append(model.encode_image(normalised(pictures[start:start + 500]), normalize=True).numpy())
+                parts.append(model.encode_image(normalised(pictures[start : start + 500]), normalize=True).numpy())
         partial = path.with_suffix(".part")
         with open(partial, "wb") as file:
             np.save(file, np.concatenate(parts))
@@ -75,7 +75,7 @@ def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int) -> list[i
     a_round = scenes // batch_size
     order = torch.randperm(scenes, generator=torch.Generator().manual_seed(seed * 7919 + step // a_round))
     start = step % a_round * batch_size
-    return order[start:start + batch_size].tolist()
+    return order[start : start + batch_size].tolist()
 
 
 def normalised(pictures):
@@ -100,12 +100,14 @@ def captions(seeds: list[int], random: Random, tokenizer, without_articles: floa
             words = [word for word in words if word not in ARTICLES]
         texts.append(TEMPLATE + " ".join(words))
     tokens = tokenizer(texts)
-    return tokens[:, :int((tokens != 0).sum(1).max())]
+    return tokens[:, : int((tokens != 0).sum(1).max())]
 
 
 def seen_tokens(tokenizer) -> list[int]:
     """The ids of all tokens that training can meet, in order."""
     from clip4dm.benchmarks.shapes.captions import every_word
 
-    return sorted({token for text in [TEMPLATE, *every_word()] for token in tokenizer.encode(text)}
-                  | {tokenizer.sot_token_id, tokenizer.eot_token_id})
+    return sorted(
+        {token for text in [TEMPLATE, *every_word()] for token in tokenizer.encode(text)}
+        | {tokenizer.sot_token_id, tokenizer.eot_token_id}
+    )

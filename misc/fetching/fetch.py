@@ -112,8 +112,13 @@ def file_digest(path: Path) -> str:
 class Fetcher:
     """Fetches files into place, from any number of threads. stop: set it, and every transfer ends soon."""
 
-    def __init__(self, limits: Limits | None = None, stop: threading.Event | None = None,
-                 check: Callable[[Path], None] = check_picture, progress: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        stop: threading.Event | None = None,
+        check: Callable[[Path], None] = check_picture,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         self.limits, self.check, self.progress = limits or Limits(), check, progress or (lambda _: None)
         self.stop = stop or threading.Event()
         self.unreachable: dict[str, int] = {}  # host -> files in a row for which it could not be reached at all
@@ -139,8 +144,11 @@ class Fetcher:
         if not hasattr(self.local, "client"):
             self.local.watch = self.watchdog.watch()
             self.local.client = httpx.Client(
-                timeout=self.limits.timeout, follow_redirects=False, verify=self.tls,
-                headers={"User-Agent": "clip4dm-data/1.0", "Accept-Encoding": "identity"})
+                timeout=self.limits.timeout,
+                follow_redirects=False,
+                verify=self.tls,
+                headers={"User-Agent": "clip4dm-data/1.0", "Accept-Encoding": "identity"},
+            )
             self.clients.append(self.local.client)
         return self.local.client, self.local.watch
 
@@ -156,8 +164,13 @@ class Fetcher:
         try:
             self._with_retries(transfer, size, sha256)
         except BaseException as error:
-            goes_on = (isinstance(error, Interrupted) or isinstance(error, FetchError) and error.passing
-                       or isinstance(error, OSError) and error.errno in FULL)
+            goes_on = (
+                isinstance(error, Interrupted)
+                or isinstance(error, FetchError)
+                and error.passing
+                or isinstance(error, OSError)
+                and error.errno in FULL
+            )
             if not (goes_on and transfer.noted):
                 transfer.start_again()
             raise

@@ -78,8 +78,10 @@ class Summary:
         return not (self.failed or self.interrupted or self.stopped) and self.present + self.fetched == self.wanted
 
     def line(self, save_dir: Path) -> str:
-        text = (f"{self.present + self.fetched} of {self.wanted} files in {save_dir}: {self.present} were there, "
-                f"{self.fetched} fetched ({self.bytes / 1e6:.1f} MB)")
+        text = (
+            f"{self.present + self.fetched} of {self.wanted} files in {save_dir}: {self.present} were there, "
+            f"{self.fetched} fetched ({self.bytes / 1e6:.1f} MB)"
+        )
         if self.failed:
             text += f"; {len(self.failed)} missing, with their reasons in {save_dir / MISSING}"
         if self.stopped:
@@ -133,8 +135,16 @@ def look_at(path: Path, wanted: Wanted, entry: Entry | None, check: Callable[[Pa
     return Entry(wanted.name, wanted.url, size, digest)
 
 
-def fetch_all(wanted: Iterable[Wanted], save_dir: Path, *, workers: int = 8, limits: Limits | None = None,
-              check: Callable[[Path], None] = check_picture, verify: bool = False, quiet: bool = False) -> Summary:
+def fetch_all(
+    wanted: Iterable[Wanted],
+    save_dir: Path,
+    *,
+    workers: int = 8,
+    limits: Limits | None = None,
+    check: Callable[[Path], None] = check_picture,
+    verify: bool = False,
+    quiet: bool = False,
+) -> Summary:
     """Have all wanted files in a folder. verify: look only, write nothing. Returns what was done; raises nothing
     that one file's failure causes. Ctrl-C ends it within seconds, and the summary says so; so does a full disk.
     Errors: ValueError if another call writes into the folder, OSError if its lists cannot be written.
@@ -170,8 +180,16 @@ def _room(summary: Summary) -> Iterator[None]:
         summary.stopped = summary.stopped or reason_of(error)
 
 
-def _work_off(jobs: queue.SimpleQueue, number: int, threads: int, fetcher: Fetcher, summary: Summary,
-              manifest: Manifest, verify: bool, quiet: bool) -> None:
+def _work_off(
+    jobs: queue.SimpleQueue,
+    number: int,
+    threads: int,
+    fetcher: Fetcher,
+    summary: Summary,
+    manifest: Manifest,
+    verify: bool,
+    quiet: bool,
+) -> None:
     """Let threads take jobs until there are none, or until the call is to end: then they end first."""
     done: queue.SimpleQueue = queue.SimpleQueue()
 
@@ -248,8 +266,9 @@ def _have(path: Path, item: Wanted, entry: Entry | None, fetcher: Fetcher, verif
     return "fetched", Entry(item.name, item.url, path.stat().st_size, file_digest(path))
 
 
-def _gather(number: int, done: queue.SimpleQueue, summary: Summary, manifest: Manifest, verify: bool,
-            quiet: bool) -> None:
+def _gather(
+    number: int, done: queue.SimpleQueue, summary: Summary, manifest: Manifest, verify: bool, quiet: bool
+) -> None:
     with tqdm(total=number, desc="checking" if verify else "fetching", unit="file", disable=quiet or None) as bar:
         for _ in range(number):
             _count(done.get(), summary, manifest)
@@ -279,8 +298,10 @@ def _count(result: tuple[str, str, object], summary: Summary, manifest: Manifest
 def write_missing(save_dir: Path, summary: Summary) -> None:
     """List what failed in missing.tsv; nothing failed: the list goes."""
     if summary.failed:
-        rows = (f"{printable(name)}\t{printable(' '.join(reason.split()))}\n"
-                for name, reason in sorted(summary.failed.items()))
+        rows = (
+            f"{printable(name)}\t{printable(' '.join(reason.split()))}\n"
+            for name, reason in sorted(summary.failed.items())
+        )
         write_whole(save_dir / MISSING, "".join(rows))
     else:
         (save_dir / MISSING).unlink(missing_ok=True)

@@ -69,8 +69,9 @@ def write_source(save_dir: Path, **said: Any) -> None:
     write_json(save_dir / SOURCE, said)
 
 
-def open_stream(dataset: str, split: str | None, revision: str | None, columns: tuple[str, ...] = (),
-                gated_help: str = ""):
+def open_stream(
+    dataset: str, split: str | None, revision: str | None, columns: tuple[str, ...] = (), gated_help: str = ""
+):
     """An iterable of row dicts (datasets.IterableDataset). columns: the only ones wanted, if given.
 
     Pictures in columns of the type Image come as {"bytes", "path"}, undecoded. Errors: DatasetError.
@@ -113,13 +114,16 @@ def rows_of(stream, dataset: str, gated_help: str = "") -> Iterator[dict[str, An
 
 def _explain(dataset: str, error: Exception, gated_help: str) -> str:
     text = " ".join(str(error).split())
-    gated = gated_help and ("gated" in text.lower() or type(error).__name__ in ("GatedRepoError",)
-                            or "401" in text or "403" in text)
+    gated = gated_help and (
+        "gated" in text.lower() or type(error).__name__ in ("GatedRepoError",) or "401" in text or "403" in text
+    )
     reason = f"{type(error).__name__}: {text[:200]}"
     if gated:
         return f"the hub refused {dataset} ({reason}). {gated_help}"
-    return (f"{dataset} cannot be read ({reason}). If it has moved or vanished, give --dataset the name of a copy, "
-            "or the path of its parquet files.")
+    return (
+        f"{dataset} cannot be read ({reason}). If it has moved or vanished, give --dataset the name of a copy, "
+        "or the path of its parquet files."
+    )
 
 
 def picture_bytes(value: Any) -> bytes | None:
@@ -146,8 +150,12 @@ class PictureStore:
     def has(self, name: str) -> bool:
         """Whether a picture is there and whole. A name that cannot be one counts as failed."""
         with self._failing(name):
-            found = look_at(safe_path(self.save_dir, name), Wanted(name, self.source),
-                            self.manifest.entries.get(name), check_picture)
+            found = look_at(
+                safe_path(self.save_dir, name),
+                Wanted(name, self.source),
+                self.manifest.entries.get(name),
+                check_picture,
+            )
             return isinstance(found, Entry)
         return False
 
@@ -180,8 +188,9 @@ class PictureStore:
             self.failed[name] = str(error)
         except OSError as error:
             if error.errno in FULL:
-                raise OSError(f"{reason_of(error)}, at {name!r:.120}. Once there is room, the same command goes on "
-                              "from here.") from error
+                raise OSError(
+                    f"{reason_of(error)}, at {name!r:.120}. Once there is room, the same command goes on from here."
+                ) from error
             self.failed[name] = reason_of(error)
 
     def close(self) -> None:

@@ -59,12 +59,18 @@ def url_below(base_url: str, name: str) -> str:
 def add_fetch_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("fetching")
     group.add_argument("--workers", type=_whole(1, 256), default=8, help="files side by side (default: %(default)s)")
-    group.add_argument("--retries", type=_whole(0, 1000), default=5,
-                       help="in a row, without progress (default: %(default)s)")
-    group.add_argument("--timeout", type=_seconds, default=30.0,
-                       help="seconds without an answer; twice that for its headers (default: %(default)s)")
-    group.add_argument("--max_bytes", type=_whole(1, 1 << 50), default=100 << 20,
-                       help="of one file (default: %(default)s)")
+    group.add_argument(
+        "--retries", type=_whole(0, 1000), default=5, help="in a row, without progress (default: %(default)s)"
+    )
+    group.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=30.0,
+        help="seconds without an answer; twice that for its headers (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max_bytes", type=_whole(1, 1 << 50), default=100 << 20, help="of one file (default: %(default)s)"
+    )
     group.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
 
 

@@ -32,8 +32,13 @@ class Transfer:
         self.have, self.validator, self.total, self.claim, self.noted = 0, None, None, None, False
         said = read_json_object(self.note)
         total, validator = said.get("total"), said.get("validator")
-        if (said.get("url") == url and isinstance(validator, str) and _STRONG.fullmatch(validator)
-                and (total is None or type(total) is int) and is_plain(self.part)):
+        if (
+            said.get("url") == url
+            and isinstance(validator, str)
+            and _STRONG.fullmatch(validator)
+            and (total is None or type(total) is int)
+            and is_plain(self.part)
+        ):
             have = self.part.stat().st_size
             if total is None or have <= total:
                 self.have, self.validator, self.total, self.noted = have, validator, total, True

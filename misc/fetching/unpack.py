@@ -43,8 +43,10 @@ def unpack(archive_path: Path, save_dir: Path, max_bytes: int) -> Summary:
     with locked(save_dir), zipfile.ZipFile(archive_path) as archive:
         members = [member for member in archive.infolist() if member.filename.lower().endswith(PICTURES)]
         if not members:
-            raise InputError(f"{archive_path} has no picture in it, of {len(archive.infolist())} members; remove it, "
-                             "and give the right --zip_url")
+            raise InputError(
+                f"{archive_path} has no picture in it, of {len(archive.infolist())} members; remove it, "
+                "and give the right --zip_url"
+            )
         for member in tqdm(members, "unpacking", unit="file", disable=None):
             summary.wanted += 1
             with _failing(member.filename, summary):

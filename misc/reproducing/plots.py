@@ -35,13 +35,24 @@ def layer_figure(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     drawing, axes = _axes(len(figures))
     for axis, (name, label) in zip(axes, figures, strict=True):
         for (model, data), colour in zip(models, (OURS, SECOND, "#3d8b4f"), strict=False):
-            mine = [row for row in rows if row["figure"] == name and (row["model"], row["data"]) == (model, data)
-                    and row.get("ours") is not None]
+            mine = [
+                row
+                for row in rows
+                if row["figure"] == name
+                and (row["model"], row["data"]) == (model, data)
+                and row.get("ours") is not None
+            ]
             layers = [int(row["row"].split()[-1]) for row in mine]
             axis.plot(layers, [row["ours"] for row in mine], "o-", color=colour, label=f"{model}, {data}")
             banded = [(k, row) for k, row in zip(layers, mine, strict=True) if row["low"] is not None]
-            axis.fill_between([k for k, _ in banded], [row["low"] for _, row in banded],
-                              [row["high"] for _, row in banded], color=colour, alpha=0.15, linewidth=0)
+            axis.fill_between(
+                [k for k, _ in banded],
+                [row["low"] for _, row in banded],
+                [row["high"] for _, row in banded],
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
             paper = [(k, row["paper"]) for k, row in zip(layers, mine, strict=True) if row["paper"] is not None]
             if paper:
                 axis.plot(*zip(*paper, strict=True), "o", mfc="none", color=PAPER, label=f"{model}, the paper's")
@@ -53,8 +64,9 @@ def layer_figure(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     pyplot.close(drawing)
 
 
-def epsilon_figure(epsilons: Sequence[float], curves: Mapping[str, Sequence[float | None]],
-                   marks: Mapping[str, float], path: Path) -> None:
+def epsilon_figure(
+    epsilons: Sequence[float], curves: Mapping[str, Sequence[float | None]], marks: Mapping[str, float], path: Path
+) -> None:
     """Figures against epsilon, on a logarithmic axis. curves: {name: a value for each epsilon}; marks: {name: it}."""
     from matplotlib import pyplot
 

@@ -99,8 +99,13 @@ class Study:
 
     def _why_not(self, line: Line) -> str:
         if line.figure.removeprefix("AP/") in CAPTION_BASELINES:
-            return "not asked for (--caption_metrics)" if not self.caption_metrics else \
-                "its Stanford models are not here" if line.figure == "AP/SPICE" else "no references"
+            return (
+                "not asked for (--caption_metrics)"
+                if not self.caption_metrics
+                else "its Stanford models are not here"
+                if line.figure == "AP/SPICE"
+                else "no references"
+            )
         return "no such words in the data" if line.part else "not a figure of this benchmark"
 
     def _figures(self, data: str, model: Model, epsilon, layers, variant, part) -> tuple[dict, dict]:
@@ -145,7 +150,7 @@ class Study:
         if self.caption_metrics and not (found / CAPTION_METRICS).is_file():
             _, reading = self._reading(data)
             if any(sample.references for sample in reading.samples):
-                write_caption_metrics(found, reading.samples[:self.options.get("limit")], self.say)
+                write_caption_metrics(found, reading.samples[: self.options.get("limit")], self.say)
         return found
 
     def finished(self, data: str, model: Model) -> Path | None:
@@ -154,16 +159,30 @@ class Study:
         if where is None or where.missing():
             return None
         wanted = self._options(where, model)
-        same = {name: getattr(wanted, name) for name in ("backbone", "pretrained", "precision", "template",
-                                                          "start_layer_text", "limit", "get_refclipscore", "sorted_by",
-                                                          "epsilon")}
+        same = {
+            name: getattr(wanted, name)
+            for name in (
+                "backbone",
+                "pretrained",
+                "precision",
+                "template",
+                "start_layer_text",
+                "limit",
+                "get_refclipscore",
+                "sorted_by",
+                "epsilon",
+            )
+        }
         weights, found = self._once(_weights, model), []
         for path in self.output.glob(f"*/*/*/{CONFIG}"):
             config, args = _config_and_args(path)
-            if (path.parent / RESULT).is_file() and {name: args.get(name) for name in same} == same \
-                    and config.get("data_sha256") == self._once(path_sha256, where.path) \
-                    and Path(str(args.get("img_dir"))).resolve() == where.images.resolve() \
-                    and weights in (None, config.get("weights_sha256")):
+            if (
+                (path.parent / RESULT).is_file()
+                and {name: args.get(name) for name in same} == same
+                and config.get("data_sha256") == self._once(path_sha256, where.path)
+                and Path(str(args.get("img_dir"))).resolve() == where.images.resolve()
+                and weights in (None, config.get("weights_sha256"))
+            ):
                 found.append(path.parent)
         return max(found, key=lambda folder: (folder / RESULT).stat().st_mtime, default=None)
 
@@ -171,9 +190,16 @@ class Study:
         """{Variant: figures}, of a pass of its own whose figures are kept in the output folder."""
         where = self._present(data)
         variants = list(dict.fromkeys(line.variant for line in self.tables["gradient_sign"].lines))
-        key = fingerprint({"data": self._once(path_sha256, where.path), "images": str(where.images.resolve()),
-                           "model": [model.backbone, model.pretrained], "weights": self._once(_weights, model),
-                           "options": dict(self.options), "variants": [str(v) for v in variants]})
+        key = fingerprint(
+            {
+                "data": self._once(path_sha256, where.path),
+                "images": str(where.images.resolve()),
+                "model": [model.backbone, model.pretrained],
+                "weights": self._once(_weights, model),
+                "options": dict(self.options),
+                "variants": [str(v) for v in variants],
+            }
+        )
         path = self.output / "ablation" / f"{where.name}-{key[:12]}.json"
         if not path.is_file():
             self.say(f"\n== {data}, {model}: signs of the gradient")
@@ -189,10 +215,14 @@ class Study:
 
         benchmark, reading = self._reading(data)
         images = self.data[data].images
-        samples = [sample for sample in reading.samples[:self.options.get("limit")]
-                   if not self.options.get("skip_missing") or (images / sample.image).is_file()]
-        detector = CLIP4DM.from_pretrained(model.backbone, model.pretrained, self.options.get("device", "auto"),
-                                           self.options.get("precision", "fp32"))
+        samples = [
+            sample
+            for sample in reading.samples[: self.options.get("limit")]
+            if not self.options.get("skip_missing") or (images / sample.image).is_file()
+        ]
+        detector = CLIP4DM.from_pretrained(
+            model.backbone, model.pretrained, self.options.get("device", "auto"), self.options.get("precision", "fp32")
+        )
         layers = detector.model.tower.layers
         # A tower of fewer layers than the paper's three is taken whole.
         fitting = {v: dataclasses.replace(v, layers=min(v.layers, layers)) for v in variants}
@@ -214,15 +244,20 @@ class Study:
 
     def _options(self, where: Data, model: Model) -> Options:
         benchmark, reading = self._once(_read, where)
-        return Options(data_path=str(where.path), img_dir=str(where.images), output=str(self.output),
-                       backbone=model.backbone, pretrained=model.pretrained,
-                       reference_path=str(where.references) if where.references and where.references.exists() else None,
-                       get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
-                       **self.options)
+        return Options(
+            data_path=str(where.path),
+            img_dir=str(where.images),
+            output=str(self.output),
+            backbone=model.backbone,
+            pretrained=model.pretrained,
+            reference_path=str(where.references) if where.references and where.references.exists() else None,
+            get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
+            **self.options,
+        )
 
     def pairs(self, data: str) -> int:
         """Samples that a run passes. Errors: Missing."""
-        return len(self._reading(data)[1].samples[:self.options.get("limit")])
+        return len(self._reading(data)[1].samples[: self.options.get("limit")])
 
     def pairs_per_second(self, model: Model) -> tuple[float, bool]:
         """(pairs/s, whether measured): of an earlier run with this model, else of the paper's GPU."""

@@ -102,8 +102,9 @@ def published(model: LoadedModel, pairs: int) -> Callable[[Load], int]:
         for i, caption in done:
             pixels = model.preprocess(load_image(load.pictures[i]))[None].to(model.device, model.dtype)
             ids = model.tokenizer([f"A photo depicts {caption}"])[0]
-            explain_pair(hf, pixels, ids[:int(ids.argmax()) + 1].tolist())
+            explain_pair(hf, pixels, ids[: int(ids.argmax()) + 1].tolist())
         return len(done)
+
     return run
 
 
@@ -122,6 +123,7 @@ def plain_clipscore(model: LoadedModel) -> Callable[[Load], int]:
             of = torch.tensor([i for i, _ in load.pairs], device=model.device)
             (2.5 * (torch.cat(images)[of] * torch.cat(texts)).sum(-1).clamp(min=0)).tolist()
         return len(load.pairs)
+
     return run
 
 
@@ -133,6 +135,7 @@ def this_project(model: LoadedModel) -> Callable[[Load], int]:
         features = detector.encode_images(load.pictures)
         detector.detect(features[[i for i, _ in load.pairs]], [caption for _, caption in load.pairs])
         return len(load.pairs)
+
     return run
 
 
@@ -149,11 +152,12 @@ def floor(model: LoadedModel) -> Callable[[Load], int]:
             for ids in _buckets(detector, load):
                 batch = model.tower.pad(ids, False)
                 x = clip.token_embedding(batch).to(model.dtype)
-                x = x + clip.positional_embedding[:batch.shape[1]].to(model.dtype)
-                x = clip.transformer(x, attn_mask=clip.attn_mask[:batch.shape[1], :batch.shape[1]].to(model.dtype))
+                x = x + clip.positional_embedding[: batch.shape[1]].to(model.dtype)
+                x = clip.transformer(x, attn_mask=clip.attn_mask[: batch.shape[1], : batch.shape[1]].to(model.dtype))
                 ends = torch.tensor([len(row) - 1 for row in ids], device=model.device)
                 (clip.ln_final(x[torch.arange(len(x)), ends]) @ clip.text_projection).float().cpu()
         return len(load.pairs)
+
     return run
 
 
@@ -170,15 +174,21 @@ def stages(model: LoadedModel, load: Load) -> dict[str, float]:
 
     timed("decode", lambda: [None for _ in ahead(detector._pixels, load.pictures)])
     features: list[Tensor] = []
-    timed("image", lambda: features.extend(
-        model.image_tower.encode(torch.stack(part).to(model.device, model.dtype)) for part in _parts(load.pixels)))
+    timed(
+        "image",
+        lambda: features.extend(
+            model.image_tower.encode(torch.stack(part).to(model.device, model.dtype)) for part in _parts(load.pixels)
+        ),
+    )
     rows = torch.cat(features).clone()
     encoded = detector.encode_captions([caption for _, caption in load.pairs])
     order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
     of = torch.tensor([i for i, _ in load.pairs])
     timed("text", lambda: [text_features(model.tower, [encoded[i] for i in part]) for part in _parts(order)])
-    timed("text and attribution", lambda: [
-        attribute(model.tower, [encoded[i] for i in part], rows[of[part]], -3) for part in _parts(order)])
+    timed(
+        "text and attribution",
+        lambda: [attribute(model.tower, [encoded[i] for i in part], rows[of[part]], -3) for part in _parts(order)],
+    )
     return seconds
 
 
@@ -199,4 +209,4 @@ def _buckets(detector: CLIP4DM, load: Load) -> Iterator[list[list[int]]]:
 
 def _parts(items: Sequence) -> Iterator[list]:
     for start in range(0, len(items), BATCH):
-        yield list(items[start:start + BATCH])
+        yield list(items[start : start + BATCH])

@@ -25,16 +25,24 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
 
     visual = model.visual
     if type(visual) is not VisionTransformer or not hasattr(model, "token_embedding"):
-        raise InputError("Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
-                         f"{type(model).__name__} with {type(visual).__name__}")
+        raise InputError(
+            "Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
+            f"{type(model).__name__} with {type(visual).__name__}"
+        )
     act = "quick_gelu" if quick_gelu else "gelu"
     config = CLIPConfig(
-        text_config=_sizes(model.transformer, act) | {
-            "vocab_size": model.token_embedding.num_embeddings, "max_position_embeddings": CONTEXT,
-            "bos_token_id": 49406, "eos_token_id": 49407, "pad_token_id": 0},
-        vision_config=_sizes(visual.transformer, act) | {
-            "image_size": visual.image_size[0], "patch_size": visual.patch_size[0]},
-        projection_dim=model.text_projection.shape[1])
+        text_config=_sizes(model.transformer, act)
+        | {
+            "vocab_size": model.token_embedding.num_embeddings,
+            "max_position_embeddings": CONTEXT,
+            "bos_token_id": 49406,
+            "eos_token_id": 49407,
+            "pad_token_id": 0,
+        },
+        vision_config=_sizes(visual.transformer, act)
+        | {"image_size": visual.image_size[0], "patch_size": visual.patch_size[0]},
+        projection_dim=model.text_projection.shape[1],
+    )
     config._attn_implementation = "eager"
     made = CLIPModel(config).eval()
     state = {
@@ -58,8 +66,13 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
 
 def _sizes(transformer: nn.Module, act: str) -> dict:
     block = transformer.resblocks[0]
-    return {"hidden_size": transformer.width, "intermediate_size": block.mlp.c_fc.out_features, "hidden_act": act,
-            "num_hidden_layers": len(transformer.resblocks), "num_attention_heads": block.attn.num_heads}
+    return {
+        "hidden_size": transformer.width,
+        "intermediate_size": block.mlp.c_fc.out_features,
+        "hidden_act": act,
+        "num_hidden_layers": len(transformer.resblocks),
+        "num_attention_heads": block.attn.num_heads,
+    }
 
 
 def _norm(name: str, norm: nn.Module) -> dict[str, Tensor]:
@@ -95,4 +108,4 @@ def explain_pair(model: nn.Module, pixels: Tensor, ids: list[int], last_layers: 
     maps = out.attentions[-last_layers:]
     gradients = torch.autograd.grad(cosine, maps)
     rows = [(g * a)[0, :, end].mean(0) for g, a in zip(gradients, maps, strict=True)]
-    return torch.stack(rows).mean(0).detach()[:len(ids)], cosine.item()
+    return torch.stack(rows).mean(0).detach()[: len(ids)], cosine.item()

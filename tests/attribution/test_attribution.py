@@ -24,12 +24,23 @@ TOWERS = {
     "clip": {},
     "clip_eos": {"pool_type": "eos", "eos_id": 49407},
     "layer_scale": {"ls_init_value": 0.3},
-    "custom_blocks": {"qk_norm": True, "scale_heads": True, "scale_attn_inner": True, "scale_attn": True,
-                      "scale_fc": True},
+    "custom_blocks": {
+        "qk_norm": True,
+        "scale_heads": True,
+        "scale_attn_inner": True,
+        "scale_attn": True,
+        "scale_fc": True,
+    },
     "custom_text": {"_custom": True},
     "bidirectional": {"_custom": True, "no_causal_mask": True, "proj_bias": True},
-    "siglip": {"_custom": True, "no_causal_mask": True, "pool_type": "last", "proj_bias": True,
-               "norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}},
+    "siglip": {
+        "_custom": True,
+        "no_causal_mask": True,
+        "pool_type": "last",
+        "proj_bias": True,
+        "norm_kwargs": {"eps": 1e-6},
+        "act_kwargs": {"approximate": "tanh"},
+    },
     "coca": {"_custom": True, "embed_cls": True, "context_length": 76, "output_tokens": True},
 }
 CAUSAL = ("clip", "clip_eos", "layer_scale", "custom_blocks", "custom_text")
@@ -106,8 +117,8 @@ def test_against_open_clips_own_forward(tower_case, monkeypatch):
         wanted, text, cosine = oracle(model, tokenizer, caption, features[i], row, monkeypatch)
         torch.testing.assert_close(result.text_features[i], text, rtol=0, atol=COSINE)
         assert result.cosine[i].item() == pytest.approx(cosine, abs=COSINE)
-        got = result.per_layer[i][:, 1:length - 1]
-        assert_attributions(got, wanted[:, 1:length - 1])
+        got = result.per_layer[i][:, 1 : length - 1]
+        assert_attributions(got, wanted[:, 1 : length - 1])
         torch.testing.assert_close(text_features(tower, [encoded[i]])[0], text, rtol=0, atol=COSINE)
 
 
@@ -149,11 +160,11 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case):
     pairs = [(0, 0), (0, 1), (1, 2), (2, 0), (1, 1)]
     shared = attribute(tower, encoded, features[[f for _, f in pairs]], -3, caption_of=[c for c, _ in pairs])
     for i in range(len(encoded)):
-        alone = attribute(tower, encoded[i:i + 1], features[i:i + 1], -3).per_layer[0]
-        assert_attributions(batch.per_layer[i, :, :alone.shape[1]], alone)
+        alone = attribute(tower, encoded[i : i + 1], features[i : i + 1], -3).per_layer[0]
+        assert_attributions(batch.per_layer[i, :, : alone.shape[1]], alone)
     for number, (c, f) in enumerate(pairs):
-        alone = attribute(tower, encoded[c:c + 1], features[f:f + 1], -3).per_layer[0]
-        assert_attributions(shared.per_layer[number, :, :alone.shape[1]], alone)
+        alone = attribute(tower, encoded[c : c + 1], features[f : f + 1], -3).per_layer[0]
+        assert_attributions(shared.per_layer[number, :, : alone.shape[1]], alone)
 
 
 def test_nothing_is_patched_and_no_parameter_gets_a_gradient(tower_case):
@@ -222,10 +233,17 @@ def test_siglip_with_a_sentencepiece_like_tokenizer_from_a_folder(tmp_path):
     trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"])
     raw.train_from_iterator(["a photo depicts two zebras one calf and a hot dog on a plate the cats sofa"] * 3, trainer)
     raw.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-                            ).save_pretrained(tmp_path)
-    text = {**TEXT, **TOWERS["siglip"], "vocab_size": 120, "context_length": 32, "hf_tokenizer_name": "tokenizer",
-            "tokenizer_kwargs": {"clean": "canonicalize"}}
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(tmp_path)
+    text = {
+        **TEXT,
+        **TOWERS["siglip"],
+        "vocab_size": 120,
+        "context_length": 32,
+        "hf_tokenizer_name": "tokenizer",
+        "tokenizer_kwargs": {"clean": "canonicalize"},
+    }
     text.pop("_custom")
     config = {"embed_dim": 24, "custom_text": True, "vision_cfg": VISION, "text_cfg": text}
     torch.manual_seed(0)

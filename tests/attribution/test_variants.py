@@ -19,7 +19,7 @@ from clip4dm.towers.text import TextTower
 def written_out(maps, gradients, at, variant):
     """The definition, one number at a time. maps, gradients: a (heads, T, T) array a layer."""
     layers = []
-    for a, g in list(zip(maps, gradients, strict=True))[-variant.layers:]:
+    for a, g in list(zip(maps, gradients, strict=True))[-variant.layers :]:
         heads, size, _ = a.shape
         relevance = np.zeros((size, size))
         for i in range(size):
@@ -41,8 +41,11 @@ def written_out(maps, gradients, at, variant):
     return product[at]
 
 
-@pytest.mark.parametrize("variant", [Variant(sign, how, layers) for sign in SIGNS for how in AGGREGATIONS
-                                     for layers in (1, 3, LAYERS)], ids=str)
+@pytest.mark.parametrize(
+    "variant",
+    [Variant(sign, how, layers) for sign in SIGNS for how in AGGREGATIONS for layers in (1, 3, LAYERS)],
+    ids=str,
+)
 def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer):
     hf, model = pair_of_models("gelu", seed=4)
     tower = TextTower(model)
@@ -50,6 +53,7 @@ def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer)
     torch.manual_seed(0)
     features = torch.nn.functional.normalize(torch.randn(2, EMBED), dim=-1)
     from clip4dm.attribution.variants import token_attributions
+
     ids = tower.pad([e.ids for e in encoded], encoded[0].padded)
     at = tower.pooled_position(ids, torch.tensor([len(e.ids) for e in encoded]))
     maps, gradients, _, _ = attention_gradients(tower, ids, at, torch.arange(2), features, 0)
@@ -59,10 +63,17 @@ def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer)
         out = hf.text_model(input_ids=torch.tensor([list(e.ids)]), output_attentions=True)
         feature = torch.nn.functional.normalize(hf.text_projection(out.last_hidden_state[0, length - 1]), dim=-1)
         theirs = torch.autograd.grad(feature @ features[i], out.attentions)
-        expected = written_out([a[0].detach().double().numpy() for a in out.attentions],
-                               [g[0].double().numpy() for g in theirs], length - 1, variant)[1:length - 1]
-        largest = max(np.abs((g * a).detach()[0, :, length - 1].mean(0)).max() for a, g in zip(out.attentions, theirs, strict=True))
-        assert_attributions(got[i, 1:length - 1], expected, largest)
+        expected = written_out(
+            [a[0].detach().double().numpy() for a in out.attentions],
+            [g[0].double().numpy() for g in theirs],
+            length - 1,
+            variant,
+        )[1 : length - 1]
+        largest = max(
+            np.abs((g * a).detach()[0, :, length - 1].mean(0)).max()
+            for a, g in zip(out.attentions, theirs, strict=True)
+        )
+        assert_attributions(got[i, 1 : length - 1], expected, largest)
 
 
 def test_the_method_is_one_of_the_variants(detector):
@@ -72,11 +83,21 @@ def test_the_method_is_one_of_the_variants(detector):
     found = detect_variants(detector, features, captions, [Variant(layers=k) for k in (1, 3, 4)])
     for i, caption in enumerate(captions):
         for k in (1, 3, 4):
-            layers = attribute(detector.model.tower, [caption], features[i:i + 1], -k).per_layer[0]
+            layers = attribute(detector.model.tower, [caption], features[i : i + 1], -k).per_layer[0]
             row = layers.mean(0)
             words = found[i][Variant(layers=k)].words
-            own = [row[[j for j, unit in enumerate(caption.unit_of) if unit >= 0
-                        and caption.units[unit].start == word.start]].mean().item() for word in words]
+            own = [
+                row[
+                    [
+                        j
+                        for j, unit in enumerate(caption.unit_of)
+                        if unit >= 0 and caption.units[unit].start == word.start
+                    ]
+                ]
+                .mean()
+                .item()
+                for word in words
+            ]
             assert_attributions([word.attribution for word in words], own, layers.abs().max())
 
 
@@ -84,12 +105,16 @@ def test_signs_have_their_sign(detector):
     torch.manual_seed(2)
     features = torch.nn.functional.normalize(torch.randn(1, 24), dim=-1)
     captions = detector.encode_captions(["a red dog on a blue boat"])
-    found, = detect_variants(detector, features, captions, [Variant(sign) for sign in SIGNS])
-    values = {variant.sign: np.array([word.attribution for word in detection.words]) for variant, detection in found.items()}
+    (found,) = detect_variants(detector, features, captions, [Variant(sign) for sign in SIGNS])
+    values = {
+        variant.sign: np.array([word.attribution for word in detection.words]) for variant, detection in found.items()
+    }
     assert (values["positive"] >= 0).all() and (values["positive"] > 0).any()
     assert (values["negative_per_head"] <= values["negative_per_layer"]).all()
     assert (values["negative_per_layer"] <= 0).all()
-    assert_attributions(values["positive"] + values["negative_per_head"], values["both"], np.abs(values["negative_per_head"]).max())
+    assert_attributions(
+        values["positive"] + values["negative_per_head"], values["both"], np.abs(values["negative_per_head"]).max()
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"sign": "up"}, {"aggregation": "sum"}, {"layers": 0}])
@@ -107,18 +132,40 @@ def test_more_layers_than_there_are(detector):
 def test_the_table_agrees_with_main_py(tiny_folder, tmp_path, capsys):
     """The method's row is what main.py computes of the same data by its own way."""
     from clip4dm.evaluation.run import Options, evaluate
+
     names = make_pictures(tmp_path / "images", 6)
     data = make_foil(tmp_path / "foil.json", names)
-    ablate.main(["--data_path", str(data), "--img_dir", str(tmp_path / "images"), "--pretrained", str(tiny_folder),
-                 "--csv", str(tmp_path / "out.csv")])
+    ablate.main(
+        [
+            "--data_path",
+            str(data),
+            "--img_dir",
+            str(tmp_path / "images"),
+            "--pretrained",
+            str(tiny_folder),
+            "--csv",
+            str(tmp_path / "out.csv"),
+        ]
+    )
     table = capsys.readouterr().out.splitlines()
     assert table[0].startswith("| variant | LA | LA_span | AP/F-CLIPScore")
     assert len(table) == 2 + 4 + 3 + 2
-    outcome = evaluate(Options(data_path=str(data), img_dir=str(tmp_path / "images"), backbone=None,
-                               pretrained=str(tiny_folder), output=str(tmp_path / "output")), say=lambda _: None)
+    outcome = evaluate(
+        Options(
+            data_path=str(data),
+            img_dir=str(tmp_path / "images"),
+            backbone=None,
+            pretrained=str(tiny_folder),
+            output=str(tmp_path / "output"),
+        ),
+        say=lambda _: None,
+    )
     with open(tmp_path / "out.csv", newline="") as file:
-        rows = {row["figure"]: row for row in csv.DictReader(file)
-                if (row["sign"], row["aggregation"], row["layers"]) == ("both", "mean", "3")}
+        rows = {
+            row["figure"]: row
+            for row in csv.DictReader(file)
+            if (row["sign"], row["aggregation"], row["layers"]) == ("both", "mean", "3")
+        }
     for name in ("LA", "LA_span"):
         assert float(rows[name]["value"]) == outcome.result[name]["value"]
         assert float(rows[name]["low"]) == pytest.approx(outcome.result[name]["low"])
@@ -132,6 +179,7 @@ def test_floors_by_hand():
     from clip4dm.benchmarks.base import Sample
     from clip4dm.benchmarks.floors import floors
     from clip4dm.detection import Word
+
     text = "a red boat on red water"
     starts = [0, 2, 6, 11, 14, 18]
     words = [Word(w, s, s + len(w), 0.0, False) for w, s in zip(text.split(), starts, strict=True)]
@@ -147,5 +195,3 @@ def test_floors_by_hand():
     hat = get_benchmark("hat")
     assert floors(sample("red boat"), words, hat)[0] == pytest.approx(4 / 6)  # "a" too is part of "red boat"
     assert floors(sample("x"), words, get_benchmark("richhf")) == (None, None)
-
-

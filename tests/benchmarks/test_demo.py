@@ -44,8 +44,12 @@ def triples():
 
 MEANING = {word: (kind, value) for kind, values in KINDS.items() for value, words in values.items() for word in words}
 NOUNS = {word: value for word, (kind, value) in MEANING.items() if kind == "object"}
-NOUNS |= {word + "s": value for word, value in NOUNS.items()} | {"boxes": "square", "crosses": "cross", "pluses": "cross",
-                                                                 "fishes": "fish"}
+NOUNS |= {word + "s": value for word, value in NOUNS.items()} | {
+    "boxes": "square",
+    "crosses": "cross",
+    "pluses": "cross",
+    "fishes": "fish",
+}
 
 
 def read_words(words):
@@ -70,8 +74,13 @@ def read_words(words):
 
 def fits(thing, said):
     small = thing.radius < 0.135
-    return all({"shape": thing.shape, "colour": thing.colour, "texture": thing.texture,
-                "size": "small" if small else "large"}[key] == value for key, value in said.items())
+    return all(
+        {"shape": thing.shape, "colour": thing.colour, "texture": thing.texture, "size": "small" if small else "large"}[
+            key
+        ]
+        == value
+        for key, value in said.items()
+    )
 
 
 def is_true(words, scene):
@@ -169,8 +178,9 @@ def digest_of_scenes():
 def test_scenes_are_byte_identical_across_processes():
     """Another process, with another hash seed: pictures, scenes, captions and foils are the same bytes."""
     code = "import sys; sys.path[:0] = ['tests/benchmarks', 'tests', 'misc', '.']; import test_demo; print(test_demo.digest_of_scenes())"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
-                           env={"PYTHONHASHSEED": "7"}).stdout.strip()
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7"}
+    ).stdout.strip()
     assert other == digest_of_scenes()
 
 
@@ -188,13 +198,15 @@ EXPECTED_CAPTION_0 = "a circle on wood"
 def test_the_picture_shows_the_colours_said(triples):
     """At the middle of a plain thing that is not beside its edge, the pixel is the thing's colour, but for its tint."""
     from clip4dm.benchmarks.shapes.drawing import COLOUR_RGB
+
     checked = 0
     for scene, _, _ in triples[:200]:
         for thing in scene.things:
             if scene.sort == "one" and thing.texture == "plain" and thing.shape in ("circle", "square", "heart"):
                 pixel = draw(scene, 128).getpixel((round(thing.x * 128), round(thing.y * 128)))
-                nearest = min(COLOUR_RGB, key=lambda name: sum((a - b) ** 2 for a, b in zip(COLOUR_RGB[name], pixel,
-                                                                                            strict=True)))
+                nearest = min(
+                    COLOUR_RGB, key=lambda name: sum((a - b) ** 2 for a, b in zip(COLOUR_RGB[name], pixel, strict=True))
+                )
                 assert nearest == thing.colour
                 checked += 1
     assert checked >= 5
@@ -202,16 +214,20 @@ def test_the_picture_shows_the_colours_said(triples):
 
 # Compact weights
 
+
 def test_compact_weights_come_back_and_unknown_words_say_nothing(tmp_path):
     folder = make_tiny_clip(tmp_path / "tiny")
     from clip4dm import load_model
+
     model = load_model(None, str(folder)).model
     config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
     path = save_compact(tmp_path / "compact", model, config, [5, 3, 49407])
     assert is_compact(path)
     assert not is_compact(folder / "open_clip_model.safetensors")
     loaded = load_model(None, str(tmp_path / "compact")).model
-    half = {name: value.half().float() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    half = {
+        name: value.half().float() if value.is_floating_point() else value for name, value in model.state_dict().items()
+    }
     for name, value in loaded.state_dict().items():
         if name == "token_embedding.weight":
             assert torch.equal(value[[3, 5, 49407]], half[name][[3, 5, 49407]])
@@ -220,20 +236,45 @@ def test_compact_weights_come_back_and_unknown_words_say_nothing(tmp_path):
         else:
             assert torch.equal(value, half[name]), name
     with pytest.raises(RuntimeError):
-        load_compact(torch.nn.Module(), path) if hasattr(torch.nn.Module(), "token_embedding") else \
-            load_compact(_with_other_width(model), path)
+        load_compact(torch.nn.Module(), path) if hasattr(torch.nn.Module(), "token_embedding") else load_compact(
+            _with_other_width(model), path
+        )
 
 
 def _with_other_width(model):
     import open_clip
-    return open_clip.CLIP(16, {"layers": 1, "width": 64, "head_width": 64, "patch_size": 32, "image_size": 32},
-                          {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1})
+
+    return open_clip.CLIP(
+        16,
+        {"layers": 1, "width": 64, "head_width": 64, "patch_size": 32, "image_size": 32},
+        {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    )
 
 
 # Training
 
-SMALL = ["--scenes", "64", "--batch_size", "16", "--image_size", "32", "--image_width", "16", "--text_width", "32",
-         "--text_heads", "2", "--text_layers", "2", "--embed_dim", "32", "--threads", "1", "--text_steps", "2"]
+SMALL = [
+    "--scenes",
+    "64",
+    "--batch_size",
+    "16",
+    "--image_size",
+    "32",
+    "--image_width",
+    "16",
+    "--text_width",
+    "32",
+    "--text_heads",
+    "2",
+    "--text_layers",
+    "2",
+    "--embed_dim",
+    "32",
+    "--threads",
+    "1",
+    "--text_steps",
+    "2",
+]
 
 
 def losses(folder):
@@ -279,19 +320,22 @@ def test_a_folder_of_another_training_is_not_taken_up(tmp_path, capsys):
 
 def test_the_loss_falls_and_the_model_loads_like_any_other(tmp_path):
     from clip4dm import CLIP4DM
+
     train_demo_model.main([str(tmp_path), *SMALL, "--steps", "60", "--text_steps", "60", "--lr", "3e-3"])
     values = [float(value) for value in losses(tmp_path)]
     for training in (values[:60], values[60:]):
         assert sum(training[-10:]) < 0.9 * sum(training[:10])
     detector = CLIP4DM.from_pretrained(None, str(tmp_path / "model"))
-    detection, = detector.detect([draw(sample_scene(1))], ["a red star on grass"])
+    (detection,) = detector.detect([draw(sample_scene(1))], ["a red star on grass"])
     assert [word.text for word in detection.words] == ["a", "red", "star", "on", "grass"]
 
 
 # The benchmark, and the shipped model
 
+
 def test_the_benchmark_is_foils_format_and_the_same_each_time(tmp_path):
     from clip4dm.benchmarks import read_benchmark
+
     make_shapes_benchmark.main([str(tmp_path / "a"), "--pairs", "12"])
     make_shapes_benchmark.main([str(tmp_path / "b"), "--pairs", "12"])
     for name in ("shapes_foil.json", *(f"images/{path.name}" for path in (tmp_path / "a" / "images").iterdir())):
@@ -299,24 +343,39 @@ def test_the_benchmark_is_foils_format_and_the_same_each_time(tmp_path):
     benchmark, reading = read_benchmark(tmp_path / "a" / "shapes_foil.json")
     assert benchmark.name == "foil"
     assert len(reading.samples) == 24
-    for original, foil in itertools.batched(reading.samples, 2) if hasattr(itertools, "batched") else \
-            zip(reading.samples[::2], reading.samples[1::2], strict=True):
+    for original, foil in (
+        itertools.batched(reading.samples, 2)
+        if hasattr(itertools, "batched")
+        else zip(reading.samples[::2], reading.samples[1::2], strict=True)
+    ):
         assert not original.misaligned and foil.misaligned
-        (start, end), = foil.spans
+        ((start, end),) = foil.spans
         assert foil.caption[start:end] == foil.label
         assert original.groups == foil.groups and original.groups["kind"] in KINDS
     make_shapes_benchmark.main([str(tmp_path / "c"), "--pairs", "3", "--kind", "count"])
-    assert {sample.groups["kind"] for sample in read_benchmark(tmp_path / "c" / "shapes_foil.json")[1].samples} == {"count"}
+    assert {sample.groups["kind"] for sample in read_benchmark(tmp_path / "c" / "shapes_foil.json")[1].samples} == {
+        "count"
+    }
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     """200 pairs that had no part in training, through the shipped model, as main.py evaluates them."""
     from clip4dm.evaluation.run import Options, evaluate
+
     folder = tmp_path_factory.mktemp("shapes")
     make_shapes_benchmark.main([str(folder), "--pairs", "200"])
-    return evaluate(Options(str(folder / "shapes_foil.json"), str(folder / "images"), output=str(folder / "out"),
-                            backbone="demo", device="cpu", num_workers=0), say=lambda _: None).result
+    return evaluate(
+        Options(
+            str(folder / "shapes_foil.json"),
+            str(folder / "images"),
+            output=str(folder / "out"),
+            backbone="demo",
+            device="cpu",
+            num_workers=0,
+        ),
+        say=lambda _: None,
+    ).result
 
 
 def test_the_shipped_model_finds_the_false_words(result):
@@ -335,6 +394,7 @@ def test_the_benchmark_is_neither_trivial_nor_hopeless(result):
 
 def test_the_shipped_model_is_small_and_plain():
     from clip4dm import load_model
+
     folder = ROOT / "clip4dm" / "models" / "demo"
     assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
     model = load_model("demo", device="cpu")
@@ -343,11 +403,13 @@ def test_the_shipped_model_is_small_and_plain():
 
 
 def test_infer_demo_needs_no_network_and_says_which_word_is_wrong(tmp_path):
-    blocked = ("import socket, sys, runpy\n"
-               "def no(*_, **__): raise OSError('no network in this test')\n"
-               "socket.socket.connect = socket.create_connection = socket.getaddrinfo = no\n"
-               f"sys.argv = ['infer.py', '--demo', '--json']; sys.path.insert(0, {str(ROOT)!r})\n"
-               f"runpy.run_path({str(ROOT / 'infer.py')!r}, run_name='__main__')\n")
+    blocked = (
+        "import socket, sys, runpy\n"
+        "def no(*_, **__): raise OSError('no network in this test')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = no\n"
+        f"sys.argv = ['infer.py', '--demo', '--json']; sys.path.insert(0, {str(ROOT)!r})\n"
+        f"runpy.run_path({str(ROOT / 'infer.py')!r}, run_name='__main__')\n"
+    )
     done = subprocess.run([sys.executable, "-c", blocked], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     right, wrong = map(json.loads, done.stdout.splitlines())

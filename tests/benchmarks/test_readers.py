@@ -14,21 +14,67 @@ import pytest
 from clip4dm.benchmarks import BENCHMARKS, BenchmarkError, get_benchmark, read_benchmark
 from clip4dm.benchmarks.tfrecord import TFRecordError, read_examples, write_examples
 
-FOIL = {"images": [{"id": 7, "file_name": "COCO_val2014_000000000007.jpg"}],
-        "annotations": [
-            {"id": 1, "image_id": 7, "caption": "a dog near a hot dog.", "foil": False, "foil_id": 10, "foil_word": "ORIG",
-             "target_word": "ORIG"},
-            {"id": 1, "image_id": 7, "caption": "a dog near a hot cat.", "foil": True, "foil_id": 10, "foil_word": "cat",
-             "target_word": "dog"}]}
-NOCAPS = [{"image_path": "a.jpg", "references": ["one ref"], "baseline": "A TREE, a tree. ", "foil": "A TOWER, a tower. ",
-           "replacement": ["tree", "tower"], "domain": "in-domain"}]
-HAT = [{"sample_id": "s1", "caption": "A  sign in different directions.", "image_path": "COCO_val2014_000000000009.jpg",
+FOIL = {
+    "images": [{"id": 7, "file_name": "COCO_val2014_000000000007.jpg"}],
+    "annotations": [
+        {
+            "id": 1,
+            "image_id": 7,
+            "caption": "a dog near a hot dog.",
+            "foil": False,
+            "foil_id": 10,
+            "foil_word": "ORIG",
+            "target_word": "ORIG",
+        },
+        {
+            "id": 1,
+            "image_id": 7,
+            "caption": "a dog near a hot cat.",
+            "foil": True,
+            "foil_id": 10,
+            "foil_word": "cat",
+            "target_word": "dog",
+        },
+    ],
+}
+NOCAPS = [
+    {
+        "image_path": "a.jpg",
+        "references": ["one ref"],
+        "baseline": "A TREE, a tree. ",
+        "foil": "A TOWER, a tower. ",
+        "replacement": ["tree", "tower"],
+        "domain": "in-domain",
+    }
+]
+HAT = [
+    {
+        "sample_id": "s1",
+        "caption": "A  sign in different directions.",
+        "image_path": "COCO_val2014_000000000009.jpg",
         "grounding": [["A", False], ["sign", False], ["in", False], ["different", True], ["directions.", True]],
-        "references": ["a sign"]}]
-RICHHF = [{"filename": "x.png", "image": "x.png", "prompt": "a cat; \"two\" dogs?! no", "tokens": [], "labels": [1, 0, 1, 0, 1],
-           "misalignment_score": 0.25}]
-SEETRUE = [{"id": "r0", "image": "p.jpg", "image_caption": '"A blue shirt, two dogs"', "dataset_source": "cococon",
-            "caption_misalignment": "Blue  shirt."}]
+        "references": ["a sign"],
+    }
+]
+RICHHF = [
+    {
+        "filename": "x.png",
+        "image": "x.png",
+        "prompt": 'a cat; "two" dogs?! no',
+        "tokens": [],
+        "labels": [1, 0, 1, 0, 1],
+        "misalignment_score": 0.25,
+    }
+]
+SEETRUE = [
+    {
+        "id": "r0",
+        "image": "p.jpg",
+        "image_caption": '"A blue shirt, two dogs"',
+        "dataset_source": "cococon",
+        "caption_misalignment": "Blue  shirt.",
+    }
+]
 FILES = {"foil": FOIL, "nocaps": NOCAPS, "hat": HAT, "richhf": RICHHF, "seetrue": SEETRUE}
 
 
@@ -61,8 +107,13 @@ def test_another_benchmarks_file_is_named(tmp_path, asked, given):
 
 
 def test_foil(tmp_path):
-    coco = {"annotations": [{"id": 1, "image_id": 7, "caption": "a dog near a hot dog."},
-                            {"id": 2, "image_id": 7, "caption": "dogs"}, {"id": 3, "image_id": 8, "caption": "other"}]}
+    coco = {
+        "annotations": [
+            {"id": 1, "image_id": 7, "caption": "a dog near a hot dog."},
+            {"id": 2, "image_id": 7, "caption": "dogs"},
+            {"id": 3, "image_id": 8, "caption": "other"},
+        ]
+    }
     _, reading = read_benchmark(write(tmp_path, FOIL), reference_path=write(tmp_path, coco, "coco.json"))
     original, foil = reading.samples
     assert not original.misaligned and original.label == "ORIG" and original.spans == ()
@@ -91,13 +142,21 @@ def test_nocaps(tmp_path):
 
 def test_hat(tmp_path):
     _, reading = read_benchmark(write(tmp_path, HAT))
-    sample, = reading.samples
-    assert texts(sample) == ["different", "directions."] and sample.label == "different directions" and sample.misaligned
+    (sample,) = reading.samples
+    assert (
+        texts(sample) == ["different", "directions."] and sample.label == "different directions" and sample.misaligned
+    )
 
 
 def test_richhf_json_and_tfrecord(tmp_path):
-    rows = [{"filename": [b"x.png"], "misalignment_score": [0.25], "artifact_score": [0.5],
-             "prompt_misalignment_label": [b"1 0 1 0 1"]}]
+    rows = [
+        {
+            "filename": [b"x.png"],
+            "misalignment_score": [0.25],
+            "artifact_score": [0.5],
+            "prompt_misalignment_label": [b"1 0 1 0 1"],
+        }
+    ]
     write_examples(tmp_path / "test.tfrecord", rows)
     with pytest.raises(BenchmarkError, match="holds no prompts.*metadata.json is not there"):
         read_benchmark(tmp_path / "test.tfrecord", img_dir=tmp_path)
@@ -105,7 +164,7 @@ def test_richhf_json_and_tfrecord(tmp_path):
     from_record = read_benchmark(tmp_path / "test.tfrecord", img_dir=tmp_path)[1]
     from_json = read_benchmark(write(tmp_path, RICHHF), img_dir=tmp_path)[1]
     assert from_record.samples == from_json.samples
-    sample, = from_json.samples
+    (sample,) = from_json.samples
     assert [sample.caption[a:b] for a, b in sample.tokens] == ["a", "cat", "two", "dogs", "no"]
     assert sample.token_labels == (False, True, False, True, False) and sample.gt_score == 0.25
     assert texts(sample) == ["cat", "dogs"]
@@ -131,17 +190,27 @@ def test_tfrecord_values_come_back_and_damage_names_the_record(tmp_path):
         except TFRecordError as error:
             assert "record" in str(error) and str(path) in str(error)
         else:
-            assert read == rows[:len(read)] and len(read) < 3  # cut between two records
+            assert read == rows[: len(read)] and len(read) < 3  # cut between two records
     for position in range(len(whole)):
-        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1:])
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(TFRecordError, match="record [012]"):
             list(read_examples(path))
 
 
 def test_a_damaged_tfrecord_is_an_error_of_the_reader(tmp_path):
     path = tmp_path / "x.tfrecord"
-    write_examples(path, [{"filename": [b"x.png"], "misalignment_score": [0.1], "prompt": [b"a b"],
-                           "prompt_misalignment_label": [b"1 1"]}] * 2)
+    write_examples(
+        path,
+        [
+            {
+                "filename": [b"x.png"],
+                "misalignment_score": [0.1],
+                "prompt": [b"a b"],
+                "prompt_misalignment_label": [b"1 1"],
+            }
+        ]
+        * 2,
+    )
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(BenchmarkError, match="record 1: its data are cut short"):
         read_benchmark(path)
@@ -149,7 +218,10 @@ def test_a_damaged_tfrecord_is_an_error_of_the_reader(tmp_path):
 
 def test_seetrue_csv_json_and_saved_dataset(tmp_path):
     columns = ["", "image_caption", "image_name", "dataset_source", "caption_misalignment"]
-    rows = [["0", '"A blue shirt, two dogs"', "p.jpg", "cococon", "Blue  shirt."], ["1", "a cat", "q.jpg", "drawbench", "a dog"]]
+    rows = [
+        ["0", '"A blue shirt, two dogs"', "p.jpg", "cococon", "Blue  shirt."],
+        ["1", "a cat", "q.jpg", "drawbench", "a dog"],
+    ]
     with open(tmp_path / "s.csv", "w", newline="") as file:
         csv.writer(file).writerows([columns, *rows])
     _, reading = read_benchmark(tmp_path / "s.csv")
@@ -165,7 +237,9 @@ def test_seetrue_csv_json_and_saved_dataset(tmp_path):
     assert read_benchmark(tmp_path / "saved_dict")[1].samples == reading.samples
 
 
-@pytest.mark.parametrize("image", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "C:\\x.jpg", "..\\x.jpg", "", "\\\\host\\x", "a\0b"])
+@pytest.mark.parametrize(
+    "image", ["../x.jpg", "/etc/passwd", "a/../../x.jpg", "C:\\x.jpg", "..\\x.jpg", "", "\\\\host\\x", "a\0b"]
+)
 @pytest.mark.parametrize("name", FILES)
 def test_paths_that_climb_out_are_refused(tmp_path, name, image):
     content = json.loads(json.dumps(FILES[name]))
@@ -178,19 +252,30 @@ def test_paths_that_climb_out_are_refused(tmp_path, name, image):
         read_benchmark(write(tmp_path, content))
 
 
-@pytest.mark.parametrize(("name", "spoil", "message"), [
-    ("foil", lambda c: c["annotations"][1].pop("caption"), r"annotations\[1\] has no field 'caption'; it has: id"),
-    ("foil", lambda c: c["annotations"][1].update(image_id=99), r"annotations\[1\]: image_id 99 is none of the file's 1 images"),
-    ("foil", lambda c: c["images"][0].update(file_name=3), r"images\[0\]: field 'file_name' is 3, not a string"),
-    ("nocaps", lambda c: c[0].pop("domain"), "row 0 has no field 'domain'"),
-    ("nocaps", lambda c: c[0].update(replacement=["x"]), r"row 0: replacement is \['x'\], not \[original, foil\]"),
-    ("hat", lambda c: c[0]["grounding"].pop(), "row 0: the grounding's words are not those of the caption"),
-    ("hat", lambda c: c.append(c[0]), "sample id 's1' occurs twice"),
-    ("hat", lambda c: c.append(5), "row 1 is a int, not an object"),
-    ("richhf", lambda c: c[0].update(labels=[1, 2]), "row 0: a label .* is 2, not true, false, 1 or 0"),
-    ("richhf", lambda c: c[0].update(misalignment_score="x"), "field 'misalignment_score' is 'x', not a number"),
-    ("seetrue", lambda c: c.append({**c[0], "id": "r1", "image_caption": None}), "row 1: field 'image_caption' is None"),
-])
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("foil", lambda c: c["annotations"][1].pop("caption"), r"annotations\[1\] has no field 'caption'; it has: id"),
+        (
+            "foil",
+            lambda c: c["annotations"][1].update(image_id=99),
+            r"annotations\[1\]: image_id 99 is none of the file's 1 images",
+        ),
+        ("foil", lambda c: c["images"][0].update(file_name=3), r"images\[0\]: field 'file_name' is 3, not a string"),
+        ("nocaps", lambda c: c[0].pop("domain"), "row 0 has no field 'domain'"),
+        ("nocaps", lambda c: c[0].update(replacement=["x"]), r"row 0: replacement is \['x'\], not \[original, foil\]"),
+        ("hat", lambda c: c[0]["grounding"].pop(), "row 0: the grounding's words are not those of the caption"),
+        ("hat", lambda c: c.append(c[0]), "sample id 's1' occurs twice"),
+        ("hat", lambda c: c.append(5), "row 1 is a int, not an object"),
+        ("richhf", lambda c: c[0].update(labels=[1, 2]), "row 0: a label .* is 2, not true, false, 1 or 0"),
+        ("richhf", lambda c: c[0].update(misalignment_score="x"), "field 'misalignment_score' is 'x', not a number"),
+        (
+            "seetrue",
+            lambda c: c.append({**c[0], "id": "r1", "image_caption": None}),
+            "row 1: field 'image_caption' is None",
+        ),
+    ],
+)
 def test_rows_that_are_wrong_are_named(tmp_path, name, spoil, message):
     content = json.loads(json.dumps(FILES[name]))
     spoil(content)
@@ -198,11 +283,19 @@ def test_rows_that_are_wrong_are_named(tmp_path, name, spoil, message):
         read_benchmark(write(tmp_path, content))
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"images": [', "is no JSON: .*is the file whole"), ("", "is empty"), ("[]", "an empty list"),
-    ('{"a": 1}', "an object of a"), ("[1, 2]", "a list of int"), ("a,b\n1,2\n", "rows of a, b"),
-    ("image_caption,caption_misalignment,dataset_source\nx\n", "row 0 has not as many cells"),
-    ('{"images": [], "annotations": []}', "no annotation file of a known benchmark")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"images": [', "is no JSON: .*is the file whole"),
+        ("", "is empty"),
+        ("[]", "an empty list"),
+        ('{"a": 1}', "an object of a"),
+        ("[1, 2]", "a list of int"),
+        ("a,b\n1,2\n", "rows of a, b"),
+        ("image_caption,caption_misalignment,dataset_source\nx\n", "row 0 has not as many cells"),
+        ('{"images": [], "annotations": []}', "no annotation file of a known benchmark"),
+    ],
+)
 def test_files_that_are_nothing(tmp_path, content, message):
     with pytest.raises(BenchmarkError, match=message):
         read_benchmark(write(tmp_path, content))
@@ -224,44 +317,76 @@ def _set(key, value, inside=None):
     def spoil(content):
         row = content[inside][-1] if inside else content[0]
         row[key] = value
+
     return spoil
 
 
-@pytest.mark.parametrize(("name", "spoil", "message"), [
-    *[("hat", lambda c, v=v: c[0]["grounding"][1].__setitem__(1, v), f"row 0: a word's label is {v!r}, not true, false, 1 or 0")
-      for v in ("0", "false", "", 2, -1, 0.5, None)],
-    ("hat", lambda c: c[0]["grounding"][1].__setitem__(1, []), r"row 0: a word's label is \[\], not true"),
-    ("hat", _set("references", [{"a": 1}]), "row 0: field 'references' is a list of strings, and .* is none"),
-    ("hat", _set("sample_id", True), "row 0: field 'sample_id' is True, not a string or a number"),
-    ("hat", _set("sample_id", 1.5), "row 0: field 'sample_id' is 1.5, not a string or a number"),
-    ("hat", _set("grounding", "A sign"), "row 0: field 'grounding' is 'A sign', not a list"),
-    ("hat", _set("caption", None), "row 0: field 'caption' is None, not a string"),
-    ("hat", lambda c: c.extend([{**c[0], "sample_id": "s2"}, c[0]]), "row 2: sample id 's1' occurs twice, first in .*row 0"),
-    *[("richhf", _set("labels", v), "row 0: a label .* is .*, not true, false, 1 or 0")
-      for v in (["1", "0", "1", "0", "1"], [1, 0, 1, 0, None], [1.5, 0, 1, 0, 1], "1 0 1 0 x", [[1], 0, 1, 0, 1])],
-    ("richhf", _set("labels", {"0": 1}), "row 0: field 'labels' is .*, not a list or a string"),
-    ("richhf", _set("misalignment_score", True), "row 0: field 'misalignment_score' is True, not a number"),
-    ("richhf", _set("misalignment_score", None), "row 0: field 'misalignment_score' is None, not a number"),
-    ("richhf", _set("misalignment_score", 10**400), "row 0: field 'misalignment_score' is 1000.*, not a finite number"),
-    ("richhf", _set("misalignment_score", float("nan")), "is no JSON: NaN is no finite number"),
-    ("richhf", _set("misalignment_score", float("-inf")), "is no JSON: -Infinity is no finite number"),
-    ("richhf", _set("image", 5), "row 0: field 'image' is 5, not a string"),
-    ("richhf", lambda c: c.append(c[0]), "row 1: sample id 'x.png' occurs twice, first in .*row 0"),
-    ("seetrue", _set("id", ["r"]), r"row 0: field 'id' is \['r'\], not a string or a number"),
-    ("seetrue", _set("caption_misalignment", 5), "row 0: field 'caption_misalignment' is 5, not a string"),
-    ("seetrue", lambda c: c.append(c[0]), "row 1: sample id 'r0' occurs twice, first in .*row 0"),
-    ("seetrue", lambda c: c.append({"id": 3}), "row 1 has no field 'image_caption'"),
-    ("nocaps", _set("references", ["a", 5]), "row 0: field 'references' is a list of strings, and 5 is none"),
-    ("nocaps", _set("references", "a"), "row 0: field 'references' is 'a', not a list"),
-    ("nocaps", _set("replacement", None), "row 0: field 'replacement' is None, not a list"),
-    ("foil", _set("foil_id", [1], "annotations"), r"annotations\[1\]: field 'foil_id' is \[1\], not a number or a string"),
-    ("foil", lambda c: c["annotations"][0].update(foil_id={}), r"annotations\[0\]: field 'foil_id' is .*, not a number"),
-    ("foil", _set("image_id", [7], "annotations"), r"annotations\[1\]: field 'image_id' is \[7\], not a number or a string"),
-    ("foil", _set("id", False, "annotations"), r"annotations\[1\]: field 'id' is False, not a number or a string"),
-    ("foil", lambda c: c["annotations"].append(None), r"annotations\[2\] is a NoneType, not an object"),
-    ("foil", lambda c: c.update(images=None), "field 'images' is None, not a list"),
-    ("foil", lambda c: c["images"].append([]), r"images\[1\] is a list, not an object"),
-])
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        *[
+            (
+                "hat",
+                lambda c, v=v: c[0]["grounding"][1].__setitem__(1, v),
+                f"row 0: a word's label is {v!r}, not true, false, 1 or 0",
+            )
+            for v in ("0", "false", "", 2, -1, 0.5, None)
+        ],
+        ("hat", lambda c: c[0]["grounding"][1].__setitem__(1, []), r"row 0: a word's label is \[\], not true"),
+        ("hat", _set("references", [{"a": 1}]), "row 0: field 'references' is a list of strings, and .* is none"),
+        ("hat", _set("sample_id", True), "row 0: field 'sample_id' is True, not a string or a number"),
+        ("hat", _set("sample_id", 1.5), "row 0: field 'sample_id' is 1.5, not a string or a number"),
+        ("hat", _set("grounding", "A sign"), "row 0: field 'grounding' is 'A sign', not a list"),
+        ("hat", _set("caption", None), "row 0: field 'caption' is None, not a string"),
+        (
+            "hat",
+            lambda c: c.extend([{**c[0], "sample_id": "s2"}, c[0]]),
+            "row 2: sample id 's1' occurs twice, first in .*row 0",
+        ),
+        *[
+            ("richhf", _set("labels", v), "row 0: a label .* is .*, not true, false, 1 or 0")
+            for v in (["1", "0", "1", "0", "1"], [1, 0, 1, 0, None], [1.5, 0, 1, 0, 1], "1 0 1 0 x", [[1], 0, 1, 0, 1])
+        ],
+        ("richhf", _set("labels", {"0": 1}), "row 0: field 'labels' is .*, not a list or a string"),
+        ("richhf", _set("misalignment_score", True), "row 0: field 'misalignment_score' is True, not a number"),
+        ("richhf", _set("misalignment_score", None), "row 0: field 'misalignment_score' is None, not a number"),
+        (
+            "richhf",
+            _set("misalignment_score", 10**400),
+            "row 0: field 'misalignment_score' is 1000.*, not a finite number",
+        ),
+        ("richhf", _set("misalignment_score", float("nan")), "is no JSON: NaN is no finite number"),
+        ("richhf", _set("misalignment_score", float("-inf")), "is no JSON: -Infinity is no finite number"),
+        ("richhf", _set("image", 5), "row 0: field 'image' is 5, not a string"),
+        ("richhf", lambda c: c.append(c[0]), "row 1: sample id 'x.png' occurs twice, first in .*row 0"),
+        ("seetrue", _set("id", ["r"]), r"row 0: field 'id' is \['r'\], not a string or a number"),
+        ("seetrue", _set("caption_misalignment", 5), "row 0: field 'caption_misalignment' is 5, not a string"),
+        ("seetrue", lambda c: c.append(c[0]), "row 1: sample id 'r0' occurs twice, first in .*row 0"),
+        ("seetrue", lambda c: c.append({"id": 3}), "row 1 has no field 'image_caption'"),
+        ("nocaps", _set("references", ["a", 5]), "row 0: field 'references' is a list of strings, and 5 is none"),
+        ("nocaps", _set("references", "a"), "row 0: field 'references' is 'a', not a list"),
+        ("nocaps", _set("replacement", None), "row 0: field 'replacement' is None, not a list"),
+        (
+            "foil",
+            _set("foil_id", [1], "annotations"),
+            r"annotations\[1\]: field 'foil_id' is \[1\], not a number or a string",
+        ),
+        (
+            "foil",
+            lambda c: c["annotations"][0].update(foil_id={}),
+            r"annotations\[0\]: field 'foil_id' is .*, not a number",
+        ),
+        (
+            "foil",
+            _set("image_id", [7], "annotations"),
+            r"annotations\[1\]: field 'image_id' is \[7\], not a number or a string",
+        ),
+        ("foil", _set("id", False, "annotations"), r"annotations\[1\]: field 'id' is False, not a number or a string"),
+        ("foil", lambda c: c["annotations"].append(None), r"annotations\[2\] is a NoneType, not an object"),
+        ("foil", lambda c: c.update(images=None), "field 'images' is None, not a list"),
+        ("foil", lambda c: c["images"].append([]), r"images\[1\] is a list, not an object"),
+    ],
+)
 def test_values_of_other_kinds_are_named_with_their_row(tmp_path, name, spoil, message):
     content = json.loads(json.dumps(FILES[name]))
     spoil(content)
@@ -282,23 +407,44 @@ def test_labels_may_be_true_and_false_or_1_and_0(tmp_path, labels):
 
 def test_scores_of_a_tfrecord_that_are_no_numbers(tmp_path):
     row = {"filename": [b"x.png"], "prompt": [b"a b"], "prompt_misalignment_label": [b"1 1"]}
-    for score, message in ([float("nan")], "is nan, not a finite number"), ([float("inf")], "is inf, not a finite number"), \
-            ([b"0.5"], "is b'0.5', not a number"):
-        write_examples(tmp_path / "x.tfrecord", [row | {"filename": [b"y.png"], "misalignment_score": [0.5]},
-                                                 row | {"misalignment_score": score}])
+    for score, message in (
+        ([float("nan")], "is nan, not a finite number"),
+        ([float("inf")], "is inf, not a finite number"),
+        ([b"0.5"], "is b'0.5', not a number"),
+    ):
+        write_examples(
+            tmp_path / "x.tfrecord",
+            [row | {"filename": [b"y.png"], "misalignment_score": [0.5]}, row | {"misalignment_score": score}],
+        )
         with pytest.raises(BenchmarkError, match=f"row 1: field 'misalignment_score' {message}"):
             read_benchmark(tmp_path / "x.tfrecord")
     write_examples(tmp_path / "x.tfrecord", [row | {"misalignment_score": [0.5], "prompt": [b"\xff"]}])
     with pytest.raises(BenchmarkError, match="record 0: 'prompt' is no UTF-8 text"):
         read_benchmark(tmp_path / "x.tfrecord")
     write(tmp_path, ["a b"], "metadata.json")
-    write_examples(tmp_path / "x.tfrecord", [{k: v for k, v in row.items() if k != "prompt"} | {"misalignment_score": [0.5]}])
+    write_examples(
+        tmp_path / "x.tfrecord", [{k: v for k, v in row.items() if k != "prompt"} | {"misalignment_score": [0.5]}]
+    )
     with pytest.raises(BenchmarkError, match="metadata.json is a list, not an object of filename: prompt"):
         read_benchmark(tmp_path / "x.tfrecord", img_dir=tmp_path)
 
 
-@pytest.mark.parametrize("make", ["pipe", "device", "empty", "UTF-16", "UTF-16 csv", "zeros", "bracket and zeros", "csv and zeros",
-                                  "deep list", "deep object", "link"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        "pipe",
+        "device",
+        "empty",
+        "UTF-16",
+        "UTF-16 csv",
+        "zeros",
+        "bracket and zeros",
+        "csv and zeros",
+        "deep list",
+        "deep object",
+        "link",
+    ],
+)
 def test_files_that_nobody_should_have_to_wait_for(tmp_path, make):
     """As data and as references: one line that names the file, at once, and no memory for three gigabytes of nothing."""
     path = tmp_path / "x.json"
@@ -314,10 +460,20 @@ def test_files_that_nobody_should_have_to_wait_for(tmp_path, make):
             file.write(sparse[make])
             file.truncate(3 << 30)
     else:
-        path.write_bytes({"empty": b"", "UTF-16": json.dumps(FOIL).encode("utf-16"), "UTF-16 csv": "a,b\n".encode("utf-16"),
-                          "deep list": b"[" * 100_000, "deep object": b'{"a":' * 100_000}[make])
+        path.write_bytes(
+            {
+                "empty": b"",
+                "UTF-16": json.dumps(FOIL).encode("utf-16"),
+                "UTF-16 csv": "a,b\n".encode("utf-16"),
+                "deep list": b"[" * 100_000,
+                "deep object": b'{"a":' * 100_000,
+            }[make]
+        )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for read in (lambda: read_benchmark(path), lambda: read_benchmark(write(tmp_path, FOIL, "foil.json"), reference_path=path)):
+    for read in (
+        lambda: read_benchmark(path),
+        lambda: read_benchmark(write(tmp_path, FOIL, "foil.json"), reference_path=path),
+    ):
         with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
             read()
         assert "\n" not in str(caught.value)
@@ -326,19 +482,27 @@ def test_files_that_nobody_should_have_to_wait_for(tmp_path, make):
 
 def test_a_damaged_saved_dataset_is_named(tmp_path):
     datasets = pytest.importorskip("datasets", reason="the saved form is Hugging Face datasets' own")
-    datasets.Dataset.from_dict({key: [str(value)] for key, value in SEETRUE[0].items()}).save_to_disk(str(tmp_path / "saved"))
-    arrow, = (tmp_path / "saved").glob("*.arrow")
+    datasets.Dataset.from_dict({key: [str(value)] for key, value in SEETRUE[0].items()}).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    (arrow,) = (tmp_path / "saved").glob("*.arrow")
     whole = arrow.read_bytes()
-    for changed in (whole[:len(whole) // 2], b"", b"\0" * len(whole)):
+    for changed in (whole[: len(whole) // 2], b"", b"\0" * len(whole)):
         arrow.write_bytes(changed)
         with pytest.raises(BenchmarkError, match="saved"):
             read_benchmark(tmp_path / "saved")
 
 
-@pytest.mark.parametrize(("file", "name", "samples", "misaligned", "unlocated"), [
-    ("foil/foil_valse_nouns.json", "foil", 136, 68, 0), ("foil/foil_sugarcrepe_replace.json", "foil", 1764, 882, 0),
-    ("nocaps/nocaps-val-foil.json", "nocaps", 5000, 2500, 0), ("hat/hat-trainval.json", "hat", 400, 135, 0),
-    ("seetrue/SeeTRUE_Feedback.csv", "seetrue", 2008, 2008, 204)])
+@pytest.mark.parametrize(
+    ("file", "name", "samples", "misaligned", "unlocated"),
+    [
+        ("foil/foil_valse_nouns.json", "foil", 136, 68, 0),
+        ("foil/foil_sugarcrepe_replace.json", "foil", 1764, 882, 0),
+        ("nocaps/nocaps-val-foil.json", "nocaps", 5000, 2500, 0),
+        ("hat/hat-trainval.json", "hat", 400, 135, 0),
+        ("seetrue/SeeTRUE_Feedback.csv", "seetrue", 2008, 2008, 204),
+    ],
+)
 def test_the_real_files_are_read_whole_and_their_labels_located(shared, file, name, samples, misaligned, unlocated):
     benchmark, reading = read_benchmark(shared / "data" / file)
     counts = reading.describe()

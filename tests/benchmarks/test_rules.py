@@ -34,25 +34,43 @@ def words(caption: str, *values: float | None) -> list[W]:
 def sample(caption: str, *labelled: str, label: str | None = None, tokens=(), token_labels=()) -> Sample:
     starts = [caption.lower().index(text.lower()) for text in labelled]
     spans = tuple((start, start + len(text)) for start, text in zip(starts, labelled, strict=True))
-    return Sample(id="1", image="a.jpg", image_id="a", caption=caption, misaligned=bool(labelled), spans=spans,
-                  label=" ".join(labelled) if label is None else label, tokens=tokens, token_labels=token_labels)
+    return Sample(
+        id="1",
+        image="a.jpg",
+        image_id="a",
+        caption=caption,
+        misaligned=bool(labelled),
+        spans=spans,
+        label=" ".join(labelled) if label is None else label,
+        tokens=tokens,
+        token_labels=token_labels,
+    )
 
 
 def judge(name, case, found, mode):
     return BENCHMARKS[name].judge(case, found, mode, EPSILON)
 
 
-@pytest.mark.parametrize(("caption", "label", "values", "mode", "expected"), [
-    # predicted word, hit as published, hit by span
-    ("a man on a Snowboard", "snowboard", (1, 0, 0, 0, -2), "most_negative", ("snowboard", True, True)),  # lower case, as published
-    ("a man on a snowboard", "snowboard", (1, -3, 0, 0, -2), "most_negative", ("man", False, False)),
-    ("a man on a snowboard", "snowboard", (1, 2, 3, 4, 0.5), "most_negative", ("snowboard", True, True)),
-    ("a man on a snowboard", "snowboard", (1, 2, 3, 4, 0.5), "threshold", ("", False, False)),
-    ("a man on a snowboard", "snowboard", (1, 2, 3, -1, -2), "threshold", ("snowboard", True, True)),
-    ("a man on a hot dog", "hot dog", (1, 2, 3, 4, -5, 0), "most_negative", ("hot", False, True)),  # several words
-    ("a man on a snowboarder", "snowboard", (1, 2, 3, 4, -5), "most_negative", ("snowboarder", False, True)),
-    ("a man", "man", (None, None), "most_negative", ("", False, False)),  # nothing was scored
-])
+@pytest.mark.parametrize(
+    ("caption", "label", "values", "mode", "expected"),
+    [
+        # predicted word, hit as published, hit by span
+        (
+            "a man on a Snowboard",
+            "snowboard",
+            (1, 0, 0, 0, -2),
+            "most_negative",
+            ("snowboard", True, True),
+        ),  # lower case, as published
+        ("a man on a snowboard", "snowboard", (1, -3, 0, 0, -2), "most_negative", ("man", False, False)),
+        ("a man on a snowboard", "snowboard", (1, 2, 3, 4, 0.5), "most_negative", ("snowboard", True, True)),
+        ("a man on a snowboard", "snowboard", (1, 2, 3, 4, 0.5), "threshold", ("", False, False)),
+        ("a man on a snowboard", "snowboard", (1, 2, 3, -1, -2), "threshold", ("snowboard", True, True)),
+        ("a man on a hot dog", "hot dog", (1, 2, 3, 4, -5, 0), "most_negative", ("hot", False, True)),  # several words
+        ("a man on a snowboarder", "snowboard", (1, 2, 3, 4, -5), "most_negative", ("snowboarder", False, True)),
+        ("a man", "man", (None, None), "most_negative", ("", False, False)),  # nothing was scored
+    ],
+)
 def test_foil_and_nocaps(caption, label, values, mode, expected):
     for name in ("foil", "nocaps"):
         verdict = judge(name, sample(caption, label), words(caption, *values), mode)
@@ -61,7 +79,9 @@ def test_foil_and_nocaps(caption, label, values, mode, expected):
 
 def test_two_replaced_words_are_hit_by_either():
     caption = "a deer and a small deer"
-    case = Sample(id="1", image="a", image_id="a", caption=caption, misaligned=True, spans=((2, 6), (19, 23)), label="deer")
+    case = Sample(
+        id="1", image="a", image_id="a", caption=caption, misaligned=True, spans=((2, 6), (19, 23)), label="deer"
+    )
     for values in ((0, -9, 0, 0, 0, 0), (0, 0, 0, 0, 0, -9)):
         assert judge("nocaps", case, words(caption, *values), "most_negative").hit_span
     assert not judge("nocaps", case, words(caption, 0, 0, 0, 0, -9, 0), "most_negative").hit_span
@@ -72,15 +92,18 @@ def test_originals_count_for_no_location():
     assert (verdict.predicted, verdict.hit, verdict.hit_span) == ("man", None, None)
 
 
-@pytest.mark.parametrize(("values", "expected"), [
-    # neighbours merge by their mean: (-2 - 4) / 2 = -3 loses against -3.5 alone
-    ((0, -3.5, 0, -2, -4, 0), ("street", False, False)),
-    ((0, -2.5, 0, -2, -4, 0), ("with detours", True, True)),
-    ((-9, 0, 0, 0, 0, 0), ("a", False, False)),
-    ((0, 0, 0, 0, -1, -3), ("detours everywhere", True, True)),
-    ((0, 0, 0, 0, 0, 0), ("", False, False)),  # an empty prediction is a substring of everything, and no hit
-    ((0, 0, 0, 0, -1, 0), ("detours", True, True)),
-])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # neighbours merge by their mean: (-2 - 4) / 2 = -3 loses against -3.5 alone
+        ((0, -3.5, 0, -2, -4, 0), ("street", False, False)),
+        ((0, -2.5, 0, -2, -4, 0), ("with detours", True, True)),
+        ((-9, 0, 0, 0, 0, 0), ("a", False, False)),
+        ((0, 0, 0, 0, -1, -3), ("detours everywhere", True, True)),
+        ((0, 0, 0, 0, 0, 0), ("", False, False)),  # an empty prediction is a substring of everything, and no hit
+        ((0, 0, 0, 0, -1, 0), ("detours", True, True)),
+    ],
+)
 def test_hat(values, expected):
     caption = "a street sign with detours everywhere."
     case = sample(caption, "with", "detours", "everywhere.")
@@ -100,13 +123,16 @@ def test_hat_most_negative_takes_one_word():
     assert (verdict.predicted, verdict.hit, verdict.hit_span) == ("grass", True, True)
 
 
-@pytest.mark.parametrize(("values", "expected"), [
-    # tokens: three cats "on" a red-hot roof; misaligned: cats, red-hot
-    ((0, -1, 0, 0, 0, 0), (1, 0, 1)),
-    ((-1, -1, 0, 0, -1, 0), (2, 1, 0)),
-    ((0, 0, 0, 0, 0, 0), (0, 0, 2)),
-    ((0, 0, 0, None, -1, -1), (1, 1, 1)),
-])
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # tokens: three cats "on" a red-hot roof; misaligned: cats, red-hot
+        ((0, -1, 0, 0, 0, 0), (1, 0, 1)),
+        ((-1, -1, 0, 0, -1, 0), (2, 1, 0)),
+        ((0, 0, 0, 0, 0, 0), (0, 0, 2)),
+        ((0, 0, 0, None, -1, -1), (1, 1, 1)),
+    ],
+)
 def test_richhf_counts_exact_tokens(values, expected):
     from clip4dm.benchmarks.richhf import token_spans
 

@@ -39,7 +39,9 @@ def check(encoded, caption: str, template: str, tokenizer) -> None:
 @example("", "A photo depicts ")
 @example("a" * 300, "A photo depicts ")
 @example("<end_of_text>", "")
-@example("\u0321" * 40 + "\u0323" + "\u0300" * 40 + "0", "A photo depicts")  # accents that go to the template's last letter
+@example(
+    "\u0321" * 40 + "\u0323" + "\u0300" * 40 + "0", "A photo depicts"
+)  # accents that go to the template's last letter
 def test_any_caption(tokenizer, caption, template):
     encoded = encode_caption(tokenizer, caption, template)
     check(encoded, caption, template, tokenizer)
@@ -54,8 +56,8 @@ def test_ids_are_open_clips_own(tokenizer, caption):
         return
     theirs = tokenizer([text])[0].tolist()
     ours = list(encode_caption(tokenizer, caption, "A photo depicts ").ids)
-    assert theirs[:len(ours)] == ours
-    assert not any(theirs[len(ours):])
+    assert theirs[: len(ours)] == ours
+    assert not any(theirs[len(ours) :])
 
 
 @settings(max_examples=300, deadline=None)
@@ -71,17 +73,26 @@ def test_cleaning_is_open_clips_own(tokenizer, caption):
         assert len(final.spans) == len(final.text)
 
 
-@pytest.mark.parametrize(("caption", "expected"), [
-    ("A man, riding. Well...ok", [("A", "a"), ("man", "man"), ("riding", "riding"), ("Well", "well"), ("ok", "ok")]),
-    ("(a dog). nice", [("(a", "( a"), ("dog)", "dog )."), ("nice", "nice")]),
-    ("İstanbul's café", [("İstanbul's", "i ̇stan bul 's"), ("café", "café")]),
-    ("cats &amp; d&ouml;gs", [("cats", "cats"), ("d&ouml;gs", "dö gs")]),
-    ("a “big” dog", [("a", "a"), ("“big”", '" big "'), ("dog", "dog")]),
-    ("one\n\ntwo", [("one", "one"), ("two", "two")]),
-    ("a dog <end_of_text> cat", [("a", "a"), ("dog", "dog"), ("<end_of_text>", "< end _ of _ text >"), ("cat", "cat")]),
-    ("3,000 birds", [("3", "3"), ("000", "0 0 0"), ("birds", "birds")]),
-    ("hi — there !! 🐶", [("hi", "hi"), ("there", "there"), ("🐶", "🐶")]),
-])
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        (
+            "A man, riding. Well...ok",
+            [("A", "a"), ("man", "man"), ("riding", "riding"), ("Well", "well"), ("ok", "ok")],
+        ),
+        ("(a dog). nice", [("(a", "( a"), ("dog)", "dog )."), ("nice", "nice")]),
+        ("İstanbul's café", [("İstanbul's", "i ̇stan bul 's"), ("café", "café")]),
+        ("cats &amp; d&ouml;gs", [("cats", "cats"), ("d&ouml;gs", "dö gs")]),
+        ("a “big” dog", [("a", "a"), ("“big”", '" big "'), ("dog", "dog")]),
+        ("one\n\ntwo", [("one", "one"), ("two", "two")]),
+        (
+            "a dog <end_of_text> cat",
+            [("a", "a"), ("dog", "dog"), ("<end_of_text>", "< end _ of _ text >"), ("cat", "cat")],
+        ),
+        ("3,000 birds", [("3", "3"), ("000", "0 0 0"), ("birds", "birds")]),
+        ("hi — there !! 🐶", [("hi", "hi"), ("there", "there"), ("🐶", "🐶")]),
+    ],
+)
 def test_words_and_their_tokens_by_hand(tokenizer, caption, expected):
     encoded = encode_caption(tokenizer, caption, "A photo depicts ")
     found = []
@@ -112,12 +123,25 @@ def test_words_beyond_the_context_are_marked(tokenizer):
 
 
 LONG = {
-    "words": "word " * 2000, "one letter": "a" * 10_000, "letters": "etaoinshrdlu" * 800, "letters é": "é" * 10_000,
-    "entities": "&amp;" * 2_000, "named": "&ouml;x" * 1_500, "no semicolon": "&copyright" * 1_000,
-    "twice": "&amp;amp;" * 1_000, "chain": "&" + "amp;" * 2_500, "curly": "“" * 10_000, "stops": "." * 10_000,
-    "punctuation": "!?(-" * 2_500, "mojibake": "ðŸ˜€Ã©" * 1_600, "mojibake and blanks": "ðŸ˜€ Ã© " * 1_300,
-    "mojibake in others": "不Ã©錯ðŸ˜€" * 1_100, "full-width": "ｆｕｌｌ" * 2_500, "accents": "e\u0301" * 5_000,
-    "accents out of order": "e" + "\u0301\u0323" * 5_000, "controls": "\x00a" * 5_000,
+    "words": "word " * 2000,
+    "one letter": "a" * 10_000,
+    "letters": "etaoinshrdlu" * 800,
+    "letters é": "é" * 10_000,
+    "entities": "&amp;" * 2_000,
+    "named": "&ouml;x" * 1_500,
+    "no semicolon": "&copyright" * 1_000,
+    "twice": "&amp;amp;" * 1_000,
+    "chain": "&" + "amp;" * 2_500,
+    "curly": "“" * 10_000,
+    "stops": "." * 10_000,
+    "punctuation": "!?(-" * 2_500,
+    "mojibake": "ðŸ˜€Ã©" * 1_600,
+    "mojibake and blanks": "ðŸ˜€ Ã© " * 1_300,
+    "mojibake in others": "不Ã©錯ðŸ˜€" * 1_100,
+    "full-width": "ｆｕｌｌ" * 2_500,
+    "accents": "e\u0301" * 5_000,
+    "accents out of order": "e" + "\u0301\u0323" * 5_000,
+    "controls": "\x00a" * 5_000,
 }
 
 
@@ -144,7 +168,9 @@ def test_nothing_that_takes_quadratic_time_is_given_much(tokenizer, kind, monkey
 
     monkeypatch.setattr(difflib, "SequenceMatcher", recording)
     monkeypatch.setattr(tokenizer, "bpe", lambda token: merged.append(len(token)) or bpe(token))
-    monkeypatch.setattr(ftfy.unicodedata, "normalize", lambda form, text: rounds.append(len(text)) or normalize(form, text))
+    monkeypatch.setattr(
+        ftfy.unicodedata, "normalize", lambda form, text: rounds.append(len(text)) or normalize(form, text)
+    )
     encode_caption(tokenizer, LONG[kind], "A photo depicts ")
     assert max(given_, default=0) <= 20_000 and sum(given_) <= 200 * len(LONG[kind])
     assert max(merged) < 256 and sum(merged) < 2_000
@@ -165,15 +191,18 @@ def test_each_word_of_long_mojibake_has_its_own_span(tokenizer, between):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.text(alphabet="abcde é🐶", min_size=1, max_size=400).map(lambda text: text.replace(" ", "") or "a"),
-       st.integers(0, 10_000))
+@given(
+    st.text(alphabet="abcde é🐶", min_size=1, max_size=400).map(lambda text: text.replace(" ", "") or "a"),
+    st.integers(0, 10_000),
+)
 def test_long_words_merge_as_open_clip_merges_them(tokenizer, word, seed):
     """With CLIP's merges, and with random ones, of which a later pair may rank before the ones it is made of."""
     from random import Random
 
     encoded = "".join(tokenizer.byte_encoder[b] for b in word.encode())
     assert merge_long(encoded, tokenizer.bpe_ranks) == type(tokenizer).bpe(
-        SimpleNamespace(bpe_ranks=tokenizer.bpe_ranks, cache={}), encoded).split(" ")
+        SimpleNamespace(bpe_ranks=tokenizer.bpe_ranks, cache={}), encoded
+    ).split(" ")
     random, symbols = Random(seed), sorted(set(encoded)) + [encoded[-1] + "</w>"]
     pairs = []
     for _ in range(60):
@@ -181,8 +210,9 @@ def test_long_words_merge_as_open_clip_merges_them(tokenizer, word, seed):
         symbols.append("".join(pairs[-1]))
     random.shuffle(pairs)
     ranks = {pair: rank for rank, pair in enumerate(pairs)}
-    assert merge_long(encoded, ranks) == type(tokenizer).bpe(
-        SimpleNamespace(bpe_ranks=ranks, cache={}), encoded).split(" ")
+    assert merge_long(encoded, ranks) == type(tokenizer).bpe(SimpleNamespace(bpe_ranks=ranks, cache={}), encoded).split(
+        " "
+    )
 
 
 def test_two_thousand_fuzzed_captions(tokenizer, detector):
@@ -192,34 +222,40 @@ def test_two_thousand_fuzzed_captions(tokenizer, detector):
 
 
 def test_the_fuzzer_makes_the_same_captions_again_without_torch():
-    code = ("import sys; from fuzz_captions import make_caption; print(ascii(make_caption(3, 14)))\n"
-            "assert 'torch' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2] / "misc", check=True,
-                          capture_output=True, text=True)
+    code = (
+        "import sys; from fuzz_captions import make_caption; print(ascii(make_caption(3, 14)))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2] / "misc", check=True, capture_output=True, text=True
+    )
     assert done.stdout == ascii(make_caption(3, 14)) + "\n"
 
 
-@pytest.mark.parametrize(("caption", "expected"), [
-    ("salt &amp; pepper", ["salt", "&amp;", "pepper"]),
-    ("salt &amp;amp; pepper", ["salt", "&amp;amp;", "pepper"]),
-    ("salt &amp;amp;amp; <b", ["salt", "&amp;amp;amp;", "<b"]),
-    ("&copyright x", ["&copyright", "x"]),
-    ("&copy right", ["&copy", "right"]),
-    ("a&nbsp;b&#32;c&NewLine;d", ["a", "b", "c", "d"]),
-    ("a &#0; b", ["a", "&#0;", "b"]),
-    ("a &#1; b", ["a", "b"]),
-    ("x&#x80;y", ["x&#x80;y"]),
-    ("a&comma;b&period;c", ["a", "&comma;", "b", "&period;", "c"]),
-    ("&NotEqualTilde; &fjlig;ord", ["&NotEqualTilde;", "&fjlig;ord"]),
-    ("no &semi; here &notit;", ["no", "&semi;", "here", "&notit;"]),
-    ("\x1b[31mred\x1b[0m do\x00g", ["red", "do\x00g"]),
-    ("a\u200b b \ud800 c", ["a\u200b", "b", "\ud800", "c"]),
-    ("cre\u0301me İs ﬁsh…", ["cre\u0301me", "İs", "ﬁsh…"]),
-    ("Ã la mode", ["Ã", "la", "mode"]),
-    ("dog\x85 \x85", ["dog"]),
-    ("a￣b", ["a", "￣b"]),
-    ("\x00 \x07", []),
-])
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("salt &amp; pepper", ["salt", "&amp;", "pepper"]),
+        ("salt &amp;amp; pepper", ["salt", "&amp;amp;", "pepper"]),
+        ("salt &amp;amp;amp; <b", ["salt", "&amp;amp;amp;", "<b"]),
+        ("&copyright x", ["&copyright", "x"]),
+        ("&copy right", ["&copy", "right"]),
+        ("a&nbsp;b&#32;c&NewLine;d", ["a", "b", "c", "d"]),
+        ("a &#0; b", ["a", "&#0;", "b"]),
+        ("a &#1; b", ["a", "b"]),
+        ("x&#x80;y", ["x&#x80;y"]),
+        ("a&comma;b&period;c", ["a", "&comma;", "b", "&period;", "c"]),
+        ("&NotEqualTilde; &fjlig;ord", ["&NotEqualTilde;", "&fjlig;ord"]),
+        ("no &semi; here &notit;", ["no", "&semi;", "here", "&notit;"]),
+        ("\x1b[31mred\x1b[0m do\x00g", ["red", "do\x00g"]),
+        ("a\u200b b \ud800 c", ["a\u200b", "b", "\ud800", "c"]),
+        ("cre\u0301me İs ﬁsh…", ["cre\u0301me", "İs", "ﬁsh…"]),
+        ("Ã la mode", ["Ã", "la", "mode"]),
+        ("dog\x85 \x85", ["dog"]),
+        ("a￣b", ["a", "￣b"]),
+        ("\x00 \x07", []),
+    ],
+)
 def test_units_are_disjoint_slices(tokenizer, caption, expected):
     assert [unit.text for unit in encode_caption(tokenizer, caption, "A photo depicts ").units] == expected
 
@@ -270,7 +306,10 @@ def test_an_unknown_cleaning_is_followed_too(tokenizer):
 def test_a_word_without_a_token_is_not_beyond_the_context(unaccented):
     encoded = encode_caption(unaccented, "a \u0301 dog")
     assert [(u.text, u.scored, u.beyond_context) for u in encoded.units] == [
-        ("a", True, False), ("\u0301", False, False), ("dog", True, False)]
+        ("a", True, False),
+        ("\u0301", False, False),
+        ("dog", True, False),
+    ]
     assert not encoded.truncated
     long = encode_caption(unaccented, "a \u0301 " + "dog " * 90)
     assert long.truncated and not long.units[1].beyond_context
@@ -290,8 +329,9 @@ def unaccented(tmp_path_factory):
     raw.pre_tokenizer = pre_tokenizers.Whitespace()
     raw.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     folder = tmp_path_factory.mktemp("unaccented")
-    PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="</s>",
-                            unk_token="<unk>").save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
     return HFTokenizer(str(folder), context_length=32)
 
 
@@ -303,17 +343,40 @@ def test_a_template_that_fills_the_context_is_an_error(tokenizer):
         encode_caption(tokenizer, 5)
 
 
-@pytest.mark.parametrize(("caption", "dropped"), [
-    ("a dog.", ["."]), ("salt & pepper - on, a :-) table !", [",", "!"]), ("a &amp; b &quot; c", ["&quot;"]),
-    ('a !" b "! c ?; d ;? e !! f ..', ['!"', "?;", ".", "."]), ("a “ b ” c — d … e ' f `", ["“", "”"]),
-    ("!dog .cat", ["."]), ("(a dog). ;: :;", [".", ";:"]), ("Ｄog ！ ，", ["！", "，"]),
-])
+@pytest.mark.parametrize(
+    ("caption", "dropped"),
+    [
+        ("a dog.", ["."]),
+        ("salt & pepper - on, a :-) table !", [",", "!"]),
+        ("a &amp; b &quot; c", ["&quot;"]),
+        ('a !" b "! c ?; d ;? e !! f ..', ['!"', "?;", ".", "."]),
+        ("a “ b ” c — d … e ' f `", ["“", "”"]),
+        ("!dog .cat", ["."]),
+        ("(a dog). ;: :;", [".", ";:"]),
+        ("Ｄog ！ ，", ["！", "，"]),
+    ],
+)
 def test_what_the_published_code_drops(tokenizer, caption, dropped):
     """Substrings of '.,!"?;:" ', of the word as the tokenizer cleans it."""
-    assert [u.text for u in encode_caption(tokenizer, caption, "A photo depicts ").units if u.dropped_by_published] == dropped
+    assert [
+        u.text for u in encode_caption(tokenizer, caption, "A photo depicts ").units if u.dropped_by_published
+    ] == dropped
 
 
-@pytest.mark.parametrize(("text", "verdict"), [("...", True), ("—", True), ("“”", True), ("$", True), ("🐶", False), ("♥", False),
-                                               ("a.", False), ("7", False), ("", True), ("\u200b", True)])
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("...", True),
+        ("—", True),
+        ("“”", True),
+        ("$", True),
+        ("🐶", False),
+        ("♥", False),
+        ("a.", False),
+        ("7", False),
+        ("", True),
+        ("\u200b", True),
+    ],
+)
 def test_punctuation(text, verdict):
     assert is_punctuation(text) is verdict

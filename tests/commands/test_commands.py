@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 # Python reads this before the program: at the first audit event (python.org: "Audit events table") of that name whose
 # arguments contain the text, the process gets the signal.
-AT = '''
+AT = """
 import os, signal, sys
 event, text, number = os.environ["SIGNAL_AT"].split("|")
 program, done = os.getpid(), []
@@ -25,7 +25,7 @@ def hook(name, arguments):
         done.append(True)
         os.kill(program, int(number))
 sys.addaudithook(hook)
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,20 @@ def options(tmp_path_factory, tiny_folder):
     """Of a small run of main.py with decoding workers, without its --output."""
     folder = tmp_path_factory.mktemp("commands")
     foil = make_foil(folder / "foil.json", make_pictures(folder / "images", 6))
-    return ["--data_path", str(foil), "--img_dir", str(folder / "images"), "--pretrained", str(tiny_folder),
-            "--device", "cpu", "--num_workers", "2", "--images_per_block", "2"]
+    return [
+        "--data_path",
+        str(foil),
+        "--img_dir",
+        str(folder / "images"),
+        "--pretrained",
+        str(tiny_folder),
+        "--device",
+        "cpu",
+        "--num_workers",
+        "2",
+        "--images_per_block",
+        "2",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +74,27 @@ def infer_py(tiny_folder) -> str:
 
 
 def shell(line: str, check: bool = False, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=500, cwd=ROOT, check=check,
-                          env={**os.environ, "PYTHONUNBUFFERED": "", **environment})
+    return subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        cwd=ROOT,
+        check=check,
+        env={**os.environ, "PYTHONUNBUFFERED": "", **environment},
+    )
 
 
-@pytest.mark.parametrize(("event", "text", "number"), [
-    ("import", "'clip4dm.evaluation.store.runstore'", signal.SIGINT),
-    ("import", "'torch.nn'", signal.SIGTERM),
-    ("os.fork", "", signal.SIGTERM),  # the first worker
-    ("os.rename", "result.json", signal.SIGINT),
-    ("os.rename", "result.json", signal.SIGHUP),
-])
+@pytest.mark.parametrize(
+    ("event", "text", "number"),
+    [
+        ("import", "'clip4dm.evaluation.store.runstore'", signal.SIGINT),
+        ("import", "'torch.nn'", signal.SIGTERM),
+        ("os.fork", "", signal.SIGTERM),  # the first worker
+        ("os.rename", "result.json", signal.SIGINT),
+        ("os.rename", "result.json", signal.SIGHUP),
+    ],
+)
 def test_a_signal_at_any_moment_ends_with_one_line(options, finished, tmp_path, event, text, number):
     (tmp_path / "sitecustomize.py").write_text(AT)
     line = main_py(options, tmp_path / "out")
@@ -110,48 +132,58 @@ LOST = """
 
 @pytest.mark.parametrize("body", [LOCKED, SWALLOWED, LOST], ids=["locked", "swallowed", "lost"])
 def test_a_signal_that_cannot_be_raised_ends_the_command_too(body):
-    script = ("import os, signal, sys, threading, time\n"
-              "from clip4dm import cli\n"
-              "cli.PATIENCE = 0.1\n"
-              "sys.argv = ['waits.py']\n"
-              "def main():\n"
-              "    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
-              f"{body}\n"
-              "cli.run_command(main)\n")
+    script = (
+        "import os, signal, sys, threading, time\n"
+        "from clip4dm import cli\n"
+        "cli.PATIENCE = 0.1\n"
+        "sys.argv = ['waits.py']\n"
+        "def main():\n"
+        "    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        f"{body}\n"
+        "cli.run_command(main)\n"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert done.returncode == 143 and done.stderr == "\nwaits.py: terminated\n", done
 
 
 def test_nothing_is_raised_into_an_import(tmp_path):
     """C++ code that initialises a module aborts on an exception of another kind than it expects."""
-    (tmp_path / "starting.py").write_text("import os, signal, time\n"
-                                          "try:\n"
-                                          "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
-                                          "finally:\n"
-                                          "    print('raised')\n")
-    script = (f"import sys; from clip4dm.commands.cli import run_command; sys.path.append({str(tmp_path)!r})\n"
-              "sys.argv = ['run.py']; run_command(lambda: __import__('starting'))")
+    (tmp_path / "starting.py").write_text(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "finally:\n"
+        "    print('raised')\n"
+    )
+    script = (
+        f"import sys; from clip4dm.commands.cli import run_command; sys.path.append({str(tmp_path)!r})\n"
+        "sys.argv = ['run.py']; run_command(lambda: __import__('starting'))"
+    )
     done = shell(f'exec {quoted(sys.executable)} -c "{script}"')
     assert done.returncode == 143 and done.stdout == "" and done.stderr == "\nrun.py: terminated\n"
 
 
 def test_nohup_keeps_a_closed_terminal_from_ending_a_command():
-    script = ("import os, signal, sys; from clip4dm.commands.cli import run_command; sys.argv = ['run.py']\n"
-              "run_command(lambda: os.kill(os.getpid(), signal.SIGHUP) or print('went on'))")
+    script = (
+        "import os, signal, sys; from clip4dm.commands.cli import run_command; sys.argv = ['run.py']\n"
+        "run_command(lambda: os.kill(os.getpid(), signal.SIGHUP) or print('went on'))"
+    )
     ignored = shell(f"trap '' HUP; exec {quoted(sys.executable)} -c \"{script}\"")
     assert ignored.returncode == 0 and ignored.stdout == "went on\n", ignored
-    ended = shell(f"exec {quoted(sys.executable)} -c \"{script}\"")
+    ended = shell(f'exec {quoted(sys.executable)} -c "{script}"')
     assert ended.returncode == 129 and ended.stderr == "\nrun.py: hung up\n"
 
 
 def test_a_killed_worker_is_one_line_and_the_run_goes_on(options, finished, tmp_path):
     """The first worker is killed as the second picture is read (a worker holds the first)."""
-    kill = ("import os, signal, sys\n"
-            "program = os.getpid()\n"
-            "def hook(name, arguments):\n"
-            "    if name == 'open' and str(arguments[0]).endswith('000000000003.jpg') and os.getpid() != program:\n"
-            "        os.kill(os.getpid(), signal.SIGKILL)\n"
-            "sys.addaudithook(hook)\n")
+    kill = (
+        "import os, signal, sys\n"
+        "program = os.getpid()\n"
+        "def hook(name, arguments):\n"
+        "    if name == 'open' and str(arguments[0]).endswith('000000000003.jpg') and os.getpid() != program:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(hook)\n"
+    )
     (tmp_path / "sitecustomize.py").write_text(kill)
     line = main_py(options, tmp_path / "out")
     done = shell(line, PYTHONPATH=str(tmp_path))
@@ -167,12 +199,14 @@ def test_a_killed_worker_is_one_line_and_the_run_goes_on(options, finished, tmp_
 def talker(tmp_path) -> str:
     """A command that prints more than any buffer holds."""
     path = tmp_path / "talker.py"
-    path.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-                    "from clip4dm.commands.cli import one_line_errors, run_command\n"
-                    "def main():\n"
-                    "    with one_line_errors('talker.py'):\n"
-                    "        for line in range(100_000): print(line)\n"
-                    "run_command(main)\n")
+    path.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from clip4dm.commands.cli import one_line_errors, run_command\n"
+        "def main():\n"
+        "    with one_line_errors('talker.py'):\n"
+        "        for line in range(100_000): print(line)\n"
+        "run_command(main)\n"
+    )
     return quoted(sys.executable, path)
 
 
@@ -191,8 +225,10 @@ def test_a_reader_that_has_enough_of_our_commands(options, tiny_folder, tmp_path
 
 def test_closed_streams_harm_no_run(options, finished, tmp_path):
     """No file gets the number of a closed stream, or what a library's C code prints would be written into it."""
-    script = (f"from clip4dm.commands.cli import run_command; file = {str(tmp_path / 'file')!r}\n"
-              "run_command(lambda: print(open(file, 'w').fileno(), file=open(file, 'w')))")
+    script = (
+        f"from clip4dm.commands.cli import run_command; file = {str(tmp_path / 'file')!r}\n"
+        "run_command(lambda: print(open(file, 'w').fileno(), file=open(file, 'w')))"
+    )
     shell(f'{quoted(sys.executable)} -c "{script}" <&- >&- 2>&-', check=True)
     assert int((tmp_path / "file").read_text()) > 2
     done = shell(f"{main_py(options, tmp_path)} <&- >&- 2>&-")
@@ -208,8 +244,10 @@ def test_closed_streams_and_inference(tiny_folder):
 
 
 def test_a_full_disk_behind_standard_output_is_one_line(talker, options, tmp_path):
-    help_, list_ = (quoted(sys.executable, ROOT / name, option) for name, option in (
-        ("infer.py", "--help"), ("misc/reproduce_tables.py", "--list")))
+    help_, list_ = (
+        quoted(sys.executable, ROOT / name, option)
+        for name, option in (("infer.py", "--help"), ("misc/reproduce_tables.py", "--list"))
+    )
     for line in (talker, f"PYTHONUNBUFFERED=1 {talker}", main_py(options, tmp_path), help_, list_):
         done = shell(f"{line} > /dev/full")
         assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1, done
@@ -217,18 +255,25 @@ def test_a_full_disk_behind_standard_output_is_one_line(talker, options, tmp_pat
 
 
 def test_a_log_gets_few_progress_lines():
-    script = ("import sys, time; from clip4dm.commands.cli import run_command; sys.argv = ['loop.py']\n"
-              "def main():\n"
-              "    from tqdm import tqdm\n"
-              "    for _ in tqdm(range(12)): time.sleep(0.15)\n"
-              "run_command(main)")
+    script = (
+        "import sys, time; from clip4dm.commands.cli import run_command; sys.argv = ['loop.py']\n"
+        "def main():\n"
+        "    from tqdm import tqdm\n"
+        "    for _ in tqdm(range(12)): time.sleep(0.15)\n"
+        "run_command(main)"
+    )
     done = shell(f'{quoted(sys.executable)} -c "{script}"', check=True)
     assert 1 <= done.stderr.count("it/s]") + done.stderr.count("s/it]") <= 2, done.stderr  # the first and the last
 
 
-@pytest.mark.parametrize("script", sorted(
-    path.name for path in [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
-    if 'if __name__ == "__main__":' in path.read_text()))
+@pytest.mark.parametrize(
+    "script",
+    sorted(
+        path.name
+        for path in [*ROOT.glob("*.py"), *(ROOT / "misc").glob("*.py")]
+        if 'if __name__ == "__main__":' in path.read_text()
+    ),
+)
 def test_every_script_ends_as_a_command(script):
     path = next(iter([*ROOT.glob(script), *(ROOT / "misc").glob(script)]))
     assert path.read_text().endswith('if __name__ == "__main__":\n    run_command(main)\n')

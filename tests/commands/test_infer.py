@@ -27,15 +27,22 @@ def test_the_published_example_prints_two_dicts(model, capsys):
     lines = capsys.readouterr().out.splitlines()
     found = [ast.literal_eval(line) for line in lines]
     assert [[word for word, _ in f["word_attributions"]] for f in found] == [
-        ["a", "cup", "of", "coke"], ["a", "cup", "of", "coffee"]]
-    assert list(found[0]) == ["negative_word", "sum_negative_attribution", "negative_word_score_list", "clip_score",
-                              "word_attributions"]
+        ["a", "cup", "of", "coke"],
+        ["a", "cup", "of", "coffee"],
+    ]
+    assert list(found[0]) == [
+        "negative_word",
+        "sum_negative_attribution",
+        "negative_word_score_list",
+        "clip_score",
+        "word_attributions",
+    ]
 
 
 def test_json_lines_carry_offsets(model, capsys):
     infer.main([*model, "--json", "--text", "café, “old”", "a dog", "--epsilon", "1"])
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert [first["caption"][w["start"]:w["end"]] for w in first["words"]] == ["café", "“old”"]
+    assert [first["caption"][w["start"] : w["end"]] for w in first["words"]] == ["café", "“old”"]
     assert second["misaligned"] == ["a", "dog"] and second["f_clip_score"] != 0
     assert first["image"].endswith("coffee.png")
 
@@ -54,8 +61,22 @@ def test_on_a_terminal_the_caption_is_coloured(tiny_folder):
     main, side = pty.openpty()
     environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm-256color"}
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "infer.py"), "--pretrained", str(tiny_folder), "--device", "cpu", "--text",
-         "a dog\x1b[2J and two cats on the old sofa", "--epsilon", "1"], stdout=side, stderr=subprocess.DEVNULL, env=environment)
+        [
+            sys.executable,
+            str(ROOT / "infer.py"),
+            "--pretrained",
+            str(tiny_folder),
+            "--device",
+            "cpu",
+            "--text",
+            "a dog\x1b[2J and two cats on the old sofa",
+            "--epsilon",
+            "1",
+        ],
+        stdout=side,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
     os.close(side)
     output = b""
     while True:
@@ -74,14 +95,17 @@ def test_on_a_terminal_the_caption_is_coloured(tiny_folder):
     assert len(shades) > 1  # the stronger the redder
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--image", "none.jpg", "--text", "a"], "no such image file: none.jpg"),
-    (["--image", str(ROOT / "infer.py"), "--text", "a"], "not an image"),
-    (["--start_layer_text", "-9"], "out of range"),
-    (["--template", "very " * 99], "template fills"),
-    (["--device", "gpu"], "unknown device 'gpu'"),
-    (["--backbone", "ViT-B-33"], "nearest names: ViT-B-32"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--image", "none.jpg", "--text", "a"], "no such image file: none.jpg"),
+        (["--image", str(ROOT / "infer.py"), "--text", "a"], "not an image"),
+        (["--start_layer_text", "-9"], "out of range"),
+        (["--template", "very " * 99], "template fills"),
+        (["--device", "gpu"], "unknown device 'gpu'"),
+        (["--backbone", "ViT-B-33"], "nearest names: ViT-B-32"),
+    ],
+)
 def test_errors_are_one_line_and_exit_2(model, capsys, arguments, message):
     chosen = model if "--backbone" not in arguments and "--device" not in arguments else []
     with pytest.raises(SystemExit) as stop:

@@ -21,19 +21,24 @@ def detection_of(tokenizer, caption: str, without: str = ""):
     encoded = encode_caption(tokenizer, caption, "A photo depicts ")
     gone = {i for i, unit in enumerate(encoded.units) if unit.text in without.split()}
     encoded = replace(
-        encoded, units=tuple(replace(unit, scored=unit.scored and i not in gone) for i, unit in enumerate(encoded.units)),
-        unit_of=tuple(-1 if owner in gone else owner for owner in encoded.unit_of))
+        encoded,
+        units=tuple(replace(unit, scored=unit.scored and i not in gone) for i, unit in enumerate(encoded.units)),
+        unit_of=tuple(-1 if owner in gone else owner for owner in encoded.unit_of),
+    )
     values = np.zeros((4, len(encoded.units)), dtype=np.float32)
     return make_detection(encoded, values, 0.2, layers=4, sorted_by="threshold", epsilon=-5e-5, start_layer_text=-3)
 
 
-@pytest.mark.parametrize(("caption", "without", "notes"), [
-    ("a red dog", "", []),
-    ("a red dog", "red", [f"1 {WITHOUT} 'red'"]),
-    ("w " * 80, "", [f"8 {BEYOND} 'w' on"]),
-    ("a red dog " + "w " * 80, "red dog", [f"11 {BEYOND} 'w' on", f"2 {WITHOUT} 'red'"]),
-    ("w " * 72 + "!" * 80, "", []),  # truncated, but no word is lost
-])
+@pytest.mark.parametrize(
+    ("caption", "without", "notes"),
+    [
+        ("a red dog", "", []),
+        ("a red dog", "red", [f"1 {WITHOUT} 'red'"]),
+        ("w " * 80, "", [f"8 {BEYOND} 'w' on"]),
+        ("a red dog " + "w " * 80, "red dog", [f"11 {BEYOND} 'w' on", f"2 {WITHOUT} 'red'"]),
+        ("w " * 72 + "!" * 80, "", []),  # truncated, but no word is lost
+    ],
+)
 def test_each_reason_is_counted_apart(tokenizer, capsys, caption, without, notes):
     detection = detection_of(tokenizer, caption, without)
     infer.show(detection, "x.png", as_json=False)

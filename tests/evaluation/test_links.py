@@ -19,16 +19,25 @@ def test_a_run_follows_the_links_in_its_picture_folder(tmp_path, tiny_folder):
     through = make_foil(tmp_path / "through.json", [names[0], *(f"sub/{name}" for name in names[1:])])
     figures = []
     for data_path, img_dir in ((plain, tmp_path / "elsewhere"), (through, tmp_path / "images")):
-        options = Options(data_path=str(data_path), img_dir=str(img_dir), backbone=None, pretrained=str(tiny_folder),
-                          device="cpu", num_workers=0, output=str(tmp_path / data_path.stem))
+        options = Options(
+            data_path=str(data_path),
+            img_dir=str(img_dir),
+            backbone=None,
+            pretrained=str(tiny_folder),
+            device="cpu",
+            num_workers=0,
+            output=str(tmp_path / data_path.stem),
+        )
         evaluate(options, say=lambda line: None)
-        samples, = (tmp_path / data_path.stem).rglob("samples.jsonl")
+        (samples,) = (tmp_path / data_path.stem).rglob("samples.jsonl")
         figures.append([line.split('"cosine"')[1] for line in samples.read_text().splitlines() if '"cosine"' in line])
     assert len(figures[0]) == 8
     assert figures[0] == figures[1]
 
 
-@pytest.mark.parametrize("image", ["../a.jpg", "sub/../../a.jpg", "/etc/passwd", "C:\\a.jpg", "a\\b.jpg", "", "a\0.jpg"])
+@pytest.mark.parametrize(
+    "image", ["../a.jpg", "sub/../../a.jpg", "/etc/passwd", "C:\\a.jpg", "a\\b.jpg", "", "a\0.jpg"]
+)
 def test_an_annotation_file_leads_nowhere_else(tmp_path, image):
     with pytest.raises(BenchmarkError, match="does not stay inside the image folder"):
         inside(image, "row 0")

@@ -53,7 +53,7 @@ def test_a_worker_killed_half_way_through_a_picture_is_not_waited_for(tmp_path, 
     loaded = load_blocks(blocks, tmp_path, Large, workers=1)
     _, (picture,) = next(loaded)
     assert picture.shape == (3, 1826, 1826)
-    worker, = set(multiprocessing.active_children()) - others
+    (worker,) = set(multiprocessing.active_children()) - others
     time.sleep(0.5)  # it has begun to send the next one
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(RunError, match="a process that decodes pictures has ended .SIGKILL.*run again to resume"):

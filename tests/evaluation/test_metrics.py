@@ -60,13 +60,16 @@ def test_precision_recall_f1_are_micro_averages():
     assert {figure.n for figure in figures.values()} == {3}
 
 
-@pytest.mark.parametrize("counts, defined", [
-    (([0], [0], [2]), {"recall": 0.0, "f1": 0.0}),  # nothing predicted
-    (([0], [3], [0]), {"precision": 0.0, "f1": 0.0}),  # nothing labelled
-    (([0], [3], [2]), {"precision": 0.0, "recall": 0.0, "f1": 0.0}),  # all wrong
-    (([0], [0], [0]), {}),
-    (([], [], []), {}),
-])
+@pytest.mark.parametrize(
+    "counts, defined",
+    [
+        (([0], [0], [2]), {"recall": 0.0, "f1": 0.0}),  # nothing predicted
+        (([0], [3], [0]), {"precision": 0.0, "f1": 0.0}),  # nothing labelled
+        (([0], [3], [2]), {"precision": 0.0, "recall": 0.0, "f1": 0.0}),  # all wrong
+        (([0], [0], [0]), {}),
+        (([], [], []), {}),
+    ],
+)
 def test_precision_recall_f1_where_undefined_are_none_with_a_reason(counts, defined):
     for name, figure in precision_recall_f1(*counts).items():
         assert figure.value == defined.get(name)
@@ -122,22 +125,25 @@ def test_a_true_zero_is_zero():
     assert (figure.value, figure.low, figure.high, figure.reason) == (0.0, 0.0, 0.0, None)
 
 
-@pytest.mark.parametrize("call, says", [
-    (lambda: average_precision([1, 0], [1.0]), "labels 2, scores 1"),
-    (lambda: average_precision([1, 0], [1.0, math.nan]), "scores holds nan in row 1"),
-    (lambda: average_precision([1, None, 0], [1.0, 2.0, math.inf]), "scores holds inf in row 2"),
-    (lambda: average_precision([1, 2], [1.0, 2.0]), "labels holds 2"),
-    (lambda: average_precision(["ORIG", "cat"], [1.0, 2.0]), "expected one number"),
-    (lambda: mean_figure([[1.0], [2.0]]), "expected one number"),
-    (lambda: location_accuracy([0.5]), "hits holds 0.5"),
-    (lambda: location_accuracy([True], Bootstrap("ab")), "hits 1, bootstrap 2"),
-    (lambda: precision_recall_f1([1], [-1], [0]), "fp holds -1"),
-    (lambda: precision_recall_f1([1], [1], [0.5]), "fn holds 0.5"),
-    (lambda: Bootstrap("ab", seed=-1), "seed is -1"),
-    (lambda: Bootstrap("ab", replicates=0), "replicates is 0"),
-    (lambda: Figure(math.nan, None, None, 1), "nan"),
-    (lambda: Figure(None, None, None, 0), "needs a reason"),
-])
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: average_precision([1, 0], [1.0]), "labels 2, scores 1"),
+        (lambda: average_precision([1, 0], [1.0, math.nan]), "scores holds nan in row 1"),
+        (lambda: average_precision([1, None, 0], [1.0, 2.0, math.inf]), "scores holds inf in row 2"),
+        (lambda: average_precision([1, 2], [1.0, 2.0]), "labels holds 2"),
+        (lambda: average_precision(["ORIG", "cat"], [1.0, 2.0]), "expected one number"),
+        (lambda: mean_figure([[1.0], [2.0]]), "expected one number"),
+        (lambda: location_accuracy([0.5]), "hits holds 0.5"),
+        (lambda: location_accuracy([True], Bootstrap("ab")), "hits 1, bootstrap 2"),
+        (lambda: precision_recall_f1([1], [-1], [0]), "fp holds -1"),
+        (lambda: precision_recall_f1([1], [1], [0.5]), "fn holds 0.5"),
+        (lambda: Bootstrap("ab", seed=-1), "seed is -1"),
+        (lambda: Bootstrap("ab", replicates=0), "replicates is 0"),
+        (lambda: Figure(math.nan, None, None, 1), "nan"),
+        (lambda: Figure(None, None, None, 0), "needs a reason"),
+    ],
+)
 def test_odd_input_gives_one_clear_error(call, says):
     with pytest.raises(ValueError, match=says):
         call()
@@ -146,13 +152,19 @@ def test_odd_input_gives_one_clear_error(call, says):
 def test_as_dict_is_json_and_rounds_what_the_order_of_additions_changes():
     figure = Figure(0.1 + 0.2, None, 1 / 3, 5, "no interval")
     assert json.loads(json.dumps(figure.as_dict(), allow_nan=False)) == {
-        "value": 0.3, "low": None, "high": 0.333333333333, "n": 5, "reason": "no interval"}
+        "value": 0.3,
+        "low": None,
+        "high": 0.333333333333,
+        "n": 5,
+        "reason": "no interval",
+    }
 
 
 # The bootstrap.
 
-small = st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.integers(-3, 3), st.integers(-3, 3)),
-                 min_size=1, max_size=12)
+small = st.lists(
+    st.tuples(st.integers(0, 4), st.booleans(), st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -210,8 +222,10 @@ def test_intervals_equal_a_bootstrap_built_the_slow_way():
         (average_precision(labels, x, boot), lambda r: average_precision_score(labels[r], x[r])),
         (pearson(x, y, boot), lambda r: stats.pearsonr(x[r], y[r]).statistic),
         (spearman(x, y, boot), lambda r: stats.spearmanr(x[r], y[r]).statistic),
-        (precision_recall_f1(tp, fp, fn, boot)["f1"],
-         lambda r: 2 * tp[r].sum() / (2 * tp[r].sum() + fp[r].sum() + fn[r].sum())),
+        (
+            precision_recall_f1(tp, fp, fn, boot)["f1"],
+            lambda r: 2 * tp[r].sum() / (2 * tp[r].sum() + fp[r].sum() + fn[r].sum()),
+        ),
     ]
     for figure, metric in figures_and_metrics:
         assert (figure.low, figure.high) == pytest.approx(_naive(clusters, 7, 120, metric), abs=1e-12)
@@ -280,8 +294,7 @@ def test_small_memory_gives_the_same_intervals(monkeypatch, limit):
 
     def figures():
         boot = Bootstrap(clusters, replicates=50)
-        return (average_precision(labels, scores, boot), mean_figure(scores, boot),
-                spearman(labels, scores, boot))
+        return (average_precision(labels, scores, boot), mean_figure(scores, boot), spearman(labels, scores, boot))
 
     usual = figures()
     monkeypatch.setattr(f"clip4dm.evaluation.metrics.intervals.{limit}", 200)

@@ -41,37 +41,66 @@ def make_tokenizer(positions: int):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
-        cls_token="<s>", sep_token="</s>", model_max_length=positions, model_input_names=["input_ids", "attention_mask"])
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=positions,
+        model_input_names=["input_ids", "attention_mask"],
+    )
 
 
 def make_model(kind: str, labels: list[str]):
     import torch
-    from transformers import (
-        BartConfig,
-        BartForSequenceClassification,
-        RobertaConfig,
-        RobertaForSequenceClassification,
-    )
+    from transformers import BartConfig, BartForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
 
     torch.manual_seed(0)
-    shared = {"vocab_size": 4 + len(WORDS), "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2,
-              "num_labels": len(labels), "id2label": dict(enumerate(labels)),
-              "label2id": {label: number for number, label in enumerate(labels)}}
+    shared = {
+        "vocab_size": 4 + len(WORDS),
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
     if kind == "bart":
-        return BartForSequenceClassification(BartConfig(
-            d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-            decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=32,
-            init_std=1.0, **shared))
-    return RobertaForSequenceClassification(RobertaConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=34, initializer_range=1.0, **shared))
+        return BartForSequenceClassification(
+            BartConfig(
+                d_model=16,
+                encoder_layers=1,
+                decoder_layers=1,
+                encoder_attention_heads=2,
+                decoder_attention_heads=2,
+                encoder_ffn_dim=32,
+                decoder_ffn_dim=32,
+                max_position_embeddings=32,
+                init_std=1.0,
+                **shared,
+            )
+        )
+    return RobertaForSequenceClassification(
+        RobertaConfig(
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=34,
+            initializer_range=1.0,
+            **shared,
+        )
+    )
 
 
-def save(folder: Path, kind: str = "bart", labels=("contradiction", "neutral", "entailment"),
-         positions: int = 32) -> Path:
+def save(
+    folder: Path, kind: str = "bart", labels=("contradiction", "neutral", "entailment"), positions: int = 32
+) -> Path:
     make_model(kind, list(labels)).save_pretrained(folder)
     make_tokenizer(positions).save_pretrained(folder)
     return folder
@@ -99,12 +128,15 @@ def by_transformers(folder: Path, contradiction: int, entailment: int) -> list[f
 
 
 @pytest.mark.parametrize("kind", ["bart", "roberta"])
-@pytest.mark.parametrize("labels", [
-    ("contradiction", "neutral", "entailment"),  # as bart-large-mnli
-    ("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
-    ("Entailment ", "contradiction", "Neutral"),
-    ("contradiction", "entailment"),
-])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("contradiction", "neutral", "entailment"),  # as bart-large-mnli
+        ("ENTAILMENT", "NEUTRAL", "CONTRADICTION"),
+        ("Entailment ", "contradiction", "Neutral"),
+        ("contradiction", "entailment"),
+    ],
+)
 def test_entailment_is_transformers_own_whatever_the_labels_order(tmp_path, kind, labels):
     folder = save(tmp_path, kind, labels)
     ours = EntailmentModel.load(folder, device="cpu", batch_size=3).entailment(PREMISES, HYPOTHESES)
@@ -115,8 +147,10 @@ def test_entailment_is_transformers_own_whatever_the_labels_order(tmp_path, kind
 
 
 def test_batching_changes_nothing(bart):
-    one, three, all_at_once = (EntailmentModel.load(bart, device="cpu", batch_size=size).entailment(
-        PREMISES, HYPOTHESES) for size in (1, 3, 64))
+    one, three, all_at_once = (
+        EntailmentModel.load(bart, device="cpu", batch_size=size).entailment(PREMISES, HYPOTHESES)
+        for size in (1, 3, 64)
+    )
     assert one == pytest.approx(three, abs=ENTAILMENT) and one == pytest.approx(all_at_once, abs=ENTAILMENT)
 
 
@@ -137,15 +171,15 @@ def test_special_tokens_spelt_in_a_text_are_text(bart):
     model = EntailmentModel.load(bart, device="cpu")
     spelt, apart, plain = model.entailment(["a </s> dog", "a < / s > dog", "a dog"], ["cat"] * 3)
     assert all(0 <= value <= 1 for value in (spelt, apart, plain))
-    alone, = model.entailment(["a </s> dog"], ["cat"])
+    (alone,) = model.entailment(["a </s> dog"], ["cat"])
     assert spelt == pytest.approx(alone, abs=ENTAILMENT) and spelt != plain
 
 
-@pytest.mark.parametrize("kind, positions", [("bart", 10 ** 30), ("roberta", 10 ** 30), ("bart", 20)])
+@pytest.mark.parametrize("kind, positions", [("bart", 10**30), ("roberta", 10**30), ("bart", 20)])
 def test_long_texts_are_cut_to_what_the_model_takes(tmp_path, kind, positions):
     model = EntailmentModel.load(save(tmp_path, kind, positions=positions), device="cpu")
     assert model.max_tokens == min(positions, 32)  # RoBERTa's 34 positions begin at 2
-    value, = model.entailment(["the dog is red " * 50], ["a blue cat " * 50])
+    (value,) = model.entailment(["the dog is red " * 50], ["a blue cat " * 50])
     assert 0 < value < 1
 
 
@@ -190,17 +224,20 @@ def spoil(folder: Path, how: str) -> None:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-@pytest.mark.parametrize("how, says", [
-    ("labels", "id2label.*LABEL_0.*positive.*expected contradiction and entailment"),
-    ("architecture", "could be loaded from the folder.*no-such-thing"),
-    ("vocabulary size", "could be loaded from the folder"),
-    ("headless", "lacks 4 weights of a sequence classifier.*classification_head"),
-    ("no tokenizer", "no tokenizer of its own|could be loaded from the folder"),  # transformers 5, 4
-    ("truncated", "could be loaded from the folder"),
-    ("no weights", "could be loaded from the folder.*no file named"),
-    ("empty", "could be loaded from the folder"),
-    ("nan", "not finite"),
-])
+@pytest.mark.parametrize(
+    "how, says",
+    [
+        ("labels", "id2label.*LABEL_0.*positive.*expected contradiction and entailment"),
+        ("architecture", "could be loaded from the folder.*no-such-thing"),
+        ("vocabulary size", "could be loaded from the folder"),
+        ("headless", "lacks 4 weights of a sequence classifier.*classification_head"),
+        ("no tokenizer", "no tokenizer of its own|could be loaded from the folder"),  # transformers 5, 4
+        ("truncated", "could be loaded from the folder"),
+        ("no weights", "could be loaded from the folder.*no file named"),
+        ("empty", "could be loaded from the folder"),
+        ("nan", "not finite"),
+    ],
+)
 def test_a_folder_that_is_no_entailment_model_is_one_clear_error(tmp_path, bart, how, says):
     folder = tmp_path / "model"
     shutil.copytree(bart, folder)
@@ -217,11 +254,14 @@ def test_a_missing_package_says_how_to_get_it(monkeypatch, bart):
         EntailmentModel.load(bart, device="cpu")
 
 
-@pytest.mark.parametrize("premises, hypotheses, says", [
-    (["a"], [], "1 premises and 0 hypotheses"),
-    ("a dog", "a cat", "premises must be a list of strings"),
-    (["a dog"], [None], r"hypotheses must be a list of strings; got \[None\]"),
-])
+@pytest.mark.parametrize(
+    "premises, hypotheses, says",
+    [
+        (["a"], [], "1 premises and 0 hypotheses"),
+        ("a dog", "a cat", "premises must be a list of strings"),
+        (["a dog"], [None], r"hypotheses must be a list of strings; got \[None\]"),
+    ],
+)
 def test_odd_arguments(bart, premises, hypotheses, says):
     with pytest.raises(ValueError, match=says):
         EntailmentModel.load(bart, device="cpu").entailment(premises, hypotheses)

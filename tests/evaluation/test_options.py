@@ -22,23 +22,45 @@ def parsers():
     from clip4dm.commands import infer
 
     data = ["--data_path", "x.json", "--img_dir", "x"]
-    return {"main": (main.parse_args, []), "infer": (infer.parse_args, []), "ablate": (ablate.main, data),
-            "epsilon_study": (epsilon_study.main, ["x"]), "reproduce_tables": (reproduce_tables.parse_args, []),
-            "make_shapes": (make_shapes_benchmark.main, ["x"]), "train": (train_demo_model.parse_args, ["x"]),
-            "speed": (benchmark_speed.parse_args, [])}
+    return {
+        "main": (main.parse_args, []),
+        "infer": (infer.parse_args, []),
+        "ablate": (ablate.main, data),
+        "epsilon_study": (epsilon_study.main, ["x"]),
+        "reproduce_tables": (reproduce_tables.parse_args, []),
+        "make_shapes": (make_shapes_benchmark.main, ["x"]),
+        "train": (train_demo_model.parse_args, ["x"]),
+        "speed": (benchmark_speed.parse_args, []),
+    }
 
 
-@pytest.mark.parametrize(("script", "option", "values"), [
-    ("main", "--epsilon", ("nan", "inf", "-inf", "1e999", "x", "")), ("infer", "--epsilon", ("nan", "-inf")),
-    ("ablate", "--epsilon", ("nan", "inf")), ("ablate", "--limit", ("0", "-1", "1.5")),
-    ("main", "--limit", ("0", "-1", "²", "9" * 30)), ("reproduce_tables", "--limit", ("0", "-1")),
-    ("main", "--images_per_block", ("0", "-1")), ("main", "--num_workers", ("-1", "100000")),
-    ("main", "--batch_size", ("0", "-4", "1.5", "²")), ("main", "--seed", ("-1", "x")), ("infer", "--demo", ("-5", "x")),
-    ("epsilon_study", "--count", ("0", "-1")), ("reproduce_tables", "--pairs", ("0", "-3")),
-    ("make_shapes", "--pairs", ("0", "-1")), ("make_shapes", "--size", ("0", "-1", "1000000")),
-    ("make_shapes", "--first_seed", ("-1",)), ("train", "--scenes", ("0",)), ("train", "--lr", ("nan", "-1")),
-    ("train", "--threads", ("0",)), ("speed", "--rounds", ("0",)), ("speed", "--captions_each", ("0",)),
-    ("speed", "--threads", ("0", "-1"))])
+@pytest.mark.parametrize(
+    ("script", "option", "values"),
+    [
+        ("main", "--epsilon", ("nan", "inf", "-inf", "1e999", "x", "")),
+        ("infer", "--epsilon", ("nan", "-inf")),
+        ("ablate", "--epsilon", ("nan", "inf")),
+        ("ablate", "--limit", ("0", "-1", "1.5")),
+        ("main", "--limit", ("0", "-1", "²", "9" * 30)),
+        ("reproduce_tables", "--limit", ("0", "-1")),
+        ("main", "--images_per_block", ("0", "-1")),
+        ("main", "--num_workers", ("-1", "100000")),
+        ("main", "--batch_size", ("0", "-4", "1.5", "²")),
+        ("main", "--seed", ("-1", "x")),
+        ("infer", "--demo", ("-5", "x")),
+        ("epsilon_study", "--count", ("0", "-1")),
+        ("reproduce_tables", "--pairs", ("0", "-3")),
+        ("make_shapes", "--pairs", ("0", "-1")),
+        ("make_shapes", "--size", ("0", "-1", "1000000")),
+        ("make_shapes", "--first_seed", ("-1",)),
+        ("train", "--scenes", ("0",)),
+        ("train", "--lr", ("nan", "-1")),
+        ("train", "--threads", ("0",)),
+        ("speed", "--rounds", ("0",)),
+        ("speed", "--captions_each", ("0",)),
+        ("speed", "--threads", ("0", "-1")),
+    ],
+)
 def test_values_that_cannot_be_are_usage_errors(capsys, script, option, values):
     parse, needed = parsers()[script]
     for value in values:
@@ -61,12 +83,30 @@ def test_a_negative_number_may_stand_behind_its_option():
     assert infer.parse_args(["--text", "a", "-1"]).text == ["a", "-1"]
 
 
-@pytest.mark.parametrize("change", [
-    {"epsilon": float("nan")}, {"epsilon": True}, {"epsilon": "1"}, {"limit": 0}, {"limit": -1}, {"limit": True},
-    {"limit": 2.0}, {"images_per_block": 0}, {"images_per_block": None}, {"num_workers": -1}, {"batch_size": 1.5},
-    {"batch_size": 0}, {"seed": -1}, {"seed": None}, {"resume": "false"}, {"overwrite": 1}, {"get_refclipscore": "no"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epsilon": float("nan")},
+        {"epsilon": True},
+        {"epsilon": "1"},
+        {"limit": 0},
+        {"limit": -1},
+        {"limit": True},
+        {"limit": 2.0},
+        {"images_per_block": 0},
+        {"images_per_block": None},
+        {"num_workers": -1},
+        {"batch_size": 1.5},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"seed": None},
+        {"resume": "false"},
+        {"overwrite": 1},
+        {"get_refclipscore": "no"},
+    ],
+)
 def test_pythons_options_are_checked_too(change):
-    name, = change
+    (name,) = change
     with pytest.raises(ValueError, match=f"^--{name} is .*; it must be "):
         Options("x.json", "x", **change)
 
@@ -77,9 +117,22 @@ def test_values_that_can_be():
     assert [AT_LEAST_ONE("1"), PROCESSES("0"), SEED("0"), EPSILON("-1e-5")] == [1, 0, 0, -1e-5]
 
 
-@pytest.mark.parametrize("said", [
-    {"RANK": "abc"}, {"RANK": "5", "WORLD_SIZE": "2"}, {"RANK": "-1"}, {"WORLD_SIZE": "0"}, {"WORLD_SIZE": "x"},
-    {"LOCAL_RANK": "3"}, {"LOCAL_RANK": "-2"}, {"RANK": ""}, {"RANK": "1.0"}, {"RANK": "²"}, {"WORLD_SIZE": "9" * 5000}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"RANK": "abc"},
+        {"RANK": "5", "WORLD_SIZE": "2"},
+        {"RANK": "-1"},
+        {"WORLD_SIZE": "0"},
+        {"WORLD_SIZE": "x"},
+        {"LOCAL_RANK": "3"},
+        {"LOCAL_RANK": "-2"},
+        {"RANK": ""},
+        {"RANK": "1.0"},
+        {"RANK": "²"},
+        {"WORLD_SIZE": "9" * 5000},
+    ],
+)
 def test_nonsense_from_torchrun_is_one_line(monkeypatch, said):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)

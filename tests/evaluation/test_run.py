@@ -27,10 +27,15 @@ def data(tmp_path_factory):
     names = make_pictures(folder / "images", IMAGES)
     foil = make_foil(folder / "foil.json", names)
     return {
-        "data_path": str(foil), "img_dir": str(folder / "images"), "backbone": None,
-        "pretrained": str(make_tiny_clip(folder / "tiny")), "get_refclipscore": True,
+        "data_path": str(foil),
+        "img_dir": str(folder / "images"),
+        "backbone": None,
+        "pretrained": str(make_tiny_clip(folder / "tiny")),
+        "get_refclipscore": True,
         "reference_path": str(make_coco_captions(folder / "captions.json", foil)),
-        "device": "cpu", "num_workers": 0, "images_per_block": 2,
+        "device": "cpu",
+        "num_workers": 0,
+        "images_per_block": 2,
     }
 
 
@@ -46,7 +51,7 @@ def files_of(folder: Path) -> tuple[bytes, bytes]:
 
 
 def only_run(output: Path) -> Path:
-    folder, = {path.parent for path in output.rglob("config.json")}
+    (folder,) = {path.parent for path in output.rglob("config.json")}
     return folder
 
 
@@ -70,8 +75,21 @@ def test_the_result_says_all_that_made_it(reference, data):
     assert set(result["AP"]) == {"F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore"}
     for name in ("value", "low", "high", "n", "reason"):
         assert name in result["LA"] and name in result["LA_span"] and name in result["AP"]["refCLIPScore"]
-    published = {"id", "caption", "pair_score", "GT_foil_word", "predicted_foil_word", "sum_negative_attribution",
-                 "gt_score", "is_correct", "image_id", "word_attributions", "ref_clipscore", "nli_score", "groupby"}
+    published = {
+        "id",
+        "caption",
+        "pair_score",
+        "GT_foil_word",
+        "predicted_foil_word",
+        "sum_negative_attribution",
+        "gt_score",
+        "is_correct",
+        "image_id",
+        "word_attributions",
+        "ref_clipscore",
+        "nli_score",
+        "groupby",
+    }
     assert all(published <= set(line) for line in lines)
     assert outcome.folder.parent.parent.name == "foil"
     assert (outcome.folder / "timing.json").is_file()
@@ -96,12 +114,23 @@ def test_the_figures_are_sklearns_of_the_stored_lines(reference):
 def test_interrupted_at_twenty_random_moments(data, tmp_path):
     """kill -9, SIGTERM and Ctrl-C: its workers end with it, every run goes on where the last one fell, the same bytes."""
     names = make_pictures(tmp_path / "images", 300)
-    many = {**data, "data_path": str(make_foil(tmp_path / "foil.json", names)), "img_dir": str(tmp_path / "images"),
-            "num_workers": 2, "images_per_block": 1, "get_refclipscore": False, "reference_path": None}
+    many = {
+        **data,
+        "data_path": str(make_foil(tmp_path / "foil.json", names)),
+        "img_dir": str(tmp_path / "images"),
+        "num_workers": 2,
+        "images_per_block": 1,
+        "get_refclipscore": False,
+        "reference_path": None,
+    }
 
     def run(planned: list, output: Path) -> list[dict]:
-        done = subprocess.run([sys.executable, str(ROOT / "tests" / "killable.py"), json.dumps(planned),
-                               *command(many, output)[1:]], capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests" / "killable.py"), json.dumps(planned), *command(many, output)[1:]],
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -110,7 +139,9 @@ def test_interrupted_at_twenty_random_moments(data, tmp_path):
     # Three while the workers start, the others a moment after new lines: none can miss the run.
     moments = [("started", 0.1)] * 3 + [("stored", 0.02)] * 17
     chance.shuffle(moments)
-    planned = [(number, when, chance.uniform(0, longest)) for number, (when, longest) in zip(signals, moments, strict=False)]
+    planned = [
+        (number, when, chance.uniform(0, longest)) for number, (when, longest) in zip(signals, moments, strict=False)
+    ]
     run([], tmp_path / "whole")
     ends = run(planned, tmp_path / "killed")
     for end in ends:
@@ -119,8 +150,11 @@ def test_interrupted_at_twenty_random_moments(data, tmp_path):
     assert len(killed) == 20 and last["status"] == 0, last
     met = [end for end in killed if end["status"] != 0]  # the others were done before their signal came
     assert len(met) == 20, killed
-    endings = {signal.SIGKILL: (-9, None), signal.SIGTERM: (143, "main.py: terminated"),
-               signal.SIGINT: (130, "main.py: interrupted")}
+    endings = {
+        signal.SIGKILL: (-9, None),
+        signal.SIGTERM: (143, "main.py: terminated"),
+        signal.SIGINT: (130, "main.py: interrupted"),
+    }
     for end in met:
         status, said = endings[end["interruption"][0]]
         assert end["status"] == status and (said is None or end["stderr"].splitlines()[-1] == said), end
@@ -135,14 +169,28 @@ def test_interrupted_at_twenty_random_moments(data, tmp_path):
 def test_two_processes_under_torchrun_give_the_same_run(reference, data, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-         *command(data, tmp_path)], capture_output=True, text=True, timeout=300, env=environment)
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc_per_node",
+            "2",
+            *command(data, tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
-    ours, theirs = (map(json.loads, samples.splitlines()) for samples in (files_of(only_run(tmp_path))[0], reference[0][0]))
+    ours, theirs = (
+        map(json.loads, samples.splitlines()) for samples in (files_of(only_run(tmp_path))[0], reference[0][0])
+    )
     for a, b in zip(ours, theirs, strict=True):
         assert_records(a, b)
-    printed = done.stdout[done.stdout.index("metric"):]
-    assert printed[:len(reference[1].table)] == reference[1].table
+    printed = done.stdout[done.stdout.index("metric") :]
+    assert printed[: len(reference[1].table)] == reference[1].table
     assert json.loads((only_run(tmp_path) / "timing.json").read_text())["processes"] == 2
 
 
@@ -160,17 +208,32 @@ def test_workers_and_resuming_do_not_change_a_byte(reference, data, tmp_path):
     assert files_of(folder) == reference[0]
 
 
-@pytest.mark.parametrize("change", [
-    {"epsilon": -1e-3}, {"sorted_by": "threshold"}, {"template": "a photo of "}, {"precision": "bf16"}, {"limit": 5},
-    {"get_refclipscore": False}, {"start_layer_text": -1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epsilon": -1e-3},
+        {"sorted_by": "threshold"},
+        {"template": "a photo of "},
+        {"precision": "bf16"},
+        {"limit": 5},
+        {"get_refclipscore": False},
+        {"start_layer_text": -1},
+    ],
+)
 def test_other_settings_go_to_another_folder(reference, data, tmp_path, change):
     folder = evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None).folder
     assert folder.name != reference[1].folder.name
 
 
-@pytest.mark.parametrize("settings", [
-    {"epsilon": -1e-4, "sorted_by": "threshold"}, {"start_layer_text": -1}, {"start_layer_text": 0},
-    {"sorted_by": "threshold", "epsilon": 0.0, "start_layer_text": -2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"epsilon": -1e-4, "sorted_by": "threshold"},
+        {"start_layer_text": -1},
+        {"start_layer_text": 0},
+        {"sorted_by": "threshold", "epsilon": 0.0, "start_layer_text": -2},
+    ],
+)
 def test_rescoring_equals_a_run_with_those_settings(reference, data, tmp_path, settings):
     again = rescore(reference[1].folder, **settings, say=lambda line: None).result
     fresh = evaluate(Options(**{**data, **settings}, output=str(tmp_path)), say=lambda line: None).result
@@ -228,13 +291,16 @@ def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path)
         evaluate(Options(**{**options, "img_dir": str(tmp_path)}, skip_missing=True), say=lambda line: None)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"limit": 0}, "--limit is 0; it must be a whole number from 1"),
-    ({"benchmark": "hat"}, "looks like foil's"),
-    ({"reference_path": None}, "--get_refclipscore needs references"),
-    ({"start_layer_text": 9}, "out of range"),
-    ({"template": "very " * 99}, "template fills"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"limit": 0}, "--limit is 0; it must be a whole number from 1"),
+        ({"benchmark": "hat"}, "looks like foil's"),
+        ({"reference_path": None}, "--get_refclipscore needs references"),
+        ({"start_layer_text": 9}, "out of range"),
+        ({"template": "very " * 99}, "template fills"),
+    ],
+)
 def test_options_that_cannot_be(data, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None)
@@ -250,7 +316,12 @@ def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_p
     assert next(line for line in lines if line.startswith("AP/F-CLIPScore_published")).split()[-1] == "0.71"
     assert next(line for line in lines if line.startswith("AP/refCLIPScore")).split()[-1] == "0.75"
     assert next(line for line in lines if line.startswith("LA_span")).split()[-1] == "—"
-    for change in ({"settings": {**result["settings"], "start_layer_text": -1}},
-                   {"args": {**result["args"], "template": "a photo of "}}, {"backbone": "ViT-L-14"}):
-        assert next(line for line in report.table({**result, **change}).splitlines()
-                    if line.startswith("LA ")).split()[-1] == "—"
+    for change in (
+        {"settings": {**result["settings"], "start_layer_text": -1}},
+        {"args": {**result["args"], "template": "a photo of "}},
+        {"backbone": "ViT-L-14"},
+    ):
+        assert (
+            next(line for line in report.table({**result, **change}).splitlines() if line.startswith("LA ")).split()[-1]
+            == "—"
+        )

@@ -67,10 +67,15 @@ def quick(monkeypatch):
 
 def test_killed_after_any_byte_written_no_stored_block_is_lost(tmp_path, recwarn, quick):
     """A block's bytes come first, its checksum next: the files after every prefix of all that is written."""
-    written = [(name, bytes([byte])) for block in range(len(BLOCKS)) for name, data in
-               ((SAMPLES, b"".join(lines_of(block))), (SUMS, sums_of(block))) for byte in data]
+    written = [
+        (name, bytes([byte]))
+        for block in range(len(BLOCKS))
+        for name, data in ((SAMPLES, b"".join(lines_of(block))), (SUMS, sums_of(block)))
+        for byte in data
+    ]
     files = {SAMPLES: b"", SUMS: b""}
     for cut, (name, byte) in enumerate([*written, (SAMPLES, b"")]):
+
         def damage(folder):
             for file, data in files.items():
                 (folder / file).write_bytes(data)
@@ -97,27 +102,37 @@ def test_killed_while_a_damaged_file_is_put_in_order(tmp_path, monkeypatch, inte
     monkeypatch.undo()
     for name in (path.name for path in (tmp_path / "run").glob("*.tmp")):
         (tmp_path / "run" / name).unlink()
-    with pytest.warns(UserWarning, match=r"samples.jsonl is damaged: block 0 \(lines 1 to 2 of the whole\) are not what"):
+    with pytest.warns(
+        UserWarning, match=r"samples.jsonl is damaged: block 0 \(lines 1 to 2 of the whole\) are not what"
+    ):
         assert go_on(RunStore(tmp_path / "run", BLOCKS)) == [0]
 
 
 def test_a_byte_changed_anywhere_costs_its_block_and_is_said(tmp_path, quick):
     ends = [sum(len(line) for c in range(block + 1) for line in lines_of(c)) for block in range(len(BLOCKS))]
     for position in range(len(WHOLE)):
-        changed = WHOLE[:position] + bytes([WHOLE[position] ^ 1]) + WHOLE[position + 1:]
+        changed = WHOLE[:position] + bytes([WHOLE[position] ^ 1]) + WHOLE[position + 1 :]
         store = finished(tmp_path / str(position), damage=lambda folder, c=changed: (folder / SAMPLES).write_bytes(c))
         block = next(b for b, end in enumerate(ends) if position < end)
         with pytest.warns(UserWarning, match=rf"samples.jsonl is damaged: block {block} \(lines"):
             # Without the line end between them, the next block begins nowhere.
             fused = position == ends[block] - 1 and block + 1 < len(BLOCKS)
-            assert go_on(store) == [block, block + 1][:1 + fused]
+            assert go_on(store) == [block, block + 1][: 1 + fused]
 
 
-@pytest.mark.parametrize(("change", "computed"), [
-    (lambda lines: lines[:3] + lines[4:], [2]), (lambda lines: lines[:1] + lines, [0]),
-    (lambda lines: lines[:3] + lines[2:], [2]),  # the line of block 1 twice is read as part of nothing
-    (lambda lines: [lines[1], lines[0], *lines[2:]], [0]), (lambda lines: lines[2:] + lines[:2], []),
-    (lambda lines: [], [0, 1, 2, 3]), (lambda lines: [b"\0" * 5000, *lines[1:]], [0]), (lambda lines: lines[:-1], [3])])
+@pytest.mark.parametrize(
+    ("change", "computed"),
+    [
+        (lambda lines: lines[:3] + lines[4:], [2]),
+        (lambda lines: lines[:1] + lines, [0]),
+        (lambda lines: lines[:3] + lines[2:], [2]),  # the line of block 1 twice is read as part of nothing
+        (lambda lines: [lines[1], lines[0], *lines[2:]], [0]),
+        (lambda lines: lines[2:] + lines[:2], []),
+        (lambda lines: [], [0, 1, 2, 3]),
+        (lambda lines: [b"\0" * 5000, *lines[1:]], [0]),
+        (lambda lines: lines[:-1], [3]),
+    ],
+)
 def test_lines_lost_doubled_or_moved_cost_their_blocks_alone(tmp_path, change, computed):
     lines = WHOLE.splitlines(keepends=True)
     if change(lines) == lines[:3] + lines[2:]:
@@ -129,12 +144,19 @@ def test_lines_lost_doubled_or_moved_cost_their_blocks_alone(tmp_path, change, c
     assert [str(w.message).count("is damaged") for w in said] == ([1] if computed else [])
 
 
-@pytest.mark.parametrize(("damage", "computed", "message"), [
-    (lambda sums: b"", [0, 1, 2, 3], "block 0 .lines 1 to 2 of the whole., block 1 .lines 3 to 3.* and 1 more are not"),
-    (lambda sums: sums.replace(sums_of(1), b"1 1 garbage\n"), [1], "samples.sums, line 2 is damaged"),
-    (lambda sums: b"\0" * 3000 + b"\n" + sums, [], "samples.sums, line 1 is damaged"),
-    (lambda sums: sums.replace(b"1 1 ", b"1 2 "), [1], r"block 1 \(lines 3 to 3"),
-])
+@pytest.mark.parametrize(
+    ("damage", "computed", "message"),
+    [
+        (
+            lambda sums: b"",
+            [0, 1, 2, 3],
+            "block 0 .lines 1 to 2 of the whole., block 1 .lines 3 to 3.* and 1 more are not",
+        ),
+        (lambda sums: sums.replace(sums_of(1), b"1 1 garbage\n"), [1], "samples.sums, line 2 is damaged"),
+        (lambda sums: b"\0" * 3000 + b"\n" + sums, [], "samples.sums, line 1 is damaged"),
+        (lambda sums: sums.replace(b"1 1 ", b"1 2 "), [1], r"block 1 \(lines 3 to 3"),
+    ],
+)
 def test_damaged_checksums_cost_their_blocks(tmp_path, damage, computed, message):
     store = finished(tmp_path / "run", damage=lambda folder: (folder / SUMS).write_bytes(damage(SUMS_WHOLE)))
     with pytest.warns(UserWarning, match=message):
@@ -210,8 +232,15 @@ except RunError as error:
     root = Path(__file__).parents[2]
     for size in range(1, len(WHOLE) + 40, 31):
         folder = tmp_path / str(size)
-        done = subprocess.run([sys.executable, "-c", code.format(root=str(root), tests=str(root / "tests" / "evaluation"), size=size,
-                                                                 folder=str(folder))], capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                code.format(root=str(root), tests=str(root / "tests" / "evaluation"), size=size, folder=str(folder)),
+            ],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         assert "cannot be written: File too large. What was stored before it is kept" in done.stdout
         assert done.stdout.count("\n") == 1 and not list(folder.glob(".*"))
@@ -246,7 +275,7 @@ def test_a_merge_that_was_interrupted_goes_on(tmp_path):
     store.begin(CONFIG)
     for block in range(len(BLOCKS)):
         store.append(block, lines_of(block), to_part=True)
-    (tmp_path / SAMPLES).write_bytes(WHOLE[:len(WHOLE) // 2])  # half merged when the power went
+    (tmp_path / SAMPLES).write_bytes(WHOLE[: len(WHOLE) // 2])  # half merged when the power went
     store = RunStore(tmp_path, BLOCKS)
     store.begin(CONFIG)
     assert store.missing() == []
@@ -274,10 +303,19 @@ def test_samples_without_a_config_are_not_trusted(tmp_path):
         RunStore(tmp_path, BLOCKS).begin(CONFIG)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"fingerprint": ', "is no JSON"), ("", "is empty"), ("[]", "is JSON, but no object"), ("7", "no object"),
-    ("[" * 100_000, "nested too deeply"), ('{"fingerprint": NaN}', "NaN is no finite"), ("{}", "fingerprint None, not 123"),
-    ("\0" * 10, "zero byte")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"fingerprint": ', "is no JSON"),
+        ("", "is empty"),
+        ("[]", "is JSON, but no object"),
+        ("7", "no object"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"fingerprint": NaN}', "NaN is no finite"),
+        ("{}", "fingerprint None, not 123"),
+        ("\0" * 10, "zero byte"),
+    ],
+)
 def test_a_broken_config_is_one_clear_error(tmp_path, content, message):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RunError, match=f"{message}.*--overwrite"):

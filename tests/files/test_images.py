@@ -76,7 +76,7 @@ def test_cut_short(tmp_path, kind, fraction):
     data = io.BytesIO()
     Image.fromarray(RANDOM.integers(0, 255, (90, 90, 3), dtype=np.uint8)).save(data, kind)
     path = tmp_path / f"cut.{kind.lower()}"
-    path.write_bytes(data.getvalue()[:int(len(data.getvalue()) * fraction)])
+    path.write_bytes(data.getvalue()[: int(len(data.getvalue()) * fraction)])
     with pytest.raises(ImageError, match="cut"):
         load_image(path)
 
@@ -110,7 +110,7 @@ def damaged_files() -> dict[str, bytes]:
         "im.jpg": b"Image type: 1 image\r\nImage size (x*y): a*b\r\n" + bytes(600),
         "sgi.jpg": b"\x01\xda\1\1\0\3" + b"\xff" * 600,
         "surface.jpg": b"DDS " + struct.pack("<I", 124) + b"\xff" * 120,
-        "huge.tif": tiff[:width] + struct.pack("<I", 100_000) + tiff[width + 4:width + 8] + tiff[width + 8:],
+        "huge.tif": tiff[:width] + struct.pack("<I", 100_000) + tiff[width + 4 : width + 8] + tiff[width + 8 :],
         "huge.gif": b"GIF89a\xff\xff\xff\xff" + a_file("GIF")[10:],
         "huge.bmp": b"BM" + bytes(12) + struct.pack("<IiiHHIIiiII", 40, 90_000, 90_000, 1, 24, 0, 0, 0, 0, 0, 0),
         "prefix.webp": b"RIFF\x10\0\0\0WEBPVP8 ",
@@ -146,11 +146,15 @@ def test_damage_of_every_kind_is_one_error_that_names_the_file(name, tmp_path, g
     assert not warned and not ghostscript.exists() and capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("name", "format_name"), [
-    ("really ppm.jpg", "PPM"), ("program.jpg", "EPS"), ("bitmap.jpg", "XBM"), ("surface.jpg", "DDS")])
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("really ppm.jpg", "PPM"), ("program.jpg", "EPS"), ("bitmap.jpg", "XBM"), ("surface.jpg", "DDS")],
+)
 def test_a_format_that_is_not_read_is_told_beside_those_that_are(name, format_name, tmp_path):
     (tmp_path / name).write_bytes(damaged_files()[name])
-    with pytest.raises(ImageError, match=f"looks like {format_name}, which is not read; convert it to one of: JPEG, PNG, "):
+    with pytest.raises(
+        ImageError, match=f"looks like {format_name}, which is not read; convert it to one of: JPEG, PNG, "
+    ):
         load_image(tmp_path / name)
 
 
@@ -165,11 +169,21 @@ def test_formats_that_are_read_and_that_are_not(tmp_path):
         else:
             read.setdefault(name.split()[0], set()).add(True)
     assert {kind for kind, found in read.items() if found == {True}} - {"MPO"} == set(PICTURE_FORMATS)
-    assert {kind for kind, found in read.items() if found == {False}} >= {"PPM", "EPS", "DDS", "SGI", "IM", "XBM", "ICO"}
+    assert {kind for kind, found in read.items() if found == {False}} >= {
+        "PPM",
+        "EPS",
+        "DDS",
+        "SGI",
+        "IM",
+        "XBM",
+        "ICO",
+    }
 
 
-@pytest.mark.parametrize(("kind", "options"), [
-    ("GIF", {}), ("PNG", {}), ("TIFF", {}), ("MPO", {}), ("WEBP", {"lossless": True}), ("AVIF", {})])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("GIF", {}), ("PNG", {}), ("TIFF", {}), ("MPO", {}), ("WEBP", {"lossless": True}), ("AVIF", {})],
+)
 def test_of_several_pictures_in_one_file_the_first_is_read(kind, options, tmp_path):
     if kind not in (*PICTURE_FORMATS, "MPO"):
         return  # AVIF, in a Pillow without it
@@ -181,26 +195,55 @@ def test_of_several_pictures_in_one_file_the_first_is_read(kind, options, tmp_pa
 
 def test_a_pillow_that_lacks_a_codec_reads_the_rest(tmp_path):
     """Such a Pillow registers no opener, or one that takes no file: asking it for that format raises KeyError."""
-    code = ("from PIL import Image, features\nImage.init()\nImage.OPEN.pop('AVIF', None)\n"
-            "Image.ID[:] = [name for name in Image.ID if name != 'AVIF']\n"
-            "has = features.get_supported()\nfeatures.get_supported = lambda: [name for name in has if name != 'webp']\n"
-            "from clip4dm.files.images import PICTURE_FORMATS, load_image\n"
-            "assert PICTURE_FORMATS == ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'), PICTURE_FORMATS\n"
-            "print(load_image('a.jpg').size)\nload_image('a.webp')")
+    code = (
+        "from PIL import Image, features\nImage.init()\nImage.OPEN.pop('AVIF', None)\n"
+        "Image.ID[:] = [name for name in Image.ID if name != 'AVIF']\n"
+        "has = features.get_supported()\nfeatures.get_supported = lambda: [name for name in has if name != 'webp']\n"
+        "from clip4dm.files.images import PICTURE_FORMATS, load_image\n"
+        "assert PICTURE_FORMATS == ('JPEG', 'PNG', 'GIF', 'BMP', 'TIFF'), PICTURE_FORMATS\n"
+        "print(load_image('a.jpg').size)\nload_image('a.webp')"
+    )
     Image.fromarray(PIXELS).save(tmp_path / "a.jpg")
     Image.fromarray(PIXELS).save(tmp_path / "a.webp")
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.stdout == "(40, 30)\n", done.stderr
     assert "a.webp looks like WEBP, which is not read; convert it to one of: JPEG, PNG, GIF, BMP, TIFF" in done.stderr
 
 
-@pytest.mark.parametrize("error", [
-    ValueError("x"), NotImplementedError("x"), RuntimeError("x"), RecursionError("x"), MemoryError(), OSError("x"),
-    KeyError("MPO"), IndexError("x"), TypeError("x"), AssertionError(), OverflowError("x"), ZeroDivisionError("x"),
-    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), EOFError("x"), SyntaxError("x"), AttributeError("x"),
-    zlib.error("x"), struct.error("x"), subprocess.CalledProcessError(1, "gs"), Image.DecompressionBombError("x"),
-    PermissionError(13, "x"), UserWarning("x")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        NotImplementedError("x"),
+        RuntimeError("x"),
+        RecursionError("x"),
+        MemoryError(),
+        OSError("x"),
+        KeyError("MPO"),
+        IndexError("x"),
+        TypeError("x"),
+        AssertionError(),
+        OverflowError("x"),
+        ZeroDivisionError("x"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"),
+        EOFError("x"),
+        SyntaxError("x"),
+        AttributeError("x"),
+        zlib.error("x"),
+        struct.error("x"),
+        subprocess.CalledProcessError(1, "gs"),
+        Image.DecompressionBombError("x"),
+        PermissionError(13, "x"),
+        UserWarning("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 @pytest.mark.parametrize("where", ["_open", "load", "convert"])
 def test_whatever_pillow_raises(where, error, tmp_path, monkeypatch):
     path = tmp_path / "palette.png"
@@ -217,6 +260,7 @@ def test_whatever_pillow_raises(where, error, tmp_path, monkeypatch):
 def test_what_is_no_damage_is_not_hidden(tmp_path, monkeypatch):
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     for error in (KeyboardInterrupt, SystemExit):
+
         def fail(*_, error=error):
             raise error
 
@@ -240,13 +284,17 @@ def test_names_that_lead_to_no_file(tmp_path):
     (tmp_path / "link.jpg").symlink_to("a.png")
     with open(tmp_path / "sparse.webp", "wb") as file:
         file.write(b"RIFF\xff\xff\xff\x7fWEBPVP8 ")
-        file.truncate(2 ** 40)
-    for name, message in (("n" * 300 + ".jpg", "no such image file: .*nnn.jpg .File name too long"),
-                          ("a\0b.jpg", r"no such image file: '.*a\\x00b.jpg' .*null byte"),
-                          ("\ud800.jpg", r"no such image file: '.*\\ud800.jpg'"),
-                          ("two\nlines.jpg", r"no such image file: '.*two\\nlines.jpg'"), ("a.png/b.jpg", "no such image file"),
-                          ("loop.jpg", "no such image file: .*loop.jpg .*symbolic links"), ("pipe.jpg", "pipe.jpg is a pipe"),
-                          ("sparse.webp", "sparse.webp has 1099511627776 bytes; image files of up to 536870912 are read")):
+        file.truncate(2**40)
+    for name, message in (
+        ("n" * 300 + ".jpg", "no such image file: .*nnn.jpg .File name too long"),
+        ("a\0b.jpg", r"no such image file: '.*a\\x00b.jpg' .*null byte"),
+        ("\ud800.jpg", r"no such image file: '.*\\ud800.jpg'"),
+        ("two\nlines.jpg", r"no such image file: '.*two\\nlines.jpg'"),
+        ("a.png/b.jpg", "no such image file"),
+        ("loop.jpg", "no such image file: .*loop.jpg .*symbolic links"),
+        ("pipe.jpg", "pipe.jpg is a pipe"),
+        ("sparse.webp", "sparse.webp has 1099511627776 bytes; image files of up to 536870912 are read"),
+    ):
         with pytest.raises(ImageError, match=message):
             load_image(tmp_path / name)
     with pytest.raises(ImageError, match="/dev/zero is a pipe, a socket or a device"):
@@ -257,7 +305,9 @@ def test_names_that_lead_to_no_file(tmp_path):
 def test_warnings_are_silenced_for_pillow_alone_and_not_for_good(tmp_path, capfd):
     corrupt = Image.Exif()
     corrupt[0x0112] = 6
-    Image.fromarray(PIXELS).save(tmp_path / "exif.jpg", exif=corrupt.tobytes()[:18] + b"\xff\xff" + corrupt.tobytes()[20:])
+    Image.fromarray(PIXELS).save(
+        tmp_path / "exif.jpg", exif=corrupt.tobytes()[:18] + b"\xff\xff" + corrupt.tobytes()[20:]
+    )
     fax = io.BytesIO()
     Image.fromarray(PIXELS).convert("1").save(fax, "TIFF", compression="group4")
     (tmp_path / "fax.tif").write_bytes(fax.getvalue().replace(fax.getvalue()[8:60], b"\x5a" * 52))
@@ -286,12 +336,19 @@ def test_raw_pictures_of_odd_kinds():
     nan = Image.fromarray(np.array([[0, np.nan], [1, 2]], np.float32))
     with Image.open(io.BytesIO(a_file("PNG"))) as closed:
         pass
-    for odd, message in ((zeros[:0], "no pixels: its size is 5 x 0"), (zeros[..., 0] > 0, "uint8 .* got bool"),
-                         (Image.new("RGB", (0, 4)), "no pixels"), (endless, "too many pixels .* 100000 x 100000"),
-                         (endless[:1], "too long and narrow: 100000 x 1 "), (nan, "no finite numbers"), (None, "got object"),
-                         ([[1], [2, 3]], "of the given list"), (closed, "the given RGB image is damaged"),
-                         (torch.zeros(3, 4, 4, dtype=torch.bfloat16), "of the given Tensor"),
-                         (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "of the given Tensor")):
+    for odd, message in (
+        (zeros[:0], "no pixels: its size is 5 x 0"),
+        (zeros[..., 0] > 0, "uint8 .* got bool"),
+        (Image.new("RGB", (0, 4)), "no pixels"),
+        (endless, "too many pixels .* 100000 x 100000"),
+        (endless[:1], "too long and narrow: 100000 x 1 "),
+        (nan, "no finite numbers"),
+        (None, "got object"),
+        ([[1], [2, 3]], "of the given list"),
+        (closed, "the given RGB image is damaged"),
+        (torch.zeros(3, 4, 4, dtype=torch.bfloat16), "of the given Tensor"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8, device="meta"), "of the given Tensor"),
+    ):
         with pytest.raises(ImageError, match=message):
             load_image(odd)
 
@@ -319,7 +376,9 @@ def resized(monkeypatch):
 
 @pytest.mark.parametrize("size", [64, 224])
 @pytest.mark.parametrize("shape", [(1, 200_000), (200_000, 1), (1, 101), (505, 5)])
-def test_long_and_narrow_pictures_are_refused_before_they_are_decoded(shape, size, detector, resized, tmp_path, monkeypatch):
+def test_long_and_narrow_pictures_are_refused_before_they_are_decoded(
+    shape, size, detector, resized, tmp_path, monkeypatch
+):
     path = tmp_path / "narrow.png"
     Image.fromarray(np.zeros(shape, np.uint8)).save(path)
     model = dataclasses.replace(detector.model, preprocess=preprocess_of(size))
@@ -336,7 +395,9 @@ def test_long_and_narrow_pictures_are_refused_before_they_are_decoded(shape, siz
 
 @pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
 @pytest.mark.parametrize("size", [64, 224])
-@pytest.mark.parametrize("shape", [(30, 600, 3), (600, 30, 3), (3, 300, 3), (300, 3, 3), (1, 100), (100, 1), (40, 30, 4)])
+@pytest.mark.parametrize(
+    "shape", [(30, 600, 3), (600, 30, 3), (3, 300, 3), (300, 3, 3), (1, 100), (100, 1), (40, 30, 4)]
+)
 def test_panoramas_are_preprocessed_as_published_bit_for_bit(shape, size, resize_mode, resized, tmp_path):
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
@@ -359,10 +420,20 @@ def test_a_damaged_picture_costs_its_own_samples(workers, tiny_folder, tmp_path)
     Image.fromarray(np.zeros((1, 20_000), np.uint8)).save(tmp_path / "images" / "narrow.png")
     absent = ["n" * 300 + ".jpg", "none.jpg"]
     names = [whole[0], *damaged, whole[1], "narrow.png", *absent, whole[2]]
-    outcome = evaluate(Options(
-        data_path=str(make_foil(tmp_path / "foil.json", names)), img_dir=str(tmp_path / "images"), backbone=None,
-        pretrained=str(tiny_folder), device="cpu", num_workers=workers, images_per_block=4, skip_missing=True,
-        output=str(tmp_path / "out")), say=lambda line: None)
+    outcome = evaluate(
+        Options(
+            data_path=str(make_foil(tmp_path / "foil.json", names)),
+            img_dir=str(tmp_path / "images"),
+            backbone=None,
+            pretrained=str(tiny_folder),
+            device="cpu",
+            num_workers=workers,
+            images_per_block=4,
+            skip_missing=True,
+            output=str(tmp_path / "out"),
+        ),
+        say=lambda line: None,
+    )
     assert outcome.result["n"] == 2 * len(whole)
     assert outcome.result["skipped"]["missing"] == 2 * len(absent)
     assert outcome.result["skipped"]["damaged"] == 2 * (len(damaged) + 1)

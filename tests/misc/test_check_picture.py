@@ -28,9 +28,24 @@ def test_others_are_not_even_opened(tmp_path, form):
         check_picture(tmp_path / "a")
 
 
-@pytest.mark.parametrize("error", [KeyError("MPO"), RuntimeError("x"), struct.error("x"), zlib.error("x"), IndexError(),
-                                   TypeError("x"), OSError("image file is truncated"), SyntaxError("broken PNG file"),
-                                   ValueError(), MemoryError(), RecursionError(), NotImplementedError(), EOFError("no more")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("MPO"),
+        RuntimeError("x"),
+        struct.error("x"),
+        zlib.error("x"),
+        IndexError(),
+        TypeError("x"),
+        OSError("image file is truncated"),
+        SyntaxError("broken PNG file"),
+        ValueError(),
+        MemoryError(),
+        RecursionError(),
+        NotImplementedError(),
+        EOFError("no more"),
+    ],
+)
 def test_whatever_a_decoder_raises_is_a_sentence(tmp_path, monkeypatch, error):
     (tmp_path / "a").write_bytes(jpeg(0))
 

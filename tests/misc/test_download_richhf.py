@@ -42,27 +42,51 @@ def pick_a_pic(folder, rows_a_file=40, number=3):
 
 
 def tfrecord(path, uids, labels="1 1 0 1 1 1"):
-    write_examples(path, [{
-        "filename": [f"{uid}.png".encode()], "prompt_misalignment_label": [labels.encode()],
-        "misalignment_score": [0.25], "artifact_score": [0.5], "aesthetics_score": [0.75], "overall_score": [1.0],
-    } for uid in uids])
+    write_examples(
+        path,
+        [
+            {
+                "filename": [f"{uid}.png".encode()],
+                "prompt_misalignment_label": [labels.encode()],
+                "misalignment_score": [0.25],
+                "artifact_score": [0.5],
+                "aesthetics_score": [0.75],
+                "overall_score": [1.0],
+            }
+            for uid in uids
+        ],
+    )
     return str(path)
 
 
 def test_whole(tmp_path, capsys):
     pictures = pick_a_pic(tmp_path / "parquet")
     uids = ["u3", "u4", "u5", "u130"]
-    arguments = ["--foil_path", tfrecord(tmp_path / "test.tfrecord", uids), "--save_dir", str(tmp_path / "richhf" / "test"),
-                 "--dataset", str(tmp_path / "parquet")]
+    arguments = [
+        "--foil_path",
+        tfrecord(tmp_path / "test.tfrecord", uids),
+        "--save_dir",
+        str(tmp_path / "richhf" / "test"),
+        "--dataset",
+        str(tmp_path / "parquet"),
+    ]
     download_richhf_image.main(arguments)
     folder = tmp_path / "richhf" / "test"
     assert "4 fetched" in capsys.readouterr().out
     for uid in uids:
         assert (folder / f"{uid}.png").read_bytes() == pictures[uid][0]  # as stored, not encoded again
     rows = json.loads((tmp_path / "richhf" / "test.json").read_text())
-    assert rows[0] == {"filename": "u3.png", "image": "u3.png", "prompt": "a picture, number 1: very nice!",
-                       "tokens": ["a", "picture", "number", "1", "very", "nice"], "labels": [1, 1, 0, 1, 1, 1],
-                       "misalignment_score": 0.25, "artifact_score": 0.5, "aesthetics_score": 0.75, "overall_score": 1.0}
+    assert rows[0] == {
+        "filename": "u3.png",
+        "image": "u3.png",
+        "prompt": "a picture, number 1: very nice!",
+        "tokens": ["a", "picture", "number", "1", "very", "nice"],
+        "labels": [1, 1, 0, 1, 1, 1],
+        "misalignment_score": 0.25,
+        "artifact_score": 0.5,
+        "aesthetics_score": 0.75,
+        "overall_score": 1.0,
+    }
     benchmark, reading = read_benchmark(tmp_path / "richhf" / "test.json")  # as main.py reads it
     assert benchmark.name == "richhf"
     assert [sample.caption[slice(*sample.spans[0])] for sample in reading.samples] == ["number"] * 4
@@ -83,34 +107,57 @@ def test_reads_no_more_than_it_must(tmp_path, monkeypatch):
     pick_a_pic(tmp_path / "parquet")
     read = []
     from fetching import hub_rows
+
     inner = hub_rows.rows_of
     monkeypatch.setattr(hub_rows, "rows_of", lambda *args: (read.append(row) or row for row in inner(*args)))
-    download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "u9"]), "--save_dir",
-                                str(tmp_path / "out"), "--dataset", str(tmp_path / "parquet" / "*.parquet")])
+    download_richhf_image.main(
+        [
+            "--foil_path",
+            tfrecord(tmp_path / "t.tfrecord", ["u3", "u9"]),
+            "--save_dir",
+            str(tmp_path / "out"),
+            "--dataset",
+            str(tmp_path / "parquet" / "*.parquet"),
+        ]
+    )
     assert len(read) == 5  # u9 is in the fifth row of 120
     assert set(read[0]) == set(download_richhf_image.COLUMNS)
 
 
 def test_what_is_not_in_the_data_set_is_told(tmp_path, capsys):
     pick_a_pic(tmp_path / "parquet", number=1)
-    arguments = ["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "nowhere", "../../evil"]), "--save_dir",
-                 str(tmp_path / "out"), "--dataset", str(tmp_path / "parquet")]
+    arguments = [
+        "--foil_path",
+        tfrecord(tmp_path / "t.tfrecord", ["u3", "nowhere", "../../evil"]),
+        "--save_dir",
+        str(tmp_path / "out"),
+        "--dataset",
+        str(tmp_path / "parquet"),
+    ]
     with pytest.raises(SystemExit) as stopped:
         download_richhf_image.main(arguments)
     assert stopped.value.code == 1
     captured = capsys.readouterr()
     assert "1 of 3 files" in captured.out
     listed = dict(line.split("\t") for line in (tmp_path / "out" / MISSING).read_text().splitlines())
-    assert listed == {"nowhere.png": "not in the data set",
-                      "../../evil.png": "'../../evil.png' is no name of a file inside the folder: it is not a plain relative path"}
+    assert listed == {
+        "nowhere.png": "not in the data set",
+        "../../evil.png": "'../../evil.png' is no name of a file inside the folder: it is not a plain relative path",
+    }
     assert [row["filename"] for row in json.loads((tmp_path / "out.json").read_text())] == ["u3.png"]
 
 
-@pytest.mark.parametrize("dataset, said", [
-    ("nowhere/at/all", "there is no file or folder"), ("./none.parquet", "there is no file or folder"),
-    ("no*.parquet", "no file fits"), ("empty", "no parquet files"), ("broken.parquet", "cannot be read"),
-    ("other.parquet", "has no column image_0_uid"),
-])
+@pytest.mark.parametrize(
+    "dataset, said",
+    [
+        ("nowhere/at/all", "there is no file or folder"),
+        ("./none.parquet", "there is no file or folder"),
+        ("no*.parquet", "no file fits"),
+        ("empty", "no parquet files"),
+        ("broken.parquet", "cannot be read"),
+        ("other.parquet", "has no column image_0_uid"),
+    ],
+)
 def test_a_data_set_that_cannot_be_read_is_one_line(tmp_path, capsys, monkeypatch, dataset, said):
     datasets = pytest.importorskip("datasets")
     monkeypatch.chdir(tmp_path)
@@ -118,8 +165,9 @@ def test_a_data_set_that_cannot_be_read_is_one_line(tmp_path, capsys, monkeypatc
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 but not really")
     datasets.Dataset.from_list([{"caption": "a", "jpg_0": b"", "jpg_1": b""}]).to_parquet("other.parquet")
     with pytest.raises(SystemExit) as stopped:
-        download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--save_dir", "out",
-                                    "--dataset", dataset])
+        download_richhf_image.main(
+            ["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--save_dir", "out", "--dataset", dataset]
+        )
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert said in error
@@ -129,9 +177,18 @@ def test_a_data_set_that_cannot_be_read_is_one_line(tmp_path, capsys, monkeypatc
 def test_without_a_hub_says_what_to_do(tmp_path):
     """The hub's name does not resolve to anything that answers: one line, and --dataset is named."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "misc" / "download_richhf_image.py"), "--foil_path",
-         tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--save_dir", str(tmp_path / "out")],
-        capture_output=True, text=True, env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"})
+        [
+            sys.executable,
+            str(ROOT / "misc" / "download_richhf_image.py"),
+            "--foil_path",
+            tfrecord(tmp_path / "t.tfrecord", ["u3"]),
+            "--save_dir",
+            str(tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"},
+    )
     assert done.returncode == 2
     assert "yuvalkirstain/pickapic_v1 cannot be read" in done.stderr
     assert "give --dataset the name of a copy" in done.stderr
@@ -142,9 +199,16 @@ def test_without_a_hub_says_what_to_do(tmp_path):
 def test_interrupted_and_started_again(tmp_path, how):
     pictures = pick_a_pic(tmp_path / "parquet", rows_a_file=3000, number=2)
     uids = [f"u{i}" for i in range(0, 12000, 40)]
-    command = [sys.executable, str(ROOT / "misc" / "download_richhf_image.py"), "--foil_path",
-               tfrecord(tmp_path / "t.tfrecord", uids), "--save_dir", str(tmp_path / "out"), "--dataset",
-               str(tmp_path / "parquet")]
+    command = [
+        sys.executable,
+        str(ROOT / "misc" / "download_richhf_image.py"),
+        "--foil_path",
+        tfrecord(tmp_path / "t.tfrecord", uids),
+        "--save_dir",
+        str(tmp_path / "out"),
+        "--dataset",
+        str(tmp_path / "parquet"),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "out" / "stream_state.json").exists():
         assert process.poll() is None, process.communicate()
@@ -166,12 +230,26 @@ def test_interrupted_and_started_again(tmp_path, how):
 def test_a_prompt_of_many_lines_is_found_once(tmp_path, capsys):
     """U+2028 and U+0085 end a line for str.splitlines, not in JSON."""
     datasets = pytest.importorskip("datasets")
-    rows = [{"caption": f"a cat\u2028on\x85 a mat {i}", "image_0_uid": f"u{i}", "jpg_0": jpeg(i, 16), "image_1_uid": f"v{i}",
-             "jpg_1": jpeg(i + 9, 16)} for i in range(3)]
+    rows = [
+        {
+            "caption": f"a cat\u2028on\x85 a mat {i}",
+            "image_0_uid": f"u{i}",
+            "jpg_0": jpeg(i, 16),
+            "image_1_uid": f"v{i}",
+            "jpg_1": jpeg(i + 9, 16),
+        }
+        for i in range(3)
+    ]
     rows[1]["caption"] = None
     datasets.Dataset.from_list(rows).to_parquet(str(tmp_path / "a.parquet"))
-    arguments = ["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u0", "u1", "u2"]), "--save_dir", str(tmp_path / "out"),
-                 "--dataset", str(tmp_path / "a.parquet")]
+    arguments = [
+        "--foil_path",
+        tfrecord(tmp_path / "t.tfrecord", ["u0", "u1", "u2"]),
+        "--save_dir",
+        str(tmp_path / "out"),
+        "--dataset",
+        str(tmp_path / "a.parquet"),
+    ]
     for said in ("2 of 3 files in {}: 0 were there, 2 fetched", "2 of 3 files in {}: 2 were there, 0 fetched"):
         with pytest.raises(SystemExit) as stopped:
             download_richhf_image.main(arguments)
@@ -180,14 +258,27 @@ def test_a_prompt_of_many_lines_is_found_once(tmp_path, capsys):
     assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))[0]["prompt"] == "a cat\u2028on\x85 a mat 0"
 
 
-DAMAGED = ["", "[]", "null", "[" * 100_000, '{"uid": 5, "prompt": null}', '{"uid": ["u3"]}', '{"uid": "u3"}', '{"uid": "u3", "pro',
-           '{"source": {"dataset": DATASET, "revision": null}}',
-           '{"source": {"dataset": DATASET, "revision": null}, "missing": [["u3"], 5, null], "split": "train", "state": {}}',
-           '{"source": {"dataset": DATASET, "revision": null}, "missing": "u3", "split": "train", "state": 5}',
-           '{"source": {"dataset": DATASET, "revision": null}, "missing": ["u3"], "split": "nowhere", "state": {}}',
-           *('{"source": {"dataset": DATASET, "revision": null}, "missing": ["u3"], "split": "train", "state": ' + state + "}" for state in (
-               '{"a": 1}', '{"examples_iterable": 5}', '{"examples_iterable": {"shard_idx": "x"}, "epoch": 0}')),
-           '{"dataset": DATASET, "revision": ["main"]}']
+DAMAGED = [
+    "",
+    "[]",
+    "null",
+    "[" * 100_000,
+    '{"uid": 5, "prompt": null}',
+    '{"uid": ["u3"]}',
+    '{"uid": "u3"}',
+    '{"uid": "u3", "pro',
+    '{"source": {"dataset": DATASET, "revision": null}}',
+    '{"source": {"dataset": DATASET, "revision": null}, "missing": [["u3"], 5, null], "split": "train", "state": {}}',
+    '{"source": {"dataset": DATASET, "revision": null}, "missing": "u3", "split": "train", "state": 5}',
+    '{"source": {"dataset": DATASET, "revision": null}, "missing": ["u3"], "split": "nowhere", "state": {}}',
+    *(
+        '{"source": {"dataset": DATASET, "revision": null}, "missing": ["u3"], "split": "train", "state": '
+        + state
+        + "}"
+        for state in ('{"a": 1}', '{"examples_iterable": 5}', '{"examples_iterable": {"shard_idx": "x"}, "epoch": 0}')
+    ),
+    '{"dataset": DATASET, "revision": ["main"]}',
+]
 
 
 @pytest.mark.parametrize("name", ["prompts.jsonl", "stream_state.json", "source.json"])
@@ -203,8 +294,19 @@ def test_what_an_earlier_call_wrote_may_be_damaged(tmp_path, name):
         assert len(json.loads((tmp_path / f"out{number}.json").read_text())) == 1
 
 
-@pytest.mark.parametrize("place", ["prompts.jsonl", "stream_state.json.part", "source.json", "source.json.part", "u3.png",
-                                   "u3.png.part", MANIFEST, MISSING])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "prompts.jsonl",
+        "stream_state.json.part",
+        "source.json",
+        "source.json.part",
+        "u3.png",
+        "u3.png.part",
+        MANIFEST,
+        MISSING,
+    ],
+)
 def test_a_link_in_the_folder_is_not_written_through(tmp_path, place):
     pick_a_pic(tmp_path / "parquet", number=1)
     folder, precious = tmp_path / "out", tmp_path / "precious"
@@ -212,8 +314,16 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path, place):
     precious.write_text("as it was")
     (folder / place).symlink_to(precious)
     with pytest.raises(SystemExit):
-        download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "nowhere"]), "--dataset",
-                                    str(tmp_path / "parquet"), "--save_dir", str(folder)])
+        download_richhf_image.main(
+            [
+                "--foil_path",
+                tfrecord(tmp_path / "t.tfrecord", ["u3", "nowhere"]),
+                "--dataset",
+                str(tmp_path / "parquet"),
+                "--save_dir",
+                str(folder),
+            ]
+        )
     assert precious.read_text() == "as it was"
     assert {"u3.png", MANIFEST, MISSING, "prompts.jsonl", "source.json"} <= names(folder)
     assert not any(path.is_symlink() for path in folder.iterdir() if path.name != place or not place.endswith(".part"))
@@ -221,11 +331,24 @@ def test_a_link_in_the_folder_is_not_written_through(tmp_path, place):
 
 def test_a_file_name_of_no_encoding_costs_itself(tmp_path, capsys):
     pick_a_pic(tmp_path / "parquet", number=1)
-    write_examples(tmp_path / "t.tfrecord", [{"filename": [name], "prompt_misalignment_label": [b"1 1 0 1 1 1"]} for name in (
-        b"u3.png", b"u4\xff\xfe.png", b"u5.png", b"x" * 250, b"prompts.jsonl")])
+    write_examples(
+        tmp_path / "t.tfrecord",
+        [
+            {"filename": [name], "prompt_misalignment_label": [b"1 1 0 1 1 1"]}
+            for name in (b"u3.png", b"u4\xff\xfe.png", b"u5.png", b"x" * 250, b"prompts.jsonl")
+        ],
+    )
     with pytest.raises(SystemExit) as stopped:
-        download_richhf_image.main(["--foil_path", str(tmp_path / "t.tfrecord"), "--dataset", str(tmp_path / "parquet"),
-                                    "--save_dir", str(tmp_path / "out")])
+        download_richhf_image.main(
+            [
+                "--foil_path",
+                str(tmp_path / "t.tfrecord"),
+                "--dataset",
+                str(tmp_path / "parquet"),
+                "--save_dir",
+                str(tmp_path / "out"),
+            ]
+        )
     assert stopped.value.code == 1
     assert "2 of 5 files" in capsys.readouterr().out
     assert names(tmp_path / "out") >= {"u3.png", "u5.png"}
@@ -235,10 +358,18 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, capsys, monk
     from fetching import hub_rows
 
     pick_a_pic(tmp_path / "parquet", number=1)
-    arguments = ["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3", "u4"]), "--dataset", str(tmp_path / "parquet"),
-                 "--save_dir", str(tmp_path / "out")]
+    arguments = [
+        "--foil_path",
+        tfrecord(tmp_path / "t.tfrecord", ["u3", "u4"]),
+        "--dataset",
+        str(tmp_path / "parquet"),
+        "--save_dir",
+        str(tmp_path / "out"),
+    ]
     inner = hub_rows.create
-    monkeypatch.setattr(hub_rows, "create", lambda path: open("/dev/full", "wb") if path.name.startswith("u4") else inner(path))
+    monkeypatch.setattr(
+        hub_rows, "create", lambda path: open("/dev/full", "wb") if path.name.startswith("u4") else inner(path)
+    )
     with pytest.raises(SystemExit) as stopped:
         download_richhf_image.main(arguments)
     assert stopped.value.code == 2
@@ -255,6 +386,14 @@ def test_the_folder_may_be_the_one_where_one_is(tmp_path, monkeypatch, capsys):
     pick_a_pic(tmp_path / "parquet", number=1)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    download_richhf_image.main(["--foil_path", tfrecord(tmp_path / "t.tfrecord", ["u3"]), "--dataset", str(tmp_path / "parquet"),
-                                "--save_dir", "."])
+    download_richhf_image.main(
+        [
+            "--foil_path",
+            tfrecord(tmp_path / "t.tfrecord", ["u3"]),
+            "--dataset",
+            str(tmp_path / "parquet"),
+            "--save_dir",
+            ".",
+        ]
+    )
     assert (tmp_path / "here.json").exists()

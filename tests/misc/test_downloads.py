@@ -40,13 +40,27 @@ def names(folder):
 
 # nocaps
 
+
 def test_nocaps_takes_the_urls_of_the_meta_file(server, tmp_path, capsys):
-    meta = {"images": [{"file_name": "a.jpg", "coco_url": f"{server.url}/ok/a"},
-                       {"file_name": "b.jpg", "coco_url": "", "url": f"{server.url}/ok/b"},
-                       {"file_name": "c.jpg", "coco_url": ""}, {"file_name": "d.jpg", "coco_url": "http://unasked/"}]}
+    meta = {
+        "images": [
+            {"file_name": "a.jpg", "coco_url": f"{server.url}/ok/a"},
+            {"file_name": "b.jpg", "coco_url": "", "url": f"{server.url}/ok/b"},
+            {"file_name": "c.jpg", "coco_url": ""},
+            {"file_name": "d.jpg", "coco_url": "http://unasked/"},
+        ]
+    }
     foil = [{"image_path": name} for name in ("a.jpg", "a.jpg", "b.jpg", "c.jpg")]
-    arguments = ["--foil_path", write(tmp_path / "foil.json", foil), "--meta_path", write(tmp_path / "meta.json", meta),
-                 "--save_dir", str(tmp_path / "pictures"), "--base_url", f"{server.url}/ok/"]
+    arguments = [
+        "--foil_path",
+        write(tmp_path / "foil.json", foil),
+        "--meta_path",
+        write(tmp_path / "meta.json", meta),
+        "--save_dir",
+        str(tmp_path / "pictures"),
+        "--base_url",
+        f"{server.url}/ok/",
+    ]
     download_nocaps_image.main(arguments)
     assert names(tmp_path / "pictures") == {"a.jpg", "b.jpg", "c.jpg", MANIFEST}
     assert (tmp_path / "pictures" / "c.jpg").read_bytes() == server.body("c.jpg")
@@ -55,16 +69,27 @@ def test_nocaps_takes_the_urls_of_the_meta_file(server, tmp_path, capsys):
     assert "3 of 3 files" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("meta, foil, said", [
-    ({"images": []}, [{"image_path": "a.jpg"}], "not among the 0 images"),
-    ({"annotations": []}, [{"image_path": "a.jpg"}], "images"),
-    ({"images": [{"file_name": "a.jpg"}]}, {"a": 1}, "not nocaps-FOIL"),
-    ({"images": [{"file_name": "a.jpg"}]}, [{"caption": "x"}], "image_path"),
-])
+@pytest.mark.parametrize(
+    "meta, foil, said",
+    [
+        ({"images": []}, [{"image_path": "a.jpg"}], "not among the 0 images"),
+        ({"annotations": []}, [{"image_path": "a.jpg"}], "images"),
+        ({"images": [{"file_name": "a.jpg"}]}, {"a": 1}, "not nocaps-FOIL"),
+        ({"images": [{"file_name": "a.jpg"}]}, [{"caption": "x"}], "image_path"),
+    ],
+)
 def test_nocaps_names_what_is_wrong_with_a_file(tmp_path, capsys, meta, foil, said):
     with pytest.raises(SystemExit) as stopped:
-        download_nocaps_image.main(["--foil_path", write(tmp_path / "foil.json", foil), "--meta_path",
-                                    write(tmp_path / "meta.json", meta), "--save_dir", str(tmp_path / "pictures")])
+        download_nocaps_image.main(
+            [
+                "--foil_path",
+                write(tmp_path / "foil.json", foil),
+                "--meta_path",
+                write(tmp_path / "meta.json", meta),
+                "--save_dir",
+                str(tmp_path / "pictures"),
+            ]
+        )
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert said in error
@@ -73,14 +98,29 @@ def test_nocaps_names_what_is_wrong_with_a_file(tmp_path, capsys, meta, foil, sa
 
 # COCO
 
+
 def hat_rows():
-    return [{"sample_id": str(i), "caption": "a cat", "grounding": [["a", False], ["cat", i % 2 == 0]], "image_path": name,
-             "references": []} for i, name in enumerate(COCO)]
+    return [
+        {
+            "sample_id": str(i),
+            "caption": "a cat",
+            "grounding": [["a", False], ["cat", i % 2 == 0]],
+            "image_path": name,
+            "references": [],
+        }
+        for i, name in enumerate(COCO)
+    ]
 
 
 def test_coco_fetches_the_pictures_that_a_file_names(server, tmp_path, capsys):
-    arguments = ["--data_path", write(tmp_path / "hat.json", hat_rows()), "--save_dir", str(tmp_path / "val2014"),
-                 "--base_url", f"{server.url}/ok/"]
+    arguments = [
+        "--data_path",
+        write(tmp_path / "hat.json", hat_rows()),
+        "--save_dir",
+        str(tmp_path / "val2014"),
+        "--base_url",
+        f"{server.url}/ok/",
+    ]
     download_coco_image.main(arguments)
     assert names(tmp_path / "val2014") == {*COCO, MANIFEST}
     download_coco_image.main([*arguments, "--verify"])
@@ -102,10 +142,14 @@ def coco_zip(extra=()):
 
 
 def test_coco_zip_is_unpacked_inside_the_folder_and_removed(server, tmp_path, capsys):
-    server.bodies["val2014.zip"] = coco_zip([("../../evil.jpg", jpeg(9)), ("/etc/evil2.jpg", jpeg(9)), ("readme.txt", b"x")])
+    server.bodies["val2014.zip"] = coco_zip(
+        [("../../evil.jpg", jpeg(9)), ("/etc/evil2.jpg", jpeg(9)), ("readme.txt", b"x")]
+    )
     folder = tmp_path / "in" / "val2014"
     download_coco_image.main(["--zip", "--zip_url", f"{server.url}/ok/val2014.zip", "--save_dir", str(folder)])
-    assert names(tmp_path) == {f"in/val2014/{name}" for name in (*COCO, "evil.jpg", "evil2.jpg")}  # names without folders
+    assert names(tmp_path) == {
+        f"in/val2014/{name}" for name in (*COCO, "evil.jpg", "evil2.jpg")
+    }  # names without folders
     assert all((folder / name).read_bytes() == jpeg(i) for i, name in enumerate(COCO))
     assert "7 pictures unpacked" in capsys.readouterr().out
 
@@ -125,10 +169,21 @@ def test_coco_zip_that_is_cut_goes_on_and_one_that_is_damaged_is_told(server, tm
 
 # SeeTRUE-Feedback
 
+
 def seetrue_rows(number=5):
-    return [{"image_caption": f"a red car number {i}", "image_name": f"{i}.png", "dataset_source": "drawbench",
-             "id_in_source_dataset": str(i), "human_feedback": ["it is blue"], "feedback": "blue, not red",
-             "caption_misalignment": "a red car", "visual_misalignment": "blue car"} for i in range(number)]
+    return [
+        {
+            "image_caption": f"a red car number {i}",
+            "image_name": f"{i}.png",
+            "dataset_source": "drawbench",
+            "id_in_source_dataset": str(i),
+            "human_feedback": ["it is blue"],
+            "feedback": "blue, not red",
+            "caption_misalignment": "a red car",
+            "visual_misalignment": "blue car",
+        }
+        for i in range(number)
+    ]
 
 
 def png(i):
@@ -149,7 +204,8 @@ def test_seetrue_whole_from_parquet(tmp_path, capsys):
     assert stopped.value.code == 1  # for the name that leads out
     folder = tmp_path / "data" / "seetrue"
     assert names(tmp_path / "data") == {"seetrue.json"} | {
-        f"seetrue/{name}" for name in ("0.png", "1.png", "2.png", "4.png", MANIFEST, MISSING, "source.json")}
+        f"seetrue/{name}" for name in ("0.png", "1.png", "2.png", "4.png", MANIFEST, MISSING, "source.json")
+    }
     assert all((folder / f"{i}.png").read_bytes() == png(i) for i in (0, 1, 2, 4))
     benchmark, reading = read_benchmark(tmp_path / "data" / "seetrue.json")
     assert benchmark.name == "seetrue"
@@ -176,7 +232,11 @@ def test_seetrue_whole_from_the_csv(server, tmp_path, capsys):
         download_seetrue_image.main(["--csv_path", str(tmp_path / "s.csv"), "--save_dir", str(tmp_path / "seetrue")])
     assert "4 of 5 files" in capsys.readouterr().out
     assert [sample.image for sample in read_benchmark(tmp_path / "seetrue.json")[1].samples] == [
-        "0.png", "1.png", "3.png", "4.png"]
+        "0.png",
+        "1.png",
+        "3.png",
+        "4.png",
+    ]
 
 
 def hub_refusing(status, code):
@@ -202,13 +262,17 @@ def hub_refusing(status, code):
 @pytest.mark.parametrize("status, code", [(403, "GatedRepo"), (401, "GatedRepo"), (401, "RepoNotFound")])
 def test_seetrue_refused_by_the_hub_says_how_to_get_in(tmp_path, status, code):
     import threading
+
     hub = hub_refusing(status, code)
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     try:
         done = subprocess.run(
             [sys.executable, str(ROOT / "misc" / "download_seetrue_image.py"), "--save_dir", str(tmp_path / "out")],
-            capture_output=True, text=True, timeout=120,
-            env={**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}", "HF_HUB_OFFLINE": "0"})
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}", "HF_HUB_OFFLINE": "0"},
+        )
     finally:
         hub.shutdown()
         hub.server_close()
@@ -220,6 +284,7 @@ def test_seetrue_refused_by_the_hub_says_how_to_get_in(tmp_path, status, code):
 
 def test_the_recorded_revision_is_kept_to(tmp_path):
     from fetching.hub_rows import pinned_revision, write_source
+
     write_source(tmp_path, dataset="org/name", revision="a" * 40)
     assert pinned_revision("org/name", None, tmp_path) == "a" * 40  # without asking the hub, which is not there
 
@@ -227,9 +292,19 @@ def test_the_recorded_revision_is_kept_to(tmp_path):
 def test_seetrue_rows_of_any_types_are_written_as_json(tmp_path):
     """NaN is no JSON, and a name that is one of the scripts' own files is no picture's."""
     import datetime
+
     datasets = pytest.importorskip("datasets")
-    rows = [row | {"image": {"bytes": png(i), "path": None}, "score": float("nan"), "when": datetime.datetime(2024, 5, 6),
-                   "raw": b"\xff", "nested": {"scores": [1.5, float("inf")], "raw": b"\0"}} for i, row in enumerate(seetrue_rows(3))]
+    rows = [
+        row
+        | {
+            "image": {"bytes": png(i), "path": None},
+            "score": float("nan"),
+            "when": datetime.datetime(2024, 5, 6),
+            "raw": b"\xff",
+            "nested": {"scores": [1.5, float("inf")], "raw": b"\0"},
+        }
+        for i, row in enumerate(seetrue_rows(3))
+    ]
     rows[1]["image_name"] = "manifest.jsonl"
     rows[2]["image_name"] = "y" * 250
     datasets.Dataset.from_list(rows).cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "a.parquet"))
@@ -240,7 +315,7 @@ def test_seetrue_rows_of_any_types_are_written_as_json(tmp_path):
     def refuse(word):
         raise AssertionError(f"{word} is no JSON")
 
-    row, = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    (row,) = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert row["image"] == "0.png"
     assert (row["score"], row["nested"]["scores"], row["when"]) == (None, [1.5, None], "2024-05-06 00:00:00")
     assert set(read_manifest(tmp_path / "out")) == {"0.png"}
@@ -258,7 +333,16 @@ def test_seetrue_verifies_nothing_but_its_own_list(tmp_path, capsys, content):
 
 def test_names_are_quoted_in_the_urls_made_of_them(server, tmp_path):
     odd = ["a b.jpg", "a#b.jpg", "a%20b.jpg", "é.jpg"]
-    download_nocaps_image.main(["--foil_path", write(tmp_path / "foil.json", [{"image_path": name} for name in odd]),
-                                "--meta_path", write(tmp_path / "meta.json", {"images": [{"file_name": name} for name in odd]}),
-                                "--save_dir", str(tmp_path / "pictures"), "--base_url", f"{server.url}/ok/"])
+    download_nocaps_image.main(
+        [
+            "--foil_path",
+            write(tmp_path / "foil.json", [{"image_path": name} for name in odd]),
+            "--meta_path",
+            write(tmp_path / "meta.json", {"images": [{"file_name": name} for name in odd]}),
+            "--save_dir",
+            str(tmp_path / "pictures"),
+            "--base_url",
+            f"{server.url}/ok/",
+        ]
+    )
     assert set(server.counts) == {"/ok/a%20b.jpg", "/ok/a%23b.jpg", "/ok/a%2520b.jpg", "/ok/%C3%A9.jpg"}

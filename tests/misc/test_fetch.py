@@ -74,17 +74,27 @@ def test_a_cut_transfer_asks_for_the_rest_alone(server, tmp_path):
 
 
 FAILS = {
-    "missing": "HTTP 404", "always500": "HTTP 500", "alwayscut": "tried", "html": "not the file but text/html",
-    "disguised": "a page of text, not a picture", "truncated": "not a whole picture", "empty": "an empty answer",
-    "loop": "more than 8 redirects", "tofile": "neither http nor https", "hang": "ReadTimeout", "drip": "too slow",
-    "huge": "larger than the limit", "gzip": "an encoding that was not asked for",
+    "missing": "HTTP 404",
+    "always500": "HTTP 500",
+    "alwayscut": "tried",
+    "html": "not the file but text/html",
+    "disguised": "a page of text, not a picture",
+    "truncated": "not a whole picture",
+    "empty": "an empty answer",
+    "loop": "more than 8 redirects",
+    "tofile": "neither http nor https",
+    "hang": "ReadTimeout",
+    "drip": "too slow",
+    "huge": "larger than the limit",
+    "gzip": "an encoding that was not asked for",
 }
 
 
 @pytest.mark.parametrize("kind", FAILS)
 def test_what_cannot_be_had_leaves_nothing_but_its_reason(server, tmp_path, kind):
-    summary = fetch(tmp_path, ("a.jpg", f"{server.url}/ok/a"), ("b.jpg", f"{server.url}/{kind}/b"),
-                    ("c.jpg", f"{server.url}/ok/c"))
+    summary = fetch(
+        tmp_path, ("a.jpg", f"{server.url}/ok/a"), ("b.jpg", f"{server.url}/{kind}/b"), ("c.jpg", f"{server.url}/ok/c")
+    )
     assert (summary.fetched, summary.wanted, set(summary.failed)) == (2, 3, {"b.jpg"})
     assert not summary.complete
     check_folder(tmp_path, server, {"a.jpg": "a", "c.jpg": "c"}, {"b.jpg": FAILS[kind]})
@@ -140,8 +150,26 @@ def test_a_large_file_goes_on_in_the_next_call_from_where_it_was_interrupted(ser
     check_folder(tmp_path, server, {"big.jpg": "big"}, {})
 
 
-@pytest.mark.parametrize("name", ["../../x.jpg", "/x.jpg", "a/../../x.jpg", "..", "", "a\\..\\x.jpg", "C:x.jpg", "x\0.jpg",
-                                  "a//b.jpg", "./x.jpg", "a/", "manifest.jsonl", "missing.tsv", "x.jpg.part", "x" * 300])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../x.jpg",
+        "/x.jpg",
+        "a/../../x.jpg",
+        "..",
+        "",
+        "a\\..\\x.jpg",
+        "C:x.jpg",
+        "x\0.jpg",
+        "a//b.jpg",
+        "./x.jpg",
+        "a/",
+        "manifest.jsonl",
+        "missing.tsv",
+        "x.jpg.part",
+        "x" * 300,
+    ],
+)
 def test_names_that_lead_out_are_refused(server, tmp_path, name):
     folder = tmp_path / "in" / "side"
     summary = fetch(folder, (name, f"{server.url}/ok/evil"), ("a.jpg", f"{server.url}/ok/a"))
@@ -158,18 +186,42 @@ def test_a_symbolic_link_out_of_the_folder_is_not_followed(tmp_path):
     assert safe_path(tmp_path / "in", "sub/x.jpg") == tmp_path / "in" / "sub" / "x.jpg"
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/x", "data:image/png;base64,AA", "x.jpg", "", "http://",
-                                 "javascript:alert(1)", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://host/x",
+        "data:image/png;base64,AA",
+        "x.jpg",
+        "",
+        "http://",
+        "javascript:alert(1)",
+        "http://[::1",
+    ],
+)
 def test_only_http_and_https(tmp_path, url):
     summary = fetch(tmp_path, ("a.jpg", url))
     assert set(summary.failed) == {"a.jpg"}
     assert files(tmp_path) == {MANIFEST, MISSING}
 
 
-@pytest.mark.parametrize("url, said", [
-    ("http://a..b/", "no URL"), ("http://" + "a" * 70 + "/", "no URL"), ("http://h/\ud800", "no URL"), ("http://h/\0", "no URL"),
-    ("http://xn--a/", "no URL"), ("http://[zz]/", "no URL"), ("http://h:x/", "no URL"), ("http:///x", "names no host"),
-    ("http://u:p@/", "names no host"), (5, "it is no text"), (None, "it is no text"), ([], "it is no text")])
+@pytest.mark.parametrize(
+    "url, said",
+    [
+        ("http://a..b/", "no URL"),
+        ("http://" + "a" * 70 + "/", "no URL"),
+        ("http://h/\ud800", "no URL"),
+        ("http://h/\0", "no URL"),
+        ("http://xn--a/", "no URL"),
+        ("http://[zz]/", "no URL"),
+        ("http://h:x/", "no URL"),
+        ("http:///x", "names no host"),
+        ("http://u:p@/", "names no host"),
+        (5, "it is no text"),
+        (None, "it is no text"),
+        ([], "it is no text"),
+    ],
+)
 def test_what_is_no_url_is_told_in_a_sentence(tmp_path, url, said):
     summary = fetch(tmp_path, ("a.jpg", url))
     assert said in summary.failed["a.jpg"]
@@ -191,8 +243,13 @@ def test_a_redirect_may_become_safer_but_not_less_safe():
 
 
 def test_duplicates_are_fetched_once_and_contradictions_told(server, tmp_path):
-    summary = fetch(tmp_path, ("a.jpg", f"{server.url}/ok/a"), ("a.jpg", f"{server.url}/ok/a"),
-                    ("a.jpg", f"{server.url}/ok/other"), workers=4)
+    summary = fetch(
+        tmp_path,
+        ("a.jpg", f"{server.url}/ok/a"),
+        ("a.jpg", f"{server.url}/ok/a"),
+        ("a.jpg", f"{server.url}/ok/other"),
+        workers=4,
+    )
     assert server.counts["/ok/a"] == 1
     assert server.counts["/ok/other"] == 0
     assert (summary.fetched, summary.wanted) == (1, 2)
@@ -274,11 +331,22 @@ def test_a_manifest_cut_off_by_a_kill_is_read_up_to_there(server, tmp_path):
 def nocaps_files(folder, url, number, kind="slow"):
     names = [f"{i:04d}.jpg" for i in range(number)]
     folder.mkdir(exist_ok=True)
-    (folder / "meta.json").write_text(json.dumps(
-        {"images": [{"file_name": name, "coco_url": f"{url}/{kind}/{name}"} for name in names]}))
+    (folder / "meta.json").write_text(
+        json.dumps({"images": [{"file_name": name, "coco_url": f"{url}/{kind}/{name}"} for name in names]})
+    )
     (folder / "foil.json").write_text(json.dumps([{"image_path": name} for name in names]))
-    return [sys.executable, str(ROOT / "misc" / "download_nocaps_image.py"), "--foil_path", str(folder / "foil.json"),
-            "--meta_path", str(folder / "meta.json"), "--save_dir", str(folder / "pictures"), "--workers", "4"], names
+    return [
+        sys.executable,
+        str(ROOT / "misc" / "download_nocaps_image.py"),
+        "--foil_path",
+        str(folder / "foil.json"),
+        "--meta_path",
+        str(folder / "meta.json"),
+        "--save_dir",
+        str(folder / "pictures"),
+        "--workers",
+        "4",
+    ], names
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -299,7 +367,9 @@ def test_interrupted_and_started_again(server, tmp_path, how):
     assert all(data == server.body(name) for name, data in there.items())
     server.counts.clear()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert f"60 of 60 files in {tmp_path / 'pictures'}: {len(there)} were there, {60 - len(there)} fetched" in done.stdout
+    assert (
+        f"60 of 60 files in {tmp_path / 'pictures'}: {len(there)} were there, {60 - len(there)} fetched" in done.stdout
+    )
     assert set(server.counts) == {f"/slow/{name}" for name in names if name not in there}
     assert set(server.counts.values()) == {1}
     check_folder(tmp_path / "pictures", server, {name: name for name in names}, {})

@@ -34,14 +34,24 @@ def files(folder):
 # Names
 
 IMPOSSIBLE = {
-    "lone surrogate": ("a\ud800.jpg", "'\\ud800' is not allowed"), "lone byte": ("a\udcff.jpg", "is not allowed"),
-    "letters": ("x" * 250 + ".jpg", "254 bytes"), "bytes": ("é" * 120 + ".jpg", "244 bytes"),
-    "path": ("/".join(["y" * 190] * 25) + "/a.jpg", "more than 4096"), "deep": ("d/" * 2000 + "a.jpg", "2001 folders deep"),
-    "nul": ("a\0.jpg", "'\\x00' is not allowed"), "line": ("a\u2028b.jpg", "'\\u2028' is not allowed"),
-    "next line": ("a\x85b.jpg", "is not allowed"), "escape": ("a\x9b31m.jpg", "is not allowed"), "newline": ("a\nb.jpg", "is not"),
-    "manifest": ("MANIFEST.jsonl", "for themselves"), "source": ("source.json", "for themselves"),
-    "prompts": ("prompts.jsonl", "for themselves"), "archive": (".zip/val2014.zip", "for themselves"),
-    "metadata": ("metadata.json", "for themselves"), "part": ("a.jpg.Part", "for themselves"), "empty": ("", "is empty"),
+    "lone surrogate": ("a\ud800.jpg", "'\\ud800' is not allowed"),
+    "lone byte": ("a\udcff.jpg", "is not allowed"),
+    "letters": ("x" * 250 + ".jpg", "254 bytes"),
+    "bytes": ("é" * 120 + ".jpg", "244 bytes"),
+    "path": ("/".join(["y" * 190] * 25) + "/a.jpg", "more than 4096"),
+    "deep": ("d/" * 2000 + "a.jpg", "2001 folders deep"),
+    "nul": ("a\0.jpg", "'\\x00' is not allowed"),
+    "line": ("a\u2028b.jpg", "'\\u2028' is not allowed"),
+    "next line": ("a\x85b.jpg", "is not allowed"),
+    "escape": ("a\x9b31m.jpg", "is not allowed"),
+    "newline": ("a\nb.jpg", "is not"),
+    "manifest": ("MANIFEST.jsonl", "for themselves"),
+    "source": ("source.json", "for themselves"),
+    "prompts": ("prompts.jsonl", "for themselves"),
+    "archive": (".zip/val2014.zip", "for themselves"),
+    "metadata": ("metadata.json", "for themselves"),
+    "part": ("a.jpg.Part", "for themselves"),
+    "empty": ("", "is empty"),
 }
 
 
@@ -49,17 +59,24 @@ IMPOSSIBLE = {
 def test_an_impossible_name_costs_that_name(server, tmp_path, kind):
     name, reason = IMPOSSIBLE[kind]
     folder = tmp_path / "in"
-    summary = fetch(folder, ("a.jpg", f"{server.url}/ok/a"), (name, f"{server.url}/ok/b"), ("c.jpg", f"{server.url}/ok/c"))
+    summary = fetch(
+        folder, ("a.jpg", f"{server.url}/ok/a"), (name, f"{server.url}/ok/b"), ("c.jpg", f"{server.url}/ok/c")
+    )
     assert (summary.fetched, list(summary.failed)) == (2, [name])
     assert reason in summary.failed[name]
     assert files(tmp_path) == {"in/a.jpg", "in/c.jpg", f"in/{MANIFEST}", f"in/{MISSING}"}
-    line, = (folder / MISSING).read_text(encoding="utf-8").split("\n")[:-1]
+    (line,) = (folder / MISSING).read_text(encoding="utf-8").split("\n")[:-1]
     assert len(line.split("\t")) == 2
 
 
 def test_names_that_get_in_each_others_way_cost_one_of_them(server, tmp_path):
     fetch(tmp_path, ("a.jpg", f"{server.url}/ok/a"))
-    summary = fetch(tmp_path, ("a.jpg", f"{server.url}/ok/a"), ("a.jpg/b.jpg", f"{server.url}/ok/b"), ("c.jpg", f"{server.url}/ok/c"))
+    summary = fetch(
+        tmp_path,
+        ("a.jpg", f"{server.url}/ok/a"),
+        ("a.jpg/b.jpg", f"{server.url}/ok/b"),
+        ("c.jpg", f"{server.url}/ok/c"),
+    )
     assert (summary.present, summary.fetched, list(summary.failed)) == (1, 1, ["a.jpg/b.jpg"])
     assert "File exists" in summary.failed["a.jpg/b.jpg"] or "Not a directory" in summary.failed["a.jpg/b.jpg"]
 
@@ -77,14 +94,32 @@ def test_names_that_the_folder_does_not_tell_apart(server, tmp_path, monkeypatch
 
 def test_odd_names_are_printed_whatever_the_terminal_can_show(server, tmp_path):
     names = ["a\ud800.jpg", "x" * 250, "\x1b[31mred.jpg", "é€.jpg", "a\u202eb.jpg"]
-    (tmp_path / "meta.json").write_text(json.dumps({"images": [
-        {"file_name": name, "coco_url": f"{server.url}/missing/{number}"} for number, name in enumerate(names)]}))
+    (tmp_path / "meta.json").write_text(
+        json.dumps(
+            {
+                "images": [
+                    {"file_name": name, "coco_url": f"{server.url}/missing/{number}"}
+                    for number, name in enumerate(names)
+                ]
+            }
+        )
+    )
     (tmp_path / "foil.json").write_text(json.dumps([{"image_path": name} for name in names]))
     folder = tmp_path / "bilder-é"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "misc" / "download_nocaps_image.py"), "--foil_path", str(tmp_path / "foil.json"),
-         "--meta_path", str(tmp_path / "meta.json"), "--save_dir", str(folder)], capture_output=True,
-        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"})
+        [
+            sys.executable,
+            str(ROOT / "misc" / "download_nocaps_image.py"),
+            "--foil_path",
+            str(tmp_path / "foil.json"),
+            "--meta_path",
+            str(tmp_path / "meta.json"),
+            "--save_dir",
+            str(folder),
+        ],
+        capture_output=True,
+        env={**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONCOERCECLOCALE": "0"},
+    )
     assert done.returncode == 1, done.stderr
     assert b"Traceback" not in done.stderr
     assert b"0 of 5 files in " in done.stdout
@@ -96,6 +131,7 @@ def test_odd_names_are_printed_whatever_the_terminal_can_show(server, tmp_path):
 
 
 # Links
+
 
 @pytest.fixture
 def outside(tmp_path):
@@ -109,8 +145,20 @@ def outside(tmp_path):
 
 
 @pytest.mark.parametrize("hard", [False, True], ids=["symbolic", "hard"])
-@pytest.mark.parametrize("place", ["a.jpg", "a.jpg.part", "a.jpg.part.json", "b.jpg", "b.jpg.part", MANIFEST, MISSING,
-                                   f"{MANIFEST}.part", f"{MISSING}.part"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "a.jpg",
+        "a.jpg.part",
+        "a.jpg.part.json",
+        "b.jpg",
+        "b.jpg.part",
+        MANIFEST,
+        MISSING,
+        f"{MANIFEST}.part",
+        f"{MISSING}.part",
+    ],
+)
 def test_a_link_in_the_folder_is_not_written_through(server, tmp_path, outside, place, hard):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -128,10 +176,14 @@ def test_a_link_in_the_folder_is_not_written_through(server, tmp_path, outside, 
 def test_a_part_that_is_a_link_is_not_gone_on_with(server, tmp_path, outside):
     folder, url = tmp_path / "in", f"{server.url}/etag/a"
     folder.mkdir()
-    for make in (lambda: (folder / "a.jpg.part").symlink_to(outside / "precious"),
-                 lambda: os.link(outside / "precious", folder / "a.jpg.part")):
+    for make in (
+        lambda: (folder / "a.jpg.part").symlink_to(outside / "precious"),
+        lambda: os.link(outside / "precious", folder / "a.jpg.part"),
+    ):
         make()
-        (folder / "a.jpg.part.json").write_text(json.dumps({"url": url, "validator": '"v1"', "total": len(server.body("a"))}))
+        (folder / "a.jpg.part.json").write_text(
+            json.dumps({"url": url, "validator": '"v1"', "total": len(server.body("a"))})
+        )
         assert fetch(folder, ("a.jpg", url)).fetched == 1
         assert (folder / "a.jpg").read_bytes() == server.body("a")
         (folder / "a.jpg").unlink()
@@ -161,11 +213,27 @@ def test_the_folder_itself_may_be_a_link_and_a_linked_picture_is_there(server, t
 
 # Lists
 
-LINES = ["", "{", "[]", "null", "5", '"name"', "[" * 200_000, '{"a":' * 50_000, "\x00\x01\xff", "9" * 5000,
-         '{"name": "b.jpg"}', '{"name": 5, "url": "", "size": 1, "sha256": ""}', '{"name": ["b"], "url": "", "size": 1, "sha256": ""}',
-         '{"name": "b.jpg", "url": "", "size": NaN, "sha256": ""}', '{"name": "b.jpg", "url": "", "size": 1e999, "sha256": ""}',
-         '{"name": "b.jpg", "url": "", "size": true, "sha256": ""}', '{"name": "b.jpg", "url": null, "size": 1, "sha256": []}',
-         '{"name": "../../etc/passwd", "url": "", "size": 1, "sha256": ""}', '{"name": "\\ud800", "url": "\\udfff", "size": 1, "sha256": ""}']
+LINES = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "5",
+    '"name"',
+    "[" * 200_000,
+    '{"a":' * 50_000,
+    "\x00\x01\xff",
+    "9" * 5000,
+    '{"name": "b.jpg"}',
+    '{"name": 5, "url": "", "size": 1, "sha256": ""}',
+    '{"name": ["b"], "url": "", "size": 1, "sha256": ""}',
+    '{"name": "b.jpg", "url": "", "size": NaN, "sha256": ""}',
+    '{"name": "b.jpg", "url": "", "size": 1e999, "sha256": ""}',
+    '{"name": "b.jpg", "url": "", "size": true, "sha256": ""}',
+    '{"name": "b.jpg", "url": null, "size": 1, "sha256": []}',
+    '{"name": "../../etc/passwd", "url": "", "size": 1, "sha256": ""}',
+    '{"name": "\\ud800", "url": "\\udfff", "size": 1, "sha256": ""}',
+]
 
 
 def test_a_manifest_of_anything_is_read_as_far_as_it_is_one(server, tmp_path):
@@ -215,11 +283,18 @@ def test_verify_writes_nothing(server, tmp_path):
 
 # One at a time
 
+
 def test_two_calls_do_not_write_into_one_folder(server, tmp_path):
-    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n"
-               "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
-               "fetch_all([Wanted('a.jpg', sys.argv[3])], Path(sys.argv[2]), quiet=True)",
-               str(ROOT), str(tmp_path), f"{server.url}/hang/a"]
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
+        "fetch_all([Wanted('a.jpg', sys.argv[3])], Path(sys.argv[2]), quiet=True)",
+        str(ROOT),
+        str(tmp_path),
+        f"{server.url}/hang/a",
+    ]
     process = subprocess.Popen(command)
     try:
         while not server.counts["/hang/a"]:
@@ -233,6 +308,7 @@ def test_two_calls_do_not_write_into_one_folder(server, tmp_path):
 
 
 # A full disk: /dev/full, where every write fails as there
+
 
 def test_a_full_disk_stops_the_call_in_a_line(server, tmp_path, monkeypatch):
     from fetching import transfer
@@ -273,11 +349,21 @@ def test_a_file_larger_than_the_system_allows_fails_alone(server, tmp_path):
     """RLIMIT_FSIZE: the kernel's own refusal, of one file."""
     server.bodies["big"] = jpeg(5, side=1000)
     done = subprocess.run(
-        [sys.executable, "-c", "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
-         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))\n"
-         "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
-         "summary = fetch_all([Wanted(name + '.jpg', sys.argv[3] + name) for name in ('a', 'big', 'c')], Path(sys.argv[2]), "
-         "quiet=True)\nprint(summary.fetched, summary.failed)", str(ROOT), str(tmp_path), f"{server.url}/ok/"],
-        capture_output=True, text=True, check=True)
+        [
+            sys.executable,
+            "-c",
+            "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))\n"
+            "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
+            "summary = fetch_all([Wanted(name + '.jpg', sys.argv[3] + name) for name in ('a', 'big', 'c')], Path(sys.argv[2]), "
+            "quiet=True)\nprint(summary.fetched, summary.failed)",
+            str(ROOT),
+            str(tmp_path),
+            f"{server.url}/ok/",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout == "2 {'big.jpg': 'File too large'}\n"
     assert files(tmp_path) == {"a.jpg", "c.jpg", MANIFEST, MISSING}

@@ -24,33 +24,56 @@ def server():
 def nocaps(folder, url, number, kind="ok"):
     """The command that fetches so many pictures, without its program; and their names."""
     names = [f"{i:04d}.jpg" for i in range(number)]
-    (folder / "meta.json").write_text(json.dumps({"images": [
-        {"file_name": name, "coco_url": f"{url}/{kind}/{name}"} for name in names]}))
+    (folder / "meta.json").write_text(
+        json.dumps({"images": [{"file_name": name, "coco_url": f"{url}/{kind}/{name}"} for name in names]})
+    )
     (folder / "foil.json").write_text(json.dumps([{"image_path": name} for name in names]))
-    return [str(ROOT / "misc" / "download_nocaps_image.py"), "--foil_path", str(folder / "foil.json"), "--meta_path",
-            str(folder / "meta.json"), "--save_dir", str(folder / "pictures")], names
+    return [
+        str(ROOT / "misc" / "download_nocaps_image.py"),
+        "--foil_path",
+        str(folder / "foil.json"),
+        "--meta_path",
+        str(folder / "meta.json"),
+        "--save_dir",
+        str(folder / "pictures"),
+    ], names
 
 
 def shell(text, *arguments):
     """Run a command of bash, "$@" being the script and its arguments."""
-    return subprocess.run(["bash", "-c", text, "bash", sys.executable, *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["bash", "-c", text, "bash", sys.executable, *arguments], capture_output=True, text=True, timeout=60
+    )
 
 
-@pytest.mark.parametrize("option, value, said", [
-    ("--workers", "0", "not a whole number from 1 to 256"), ("--workers", "-3", "not a whole number"),
-    ("--workers", "100000", "not a whole number"), ("--workers", "2.5", "not a whole number"), ("--workers", "x", "not a whole"),
-    ("--workers", "9" * 5000, "not a whole"),
-    ("--retries", "-1", "not a whole number from 0"), ("--retries", "nan", "not a whole number"),
-    ("--timeout", "nan", "not a number of seconds"), ("--timeout", "-1", "not a number of seconds"),
-    ("--timeout", "0", "not a number of seconds"), ("--timeout", "inf", "not a number of seconds"),
-    ("--timeout", "1e300", "not a number of seconds"), ("--timeout", "soon", "not a number of seconds"),
-    ("--max_bytes", "0", "not a whole number"), ("--max_bytes", "1e9", "not a whole number"),
-])
+@pytest.mark.parametrize(
+    "option, value, said",
+    [
+        ("--workers", "0", "not a whole number from 1 to 256"),
+        ("--workers", "-3", "not a whole number"),
+        ("--workers", "100000", "not a whole number"),
+        ("--workers", "2.5", "not a whole number"),
+        ("--workers", "x", "not a whole"),
+        ("--workers", "9" * 5000, "not a whole"),
+        ("--retries", "-1", "not a whole number from 0"),
+        ("--retries", "nan", "not a whole number"),
+        ("--timeout", "nan", "not a number of seconds"),
+        ("--timeout", "-1", "not a number of seconds"),
+        ("--timeout", "0", "not a number of seconds"),
+        ("--timeout", "inf", "not a number of seconds"),
+        ("--timeout", "1e300", "not a number of seconds"),
+        ("--timeout", "soon", "not a number of seconds"),
+        ("--max_bytes", "0", "not a whole number"),
+        ("--max_bytes", "1e9", "not a whole number"),
+    ],
+)
 def test_nonsense_is_refused_before_anything_is_done(tmp_path, capsys, option, value, said):
     import download_coco_image
 
     with pytest.raises(SystemExit) as stopped:
-        download_coco_image.main(["--zip", "--zip_url", "http://127.0.0.1:9/", "--save_dir", str(tmp_path / "in"), f"{option}={value}"])
+        download_coco_image.main(
+            ["--zip", "--zip_url", "http://127.0.0.1:9/", "--save_dir", str(tmp_path / "in"), f"{option}={value}"]
+        )
     assert stopped.value.code == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert f"argument {option}: '{value[:50]}" in last and said in last
@@ -75,7 +98,9 @@ def test_a_reader_that_goes_ends_the_script_quietly(server, tmp_path):
     for ending in ("| true", "2>&1 | true", "2>&1 >/dev/null | head -1 >/dev/null"):
         done = shell(f'"$@" {ending}; exit ${{PIPESTATUS[0]}}', *arguments)
         assert done.returncode in (141, 1)  # 1: what is missing, where the reader was still there to be told
-        assert done.stderr.count("\n") <= len(names) and "BrokenPipe" not in done.stderr and "Exception" not in done.stderr
+        assert (
+            done.stderr.count("\n") <= len(names) and "BrokenPipe" not in done.stderr and "Exception" not in done.stderr
+        )
     for script in SCRIPTS:
         done = shell('"$@" --help | head -1; exit ${PIPESTATUS[0]}', str(ROOT / "misc" / f"download_{script}_image.py"))
         assert done.returncode in (0, 141)
@@ -117,7 +142,9 @@ def test_a_signal_ends_it_and_leaves_nothing_half_written(server, tmp_path, how,
 
 def test_nohup_stays_in_force(server, tmp_path):
     arguments, names = nocaps(tmp_path, server.url, 40, "slow")
-    with started([sys.executable, *arguments], preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as process:
+    with started(
+        [sys.executable, *arguments], preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ) as process:
         while sum(server.counts.values()) < 8:
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
@@ -145,8 +172,17 @@ def test_killed_at_any_moment_and_started_again(server, tmp_path):
     assert [json.loads(line)["name"] for line in (folder / "manifest.jsonl").read_text().splitlines()] == names
 
 
-JSONS = {"deep": "[" * 200_000, "cut": '[{"image_path": "a.jpg"', "text": "not JSON", "binary": "\xff\xfe\x00", "null": "null",
-         "number": "5", "list of lists": "[[]]", "number as name": '[{"image_path": 5}]', "empty": ""}
+JSONS = {
+    "deep": "[" * 200_000,
+    "cut": '[{"image_path": "a.jpg"',
+    "text": "not JSON",
+    "binary": "\xff\xfe\x00",
+    "null": "null",
+    "number": "5",
+    "list of lists": "[[]]",
+    "number as name": '[{"image_path": 5}]',
+    "empty": "",
+}
 
 
 @pytest.mark.parametrize("kind", JSONS)
@@ -155,13 +191,24 @@ def test_an_annotation_file_of_anything_is_one_line(tmp_path, kind):
     path.write_bytes(JSONS[kind].encode("latin-1"))
     good = tmp_path / "good.json"
     good.write_text(json.dumps({"images": [{"file_name": "a.jpg"}]}))
-    for script, arguments in (("nocaps", ["--foil_path", str(path), "--meta_path", str(good)]),
-                              ("nocaps", ["--foil_path", str(good), "--meta_path", str(path)]),
-                              ("coco", ["--data_path", str(path)]), ("richhf", ["--foil_path", str(path), "--dataset", "x/y"]),
-                              ("seetrue", ["--json_path", str(path), "--verify"])):
+    for script, arguments in (
+        ("nocaps", ["--foil_path", str(path), "--meta_path", str(good)]),
+        ("nocaps", ["--foil_path", str(good), "--meta_path", str(path)]),
+        ("coco", ["--data_path", str(path)]),
+        ("richhf", ["--foil_path", str(path), "--dataset", "x/y"]),
+        ("seetrue", ["--json_path", str(path), "--verify"]),
+    ):
         (tmp_path / "pictures").mkdir(exist_ok=True)
-        done = shell('"$@"', str(ROOT / "misc" / f"download_{script}_image.py"), *arguments, "--save_dir",
-                     str(tmp_path / "pictures"))
+        done = shell(
+            '"$@"',
+            str(ROOT / "misc" / f"download_{script}_image.py"),
+            *arguments,
+            "--save_dir",
+            str(tmp_path / "pictures"),
+        )
         assert done.returncode == 2, (script, done)
-        assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"download_{script}_image.py: error: "), (script, done)
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith(f"download_{script}_image.py: error: "), (
+            script,
+            done,
+        )
         assert os.listdir(tmp_path / "pictures") == []

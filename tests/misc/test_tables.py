@@ -37,8 +37,19 @@ needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: p
 def demo(tmp_path_factory):
     """Every table on the demo model and 40 drawn pairs."""
     folder = tmp_path_factory.mktemp("demo")
-    reproduce_tables.main(["--demo", "--pairs", "40", "--device", "cpu", "--as_published", *places(folder),
-                           "--tagger", str(make_tagger(folder / "tagger"))])
+    reproduce_tables.main(
+        [
+            "--demo",
+            "--pairs",
+            "40",
+            "--device",
+            "cpu",
+            "--as_published",
+            *places(folder),
+            "--tagger",
+            str(make_tagger(folder / "tagger")),
+        ]
+    )
     return folder
 
 
@@ -52,9 +63,13 @@ def make_tagger(folder):
 
     nlp = spacy.blank("en")
     ruler = nlp.add_pipe("attribute_ruler")
-    known = {"NOUN": "circle square triangle star heart moon cross fish ball box bus dog cat horse zebras plate".split(),
-             "ADJ": "red green blue yellow purple orange white black big small large tiny hot old".split(),
-             "NUM": "one two three four five".split(), "DET": "a an the".split(), "ADP": "on in of above below".split()}
+    known = {
+        "NOUN": "circle square triangle star heart moon cross fish ball box bus dog cat horse zebras plate".split(),
+        "ADJ": "red green blue yellow purple orange white black big small large tiny hot old".split(),
+        "NUM": "one two three four five".split(),
+        "DET": "a an the".split(),
+        "ADP": "on in of above below".split(),
+    }
     for part, words in known.items():
         ruler.add(patterns=[[{"LOWER": {"IN": words}}]], attrs={"POS": part})
     nlp.to_disk(folder)
@@ -67,7 +82,7 @@ def table(folder, name):
 
 
 def the_run(folder):
-    path, = (folder / "out").glob("foil/*/*/samples.jsonl")
+    (path,) = (folder / "out").glob("foil/*/*/samples.jsonl")
     return path.parent
 
 
@@ -114,8 +129,9 @@ def test_a_finished_run_is_used_again_and_a_dry_run_says_so(demo, monkeypatch, c
     reproduce_tables.main([*command, "--dry_run"])
     said = capsys.readouterr().out
     assert "shapes, demo: finished" in said and "richhf, demo: not here:" in said and "in all about" in said
-    reproduce_tables.main(["--dry_run", "--table", "layers", *places(demo), "--data",
-                           f"nocaps={ROOT / 'tests'},{ROOT}"])
+    reproduce_tables.main(
+        ["--dry_run", "--table", "layers", *places(demo), "--data", f"nocaps={ROOT / 'tests'},{ROOT}"]
+    )
     assert "nocaps, ViT-H-14 laion2b_s32b_b79k" in capsys.readouterr().out
 
 
@@ -135,17 +151,37 @@ def foil_run(tiny_folder, tmp_path_factory):
     names = make_pictures(folder / "pictures", 12)
     data = make_foil(folder / "foil.json", names)
     references = make_coco_captions(folder / "captions.json", data)
-    return folder, Options(str(data), str(folder / "pictures"), output=str(folder / "out"), backbone=None,
-                           pretrained=str(tiny_folder), device="cpu", num_workers=0, reference_path=str(references))
+    return folder, Options(
+        str(data),
+        str(folder / "pictures"),
+        output=str(folder / "out"),
+        backbone=None,
+        pretrained=str(tiny_folder),
+        device="cpu",
+        num_workers=0,
+        reference_path=str(references),
+    )
 
 
 def test_random_weights_are_said_to_mean_nothing(tmp_path, foil_run, capsys):
     """Through the whole pipeline with a real architecture; the random model's folder says what it is."""
     folder, options = foil_run
     model = make_random_model(tmp_path / "random", "RN50")
-    reproduce_tables.main(["--pretrained", str(model), "--device", "cpu", "--table", "foil_nocaps", "--limit", "6",
-                           "--data", f"foil={options.data_path},{options.img_dir},{options.reference_path}",
-                           *places(tmp_path)])
+    reproduce_tables.main(
+        [
+            "--pretrained",
+            str(model),
+            "--device",
+            "cpu",
+            "--table",
+            "foil_nocaps",
+            "--limit",
+            "6",
+            "--data",
+            f"foil={options.data_path},{options.img_dir},{options.reference_path}",
+            *places(tmp_path),
+        ]
+    )
     printed = capsys.readouterr().out
     assert "random has random weights: its figures are those of chance and mean nothing." in printed
     assert "AP/refCLIPScore" in printed and "Only the first 6 samples" in printed
@@ -183,7 +219,10 @@ def test_caption_metrics_are_scored_on_the_same_samples(foil_run):
         wanted = average_precision_score(labels, [kept[line["id"]][name] for line in lines])
         assert outcome.result["AP"][name]["value"] == pytest.approx(wanted)
     # A re-scoring keeps them.
-    assert rescore(outcome.folder, epsilon=-1e-4, say=lambda _: None).result["AP"]["CIDEr"] == outcome.result["AP"]["CIDEr"]
+    assert (
+        rescore(outcome.folder, epsilon=-1e-4, say=lambda _: None).result["AP"]["CIDEr"]
+        == outcome.result["AP"]["CIDEr"]
+    )
 
 
 @needs_java
@@ -205,8 +244,11 @@ def test_caption_metrics_are_the_packages_own(shared):
     gts = tokenizer.tokenize({i: [{"caption": text} for text in c[1:]] for i, c in enumerate(twenty)})
     res = tokenizer.tokenize({i: [{"caption": c[0]}] for i, c in enumerate(twenty)})
     theirs = {f"BLEU-{n}": values for n, values in enumerate(Bleu(4).compute_score(gts, res)[1], 1)}
-    theirs |= {"ROUGE-L": Rouge().compute_score(gts, res)[1], "CIDEr": Cider().compute_score(gts, res)[1],
-               "METEOR": Meteor().compute_score(gts, res)[1]}
+    theirs |= {
+        "ROUGE-L": Rouge().compute_score(gts, res)[1],
+        "CIDEr": Cider().compute_score(gts, res)[1],
+        "METEOR": Meteor().compute_score(gts, res)[1],
+    }
     for name, values in theirs.items():
         assert [ours[str(i)][name] for i in range(20)] == pytest.approx(list(values), abs=1e-12), name
 
@@ -224,8 +266,12 @@ def test_without_java_one_line_says_so(foil_run, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CaptionMetricsUnavailable, match="no `java` on the PATH; .*install a Java runtime"):
         check_java()
-    done = subprocess.run([sys.executable, "main.py", "--caption_metrics", "--data_path", options.data_path],
-                          cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "main.py", "--caption_metrics", "--data_path", options.data_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "java" in done.stderr
     broken = tmp_path / "java"
     broken.write_text(f"#!{sys.executable}\nraise SystemExit('no memory')\n")
@@ -244,11 +290,12 @@ def test_parts_of_speech_are_counted_by_hand(demo, monkeypatch):
     for line in (run / "samples.jsonl").read_bytes().splitlines():
         record = from_line(line)
         if record["label"]["misaligned"]:
-            (start, end), = record["label"]["spans"]
+            ((start, end),) = record["label"]["spans"]
             part = next(w.pos_ for w in nlp(record["caption"]) if w.idx == start) or "X"
             hits.setdefault(part, []).append(record["is_correct"])
     assert {part: figures["LA"].value for part, figures in found.items()} == pytest.approx(
-        {part: np.mean(values) for part, values in hits.items()})
+        {part: np.mean(values) for part, values in hits.items()}
+    )
     assert len(hits) > 2
     monkeypatch.setitem(sys.modules, "spacy", None)
     with pytest.raises(parts_of_speech.TaggerUnavailable, match="pip install spacy"):
@@ -264,20 +311,39 @@ def test_pipelines_that_cannot_tag_are_refused(tmp_path):
             parts_of_speech.load_tagger(pipeline)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda text: text[:500], "is no JSON"), (lambda text: "", "is empty"), (lambda text: "[" * 100_000, "nested too deeply"),
-    (lambda text: text.replace('"value": 0.', '"value": 0.9', 1), "is not as it was written"),
-    (lambda text: json.dumps(json.loads(text)["content"]), "is not as it was written"),
-    (lambda text: text.replace("0.", "NaN", 1), "is no JSON")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[:500], "is no JSON"),
+        (lambda text: "", "is empty"),
+        (lambda text: "[" * 100_000, "nested too deeply"),
+        (lambda text: text.replace('"value": 0.', '"value": 0.9', 1), "is not as it was written"),
+        (lambda text: json.dumps(json.loads(text)["content"]), "is not as it was written"),
+        (lambda text: text.replace("0.", "NaN", 1), "is no JSON"),
+    ],
+)
 def test_a_damaged_ablation_is_one_line_and_no_table(demo, tmp_path, capsys, change, message):
     shutil.copytree(demo / "out" / "ablation", tmp_path / "ablation")
-    path, = (tmp_path / "ablation").iterdir()
+    (path,) = (tmp_path / "ablation").iterdir()
     path.write_text(change(path.read_text()))
     with pytest.raises(SystemExit) as stop:
-        reproduce_tables.main(["--demo", "--pairs", "40", "--device", "cpu", "--table", "gradient_sign", "--data_dir",
-                               str(demo / "data"), "--output", str(tmp_path)])
+        reproduce_tables.main(
+            [
+                "--demo",
+                "--pairs",
+                "40",
+                "--device",
+                "cpu",
+                "--table",
+                "gradient_sign",
+                "--data_dir",
+                str(demo / "data"),
+                "--output",
+                str(tmp_path),
+            ]
+        )
     captured = capsys.readouterr()
-    line, = captured.err.splitlines()
+    (line,) = captured.err.splitlines()
     assert stop.value.code == 2 and captured.out == "" and not (tmp_path / "tables").exists()
     assert message in line and path.name in line and "remove that file" in line
 
@@ -289,8 +355,22 @@ def test_another_runs_damaged_config_is_passed_over_with_a_note(demo, tmp_path, 
     (other / "timing.json").write_text("{}")
     for content in ('{"args": ', '{"args": []}', "[]", "{}"):
         (other / "config.json").write_text(content)
-        reproduce_tables.main(["--demo", "--pairs", "40", "--device", "cpu", "--table", "foil_nocaps", "--dry_run",
-                               "--data_dir", str(demo / "data"), "--output", str(tmp_path / "out")])
+        reproduce_tables.main(
+            [
+                "--demo",
+                "--pairs",
+                "40",
+                "--device",
+                "cpu",
+                "--table",
+                "foil_nocaps",
+                "--dry_run",
+                "--data_dir",
+                str(demo / "data"),
+                "--output",
+                str(tmp_path / "out"),
+            ]
+        )
         captured = capsys.readouterr()
         assert "shapes, demo: finished, " in captured.out and "Traceback" not in captured.err
         assert ("config.json is" in captured.err and "passed over" in captured.err) == (content in ('{"args": ', "[]"))
@@ -309,7 +389,11 @@ def test_figures_of_an_epsilon_by_hand(demo):
             start = record["caption"].index(text, position)
             position = start + len(text)
             wrong = any(a < position and start < b for a, b in spans)
-            tp, fp, fn = tp + (value < -1e-4 and wrong), fp + (value < -1e-4 and not wrong), fn + (value >= -1e-4 and wrong)
+            tp, fp, fn = (
+                tp + (value < -1e-4 and wrong),
+                fp + (value < -1e-4 and not wrong),
+                fn + (value >= -1e-4 and wrong),
+            )
             total += value if value < -1e-4 else 0
             lowest = min(lowest, (value, text.lower() == record["GT_foil_word"].lower()))
         scores.append((1 - record["cosine"]) * total)

@@ -29,10 +29,18 @@ def left(folder):
     return {path.name for path in folder.iterdir()}
 
 
-LIES = {"short": "was to have .* bytes and is now to have", "long": "was to have .* bytes and is now to have",
-        "nothing": "does not say of what", "words": "'bytes all of it'", "backwards": "does not fit",
-        "beyond": "does not fit", "elsewhere": "answers from", "version": "another version", "huge": "HTTP 206 of",
-        "more": "bytes came where"}
+LIES = {
+    "short": "was to have .* bytes and is now to have",
+    "long": "was to have .* bytes and is now to have",
+    "nothing": "does not say of what",
+    "words": "'bytes all of it'",
+    "backwards": "does not fit",
+    "beyond": "does not fit",
+    "elsewhere": "answers from",
+    "version": "another version",
+    "huge": "HTTP 206 of",
+    "more": "bytes came where",
+}
 
 
 @pytest.mark.parametrize("how", LIES)
@@ -103,12 +111,28 @@ def test_what_came_whole_before_the_interruption_is_not_asked_for_again(server, 
     assert left(tmp_path) == {"a"}
 
 
-NOTES = ["", "[", "[]", "null", "NaN", '"x"', "[" * 100_000, '{"url": 5}', "\xff\x00", '{"total": 1e999}',
-         '{"url": URL, "validator": 7, "total": 10}', '{"url": URL, "validator": "\\"v1\\"", "total": "9"}',
-         '{"url": URL, "validator": "\\"v1\\"", "total": NaN}', '{"url": URL, "validator": "\\"v1\\"", "total": -1}',
-         '{"url": URL, "validator": "\\"v1\\"", "total": true}', '{"url": URL, "validator": "\\"v1\\"", "total": 3}',
-         '{"url": URL, "validator": "a\\r\\nX-Evil: 1", "total": null}', '{"url": URL, "validator": "\\u00e9"}',
-         '{"url": URL, "validator": "\\ud800", "total": null}', '{"url": "http://other/", "validator": "\\"v1\\""}']
+NOTES = [
+    "",
+    "[",
+    "[]",
+    "null",
+    "NaN",
+    '"x"',
+    "[" * 100_000,
+    '{"url": 5}',
+    "\xff\x00",
+    '{"total": 1e999}',
+    '{"url": URL, "validator": 7, "total": 10}',
+    '{"url": URL, "validator": "\\"v1\\"", "total": "9"}',
+    '{"url": URL, "validator": "\\"v1\\"", "total": NaN}',
+    '{"url": URL, "validator": "\\"v1\\"", "total": -1}',
+    '{"url": URL, "validator": "\\"v1\\"", "total": true}',
+    '{"url": URL, "validator": "\\"v1\\"", "total": 3}',
+    '{"url": URL, "validator": "a\\r\\nX-Evil: 1", "total": null}',
+    '{"url": URL, "validator": "\\u00e9"}',
+    '{"url": URL, "validator": "\\ud800", "total": null}',
+    '{"url": "http://other/", "validator": "\\"v1\\""}',
+]
 
 
 @pytest.mark.parametrize("note", NOTES, ids=range(len(NOTES)))

@@ -30,7 +30,12 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED):
     """A zip of the good pictures around the given (name, bytes)."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
-        for name, data in ((f"val2014/{GOOD[0]}", jpeg(0)), *members, (f"val2014/{GOOD[1]}", jpeg(1)), (f"val2014/{GOOD[2]}", jpeg(2))):
+        for name, data in (
+            (f"val2014/{GOOD[0]}", jpeg(0)),
+            *members,
+            (f"val2014/{GOOD[1]}", jpeg(1)),
+            (f"val2014/{GOOD[2]}", jpeg(2)),
+        ):
             archive.writestr(name, data)
     return bytearray(file.getvalue())
 
@@ -38,15 +43,29 @@ def zipped(*members, method=zipfile.ZIP_DEFLATED):
 def headers(data, name):
     """Where a member's local header and its entry in the directory begin."""
     local = data.index(b"PK\x03\x04", data.index(name.encode()) - 60)
-    entry = next(place for place in range(len(data)) if data[place:place + 4] == b"PK\x01\x02" and
-                 data[place + 46:place + 46 + len(name)] == name.encode())
+    entry = next(
+        place
+        for place in range(len(data))
+        if data[place : place + 4] == b"PK\x01\x02" and data[place + 46 : place + 46 + len(name)] == name.encode()
+    )
     return local, entry
 
 
 def unpack(server, folder, data, kind="ok"):
     server.bodies["val2014.zip"] = bytes(data)
-    return download_coco_image.main(["--zip", "--zip_url", f"{server.url}/{kind}/val2014.zip", "--save_dir", str(folder),
-                                     "--max_bytes", "1000000", "--retries", "1"])
+    return download_coco_image.main(
+        [
+            "--zip",
+            "--zip_url",
+            f"{server.url}/{kind}/val2014.zip",
+            "--save_dir",
+            str(folder),
+            "--max_bytes",
+            "1000000",
+            "--retries",
+            "1",
+        ]
+    )
 
 
 def names(folder):
@@ -61,24 +80,34 @@ def damaged(how):
         data = zipped(("bad.jpg", jpeg(9)))
     local, entry = headers(data, "bad.jpg")
     if how == "checksum":
-        data[entry + 16:entry + 20] = data[local + 14:local + 18] = b"\1\2\3\4"
+        data[entry + 16 : entry + 20] = data[local + 14 : local + 18] = b"\1\2\3\4"
     elif how == "method":
-        data[entry + 10:entry + 12] = data[local + 8:local + 10] = struct.pack("<H", 77)
+        data[entry + 10 : entry + 12] = data[local + 8 : local + 10] = struct.pack("<H", 77)
     elif how == "encrypted":
         data[entry + 8] |= 1
         data[local + 6] |= 1
     elif how == "offset":
-        data[entry + 42:entry + 46] = struct.pack("<I", len(data) * 2)
+        data[entry + 42 : entry + 46] = struct.pack("<I", len(data) * 2)
     elif how == "name":
-        data[local + 30:local + 37] = b"bud.jpg"
+        data[local + 30 : local + 37] = b"bud.jpg"
     else:  # deflate, lzma, bzip2: the compressed bytes
-        data[local + 60:local + 90] = b"\xff" * 30
+        data[local + 60 : local + 90] = b"\xff" * 30
     return data
 
 
-@pytest.mark.parametrize("how, said", [
-    ("checksum", "Bad CRC-32"), ("method", "compression method"), ("encrypted", "encrypted"), ("offset", "bad.jpg: "),
-    ("name", "differ"), ("deflate", "damaged: "), ("lzma", "damaged: "), ("bzip2", "damaged: ")])
+@pytest.mark.parametrize(
+    "how, said",
+    [
+        ("checksum", "Bad CRC-32"),
+        ("method", "compression method"),
+        ("encrypted", "encrypted"),
+        ("offset", "bad.jpg: "),
+        ("name", "differ"),
+        ("deflate", "damaged: "),
+        ("lzma", "damaged: "),
+        ("bzip2", "damaged: "),
+    ],
+)
 def test_a_damaged_member_is_named_and_the_rest_unpacked(server, tmp_path, capsys, how, said):
     with pytest.raises(SystemExit) as stopped:
         unpack(server, tmp_path, damaged(how))
@@ -92,10 +121,20 @@ def test_a_damaged_member_is_named_and_the_rest_unpacked(server, tmp_path, capsy
     assert all((tmp_path / name).read_bytes() == jpeg(i) for i, name in enumerate(GOOD))
 
 
-WRONG = {"not a picture": b"#!/bin/sh\n" * 50, "a page": b"<!DOCTYPE html><p>no", "empty": b"", "cut": jpeg(9)[:2000],
-         "a bomb": b"\0" * 5_000_000}
-SAID = {"not a picture": "does not begin as one", "a page": "a page of text", "empty": "does not begin as one",
-        "cut": "not a whole picture", "a bomb": "over the limit of 1000000"}
+WRONG = {
+    "not a picture": b"#!/bin/sh\n" * 50,
+    "a page": b"<!DOCTYPE html><p>no",
+    "empty": b"",
+    "cut": jpeg(9)[:2000],
+    "a bomb": b"\0" * 5_000_000,
+}
+SAID = {
+    "not a picture": "does not begin as one",
+    "a page": "a page of text",
+    "empty": "does not begin as one",
+    "cut": "not a whole picture",
+    "a bomb": "over the limit of 1000000",
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -122,7 +161,10 @@ def test_two_members_of_one_name(server, tmp_path, capsys):
     assert names(tmp_path / "same") == set(GOOD)
     with pytest.raises(SystemExit):
         unpack(server, tmp_path / "other", zipped((f"other/{GOOD[0]}", jpeg(7))))
-    assert f"other/{GOOD[0]}: another picture called {GOOD[0]} came before it, 'val2014/{GOOD[0]}'" in capsys.readouterr().err
+    assert (
+        f"other/{GOOD[0]}: another picture called {GOOD[0]} came before it, 'val2014/{GOOD[0]}'"
+        in capsys.readouterr().err
+    )
     assert (tmp_path / "other" / GOOD[0]).read_bytes() == jpeg(0)
     assert (tmp_path / "other" / ".zip" / "val2014.zip").exists()
 
@@ -141,7 +183,7 @@ def test_an_archive_without_pictures_is_an_error(server, tmp_path, capsys, kind)
     elif kind == "damaged directory":
         data = zipped()
         entry = headers(data, f"val2014/{GOOD[1]}")[1]
-        data[entry:entry + 4] = b"XXXX"
+        data[entry : entry + 4] = b"XXXX"
     with pytest.raises(SystemExit) as stopped:
         unpack(server, tmp_path, data)
     captured = capsys.readouterr()
@@ -218,8 +260,15 @@ def test_unpacking_is_taken_up_where_it_was_interrupted(server, tmp_path, how):
     Image.new("RGB", (400, 300), (9, 99, 199)).save(picture, "PNG", compress_level=0)
     many = [(f"{i:04d}.png", picture.getvalue()) for i in range(400)]
     server.bodies["val2014.zip"] = bytes(zipped(*many))
-    command = [sys.executable, str(ROOT / "misc" / "download_coco_image.py"), "--zip", "--zip_url", f"{server.url}/ok/val2014.zip",
-               "--save_dir", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(ROOT / "misc" / "download_coco_image.py"),
+        "--zip",
+        "--zip_url",
+        f"{server.url}/ok/val2014.zip",
+        "--save_dir",
+        str(tmp_path),
+    ]
     with started(command) as process:
         while len(list(tmp_path.glob("*.png"))) < 30:
             assert process.poll() is None, process.communicate()

@@ -17,8 +17,17 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
     make_shapes_benchmark.main([str(folder)])
-    return evaluate(Options(str(folder / "shapes_foil.json"), str(folder / "images"), output=str(folder / "out"),
-                            backbone="demo", device="cpu", num_workers=0), say=lambda _: None).result
+    return evaluate(
+        Options(
+            str(folder / "shapes_foil.json"),
+            str(folder / "images"),
+            output=str(folder / "out"),
+            backbone="demo",
+            device="cpu",
+            num_workers=0,
+        ),
+        say=lambda _: None,
+    ).result
 
 
 def printed(figure, interval=True) -> str:
@@ -27,7 +36,7 @@ def printed(figure, interval=True) -> str:
 
 
 def test_location_accuracy_of_every_kind(result):
-    table = README[README.index("| exchanged | pairs |"):].split("\n\n")[0].splitlines()[2:]
+    table = README[README.index("| exchanged | pairs |") :].split("\n\n")[0].splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert [row[0] for row in rows][0] == "all kinds" and {row[0] for row in rows[1:]} == set(result["groups"]["kind"])
     for name, pairs, location, chance, longest in rows:
@@ -39,8 +48,11 @@ def test_location_accuracy_of_every_kind(result):
 
 
 def test_average_precision(result):
-    text = " ".join(README[README.index("Average precision, originals against foils"):].split())
-    for name, score in (("CLIPScore", "CLIPScore"), ("sum of misaligned attributions alone", "misaligned_sum"),
-                        ("F-CLIPScore", "F-CLIPScore")):
+    text = " ".join(README[README.index("Average precision, originals against foils") :].split())
+    for name, score in (
+        ("CLIPScore", "CLIPScore"),
+        ("sum of misaligned attributions alone", "misaligned_sum"),
+        ("F-CLIPScore", "F-CLIPScore"),
+    ):
         found = re.search(rf"[:,] {name} (\d\.\d+ \[\d\.\d+, \d\.\d+\])", text)
         assert found[1] == printed(result["AP"][score]), name

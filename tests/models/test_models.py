@@ -38,7 +38,8 @@ def registered(tmp_path_factory, tiny_folder):
         (refs / "main").write_text("abc")
     pretrained._PRETRAINED["tiny"] = {
         "openai": {"hf_hub": "org/quick/", "quick_gelu": True, "mean": (0.1, 0.2, 0.3), "std": (1.0, 1.0, 1.0)},
-        "laion": {"hf_hub": "org/plain/"}}
+        "laion": {"hf_hub": "org/plain/"},
+    }
     pretrained._PRETRAINED["tiny-quickgelu"] = {"openai": pretrained._PRETRAINED["tiny"]["openai"]}
     # open_clip looks for the file under this name where the tag names none.
     for repository in ("quick", "plain"):
@@ -54,7 +55,9 @@ def activation(loaded) -> str:
 
 @pytest.mark.parametrize("spelling", ["tiny", "tiny-quickgelu", "Tiny", "TINY-QuickGELU"])
 @pytest.mark.parametrize(("tag", "expected"), [("openai", "QuickGELU"), ("laion", "GELU")])
-def test_the_weights_decide_the_activation_however_the_name_is_spelled(registered, spelling, tag, expected, monkeypatch):
+def test_the_weights_decide_the_activation_however_the_name_is_spelled(
+    registered, spelling, tag, expected, monkeypatch
+):
     # From the cache alone: a look at the network would fail the test.
     monkeypatch.setattr("socket.getaddrinfo", lambda *a, **k: pytest.fail("the network was asked"))
     with warnings.catch_warnings():
@@ -79,8 +82,10 @@ def test_a_claimed_activation_that_the_tag_contradicts_is_an_error(registered):
 
 def test_a_checkpoint_file_says_which_activation_it_was_given(registered, tiny_folder, tmp_path):
     path = tmp_path / "weights.pt"
-    torch.save({"state_dict": {f"module.{k}": v for k, v in
-                               load_file(tiny_folder / "open_clip_model.safetensors").items()}}, path)
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in load_file(tiny_folder / "open_clip_model.safetensors").items()}},
+        path,
+    )
     with pytest.warns(UserWarning, match="taken as plain GELU.*--backbone tiny-quickgelu"):
         assert activation(load_model("tiny", str(path), "cpu")) == "GELU"
     with warnings.catch_warnings():
@@ -95,8 +100,12 @@ def test_a_checkpoint_file_says_which_activation_it_was_given(registered, tiny_f
 def test_a_torchscript_archive_is_openais_and_gets_quickgelu(registered, tiny_folder, tmp_path):
     loaded = load_model(pretrained=str(tiny_folder), device="cpu")
     path = tmp_path / "archive.pt"
-    torch.jit.save(torch.jit.trace(loaded.model, (torch.zeros(1, 3, 32, 32), torch.ones(1, 77, dtype=torch.long)),
-                                   check_trace=False), str(path))
+    torch.jit.save(
+        torch.jit.trace(
+            loaded.model, (torch.zeros(1, 3, 32, 32), torch.ones(1, 77, dtype=torch.long)), check_trace=False
+        ),
+        str(path),
+    )
     again = load_model("tiny", str(path), "cpu")
     assert activation(again) == "QuickGELU"
     for name, value in loaded.model.state_dict().items():
@@ -132,21 +141,30 @@ def test_folders_that_do_not_load(tmp_path, tiny_folder):
         load_model(pretrained=str(tmp_path))
 
 
-@pytest.mark.parametrize(("part", "field", "value", "expected"), [
-    ("model_cfg", "quick_gelu", "false", "quick_gelu is 'false'; expected true or false"),
-    ("model_cfg", "quick_gelu", 0, "quick_gelu is 0; expected true or false"),
-    ("model_cfg", "embed_dim", "24", "embed_dim is '24'; expected a whole number"),
-    ("text_cfg", "layers", "4", "text_cfg.layers is '4'; expected a whole number"),
-    ("text_cfg", "layers", 10**30, "text_cfg.layers is 1000000.*; expected 1 to 1000"),
-    ("text_cfg", "heads", -2, "text_cfg.heads is -2; expected 1 to"),
-    ("text_cfg", "no_causal_mask", "false", "text_cfg.no_causal_mask is 'false'; expected true or false"),
-    ("vision_cfg", "layers", True, "vision_cfg.layers is True; expected a list of numbers or a whole number"),
-    ("vision_cfg", "image_size", [32, "32"], r"vision_cfg.image_size is \[32, '32'\]; expected"),
-    ("preprocess_cfg", "mean", ["0.5"], "preprocess_cfg.mean is .*; expected a list of numbers"),
-    ("preprocess_cfg", "std", [0.5], "preprocess_cfg.std is .*; expected three numbers"),
-    ("preprocess_cfg", "interpolation", "cubic", "interpolation is 'cubic'; expected bicubic or bilinear or random"),
-    ("model_cfg", "text_cfg", [], "is no open_clip configuration; expected JSON with model_cfg"),
-    (None, "model_cfg", "x", "is no open_clip configuration; expected JSON with model_cfg")])
+@pytest.mark.parametrize(
+    ("part", "field", "value", "expected"),
+    [
+        ("model_cfg", "quick_gelu", "false", "quick_gelu is 'false'; expected true or false"),
+        ("model_cfg", "quick_gelu", 0, "quick_gelu is 0; expected true or false"),
+        ("model_cfg", "embed_dim", "24", "embed_dim is '24'; expected a whole number"),
+        ("text_cfg", "layers", "4", "text_cfg.layers is '4'; expected a whole number"),
+        ("text_cfg", "layers", 10**30, "text_cfg.layers is 1000000.*; expected 1 to 1000"),
+        ("text_cfg", "heads", -2, "text_cfg.heads is -2; expected 1 to"),
+        ("text_cfg", "no_causal_mask", "false", "text_cfg.no_causal_mask is 'false'; expected true or false"),
+        ("vision_cfg", "layers", True, "vision_cfg.layers is True; expected a list of numbers or a whole number"),
+        ("vision_cfg", "image_size", [32, "32"], r"vision_cfg.image_size is \[32, '32'\]; expected"),
+        ("preprocess_cfg", "mean", ["0.5"], "preprocess_cfg.mean is .*; expected a list of numbers"),
+        ("preprocess_cfg", "std", [0.5], "preprocess_cfg.std is .*; expected three numbers"),
+        (
+            "preprocess_cfg",
+            "interpolation",
+            "cubic",
+            "interpolation is 'cubic'; expected bicubic or bilinear or random",
+        ),
+        ("model_cfg", "text_cfg", [], "is no open_clip configuration; expected JSON with model_cfg"),
+        (None, "model_cfg", "x", "is no open_clip configuration; expected JSON with model_cfg"),
+    ],
+)
 def test_fields_of_other_types_are_refused_by_the_files_name(tmp_path, tiny_folder, part, field, value, expected):
     shutil.copy(tiny_folder / "open_clip_model.safetensors", tmp_path)
     content = json.loads((tiny_folder / "open_clip_config.json").read_text())
@@ -165,13 +183,16 @@ def test_every_configuration_of_open_clip_itself_passes(tmp_path):
         assert read_config(path) == json.loads(json.dumps(config))
 
 
-@pytest.mark.parametrize(("backbone", "pretrained", "message"), [
-    ("ViT-B-33", None, "unknown backbone 'ViT-B-33'; nearest names: ViT-B-32"),
-    ("ViT-B/32", "opena", "Did you mean 'openai'"),
-    ("ViT-B-32", "no/such/file.pt", "neither a tag of ViT-B-32 nor a file or folder that exists"),
-    ("roberta-ViT-B-32", None, "is a Hugging Face model .roberta-base., not open_clip's own transformer"),
-    ("RN50x64", None, "no usual weights; say which with --pretrained. Its tags: openai"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "pretrained", "message"),
+    [
+        ("ViT-B-33", None, "unknown backbone 'ViT-B-33'; nearest names: ViT-B-32"),
+        ("ViT-B/32", "opena", "Did you mean 'openai'"),
+        ("ViT-B-32", "no/such/file.pt", "neither a tag of ViT-B-32 nor a file or folder that exists"),
+        ("roberta-ViT-B-32", None, "is a Hugging Face model .roberta-base., not open_clip's own transformer"),
+        ("RN50x64", None, "no usual weights; say which with --pretrained. Its tags: openai"),
+    ],
+)
 def test_wrong_names_say_what_is_allowed(backbone, pretrained, message):
     with pytest.raises(ModelError, match=message):
         load_model(backbone, pretrained)
@@ -192,7 +213,9 @@ def test_weights_of_another_architecture(registered, tmp_path):
         load_model("tiny", str(path), quick_gelu=True)
 
 
-@pytest.mark.parametrize(("backbone", "pretrained"), [("ViT-B-32", "openai"), (None, "hf-hub:org/none"), ("ViT-H-14", None)])
+@pytest.mark.parametrize(
+    ("backbone", "pretrained"), [("ViT-B-32", "openai"), (None, "hf-hub:org/none"), ("ViT-H-14", None)]
+)
 def test_without_a_network_there_is_a_way_on(backbone, pretrained, tmp_path, monkeypatch):
     def unknown(*_, **__):
         raise OSError("Name or service not known")

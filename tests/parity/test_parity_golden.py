@@ -28,9 +28,12 @@ def detected(detector, shared, rows):
     names = sorted({row["image"] for row in rows})
     features = detector.encode_images([shared / "golden" / "images" / name for name in names])
     found = detector.detect(features[[names.index(row["image"]) for row in rows]], [row["caption"] for row in rows])
-    return [detection.with_settings(sorted_by=row["sorted_by"], epsilon=row["epsilon"],
-                                    start_layer_text=row["start_layer_text"])
-            for detection, row in zip(found, rows, strict=True)]
+    return [
+        detection.with_settings(
+            sorted_by=row["sorted_by"], epsilon=row["epsilon"], start_layer_text=row["start_layer_text"]
+        )
+        for detection, row in zip(found, rows, strict=True)
+    ]
 
 
 def test_every_row_agrees(golden_detector, shared, rows):

@@ -44,9 +44,12 @@ def detections(model):
     names = sorted({row["image"] for row in ROWS})
     features = detector.encode_images([GOLDEN / "images" / name for name in names])
     found = detector.detect(features[[names.index(row["image"]) for row in ROWS]], [row["caption"] for row in ROWS])
-    return [detection.with_settings(sorted_by=row["sorted_by"], epsilon=row["epsilon"],
-                                    start_layer_text=row["start_layer_text"])
-            for detection, row in zip(found, ROWS, strict=True)]
+    return [
+        detection.with_settings(
+            sorted_by=row["sorted_by"], epsilon=row["epsilon"], start_layer_text=row["start_layer_text"]
+        )
+        for detection, row in zip(found, ROWS, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda i: f"{i}-{ROWS[i]['caption'][:20]!r}")
@@ -58,9 +61,19 @@ def test_every_row_agrees(number, detections):
 @pytest.mark.parametrize("name", RUNS)
 def test_the_published_main_pys_runs_agree_row_by_row(name, model, shared, tmp_path):
     annotations, pictures, sorted_by = RUNS[name]
-    outcome = evaluate(Options(str(shared / "data" / annotations), str(shared / "data" / pictures), output=str(tmp_path),
-                               backbone=None, pretrained=str(model), device="cpu", num_workers=0, sorted_by=sorted_by),
-                       say=lambda line: None)
+    outcome = evaluate(
+        Options(
+            str(shared / "data" / annotations),
+            str(shared / "data" / pictures),
+            output=str(tmp_path),
+            backbone=None,
+            pretrained=str(model),
+            device="cpu",
+            num_workers=0,
+            sorted_by=sorted_by,
+        ),
+        say=lambda line: None,
+    )
     lines = [json.loads(line) for line in (outcome.folder / "samples.jsonl").read_text().splitlines()]
     # Ours are in another order within an image; captions lose their outer spaces in the published reader of nocaps.
     ours = {(line["caption"].strip(), Path(line["image"]).name): line for line in lines}
@@ -78,7 +91,8 @@ def test_the_published_main_pys_runs_agree_row_by_row(name, model, shared, tmp_p
         figures = outcome.result["groups"]["domain"][group]
         assert figures["LA"]["value"] == pytest.approx(published[f"LA/{group}"], abs=PUBLISHED_FIGURE)
         assert figures["AP"]["F-CLIPScore_published"]["value"] == pytest.approx(
-            published[f"AP/{group}"]["F-CLIPScore"], abs=PUBLISHED_FIGURE)
+            published[f"AP/{group}"]["F-CLIPScore"], abs=PUBLISHED_FIGURE
+        )
 
 
 def assert_same_line(ours, theirs) -> None:
@@ -93,13 +107,14 @@ def assert_same_line(ours, theirs) -> None:
     largest = 5 * np.abs(values).max()  # the layers are not in the published line; they may be that much larger
     assert_attributions([value for _, value in ours["word_attributions"]], values, largest)
     assert ours["sum_negative_attribution"] == pytest.approx(
-        theirs["sum_negative_attribution"], abs=len(values) * attribution_tolerance(largest))
+        theirs["sum_negative_attribution"], abs=len(values) * attribution_tolerance(largest)
+    )
 
 
 def test_words_that_the_published_code_drops_and_keeps(model):
     """By hand: '-', '&' and ':-)' are words to the published code in threshold mode, '.' is none."""
     detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu")
-    found, = detector.detect(GOLDEN / "images" / "scene_0.png", 'salt & pepper - !" on a table. :-) ;:')
+    (found,) = detector.detect(GOLDEN / "images" / "scene_0.png", 'salt & pepper - !" on a table. :-) ;:')
     words = [word for word, _ in found.as_published()["word_attributions"]]
     assert words == ["salt", "&", "pepper", "-", "on", "a", "table", ":-)"]
     everything = found.with_settings(sorted_by="most_negative").as_published()["word_attributions"]
@@ -112,10 +127,12 @@ def test_the_published_factor_clamps_the_cosine(model):
     rows = [row for row in ROWS if row["result"]["clip_score"] == 0 and row["caption"]]
     assert len(rows) == 14
     for row in rows:
-        detection, = detector.detect(GOLDEN / "images" / row["image"], row["caption"])
+        (detection,) = detector.detect(GOLDEN / "images" / row["image"], row["caption"])
         assert detection.cosine < 0
         sample = Sample("1", "a.jpg", "a", detection.caption, False, (), "ORIG")
-        scored = score_record(stored_fields(detection), sample, get_benchmark("foil"), Settings("threshold", 1.0, -3, 6))
+        scored = score_record(
+            stored_fields(detection), sample, get_benchmark("foil"), Settings("threshold", 1.0, -3, 6)
+        )
         total = detection.as_published()["sum_negative_attribution"]
         assert scored.f_clip_score_published == pytest.approx(total) and total != 0
         assert scored.f_clip_score == pytest.approx((1 - detection.cosine) * scored.misaligned_sum)

@@ -85,10 +85,12 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
     if statement.count is not None:
         fitting = [thing for thing in scene.things if statement.mentions[0].fits(thing)]
         return len(fitting) == statement.count
-    return any(all(mention.fits(thing) for mention, thing in zip(statement.mentions, things, strict=True))
-               and (statement.position is None or _may_be_at(things[0], statement.position))
-               and (statement.relation is None or _may_relate(*things, statement.relation))
-               for things in permutations(scene.things, len(statement.mentions)))
+    return any(
+        all(mention.fits(thing) for mention, thing in zip(statement.mentions, things, strict=True))
+        and (statement.position is None or _may_be_at(things[0], statement.position))
+        and (statement.relation is None or _may_relate(*things, statement.relation))
+        for things in permutations(scene.things, len(statement.mentions))
+    )
 
 
 def _may_be_at(thing: Thing, position: str, off: float = 0.0) -> bool:
@@ -99,8 +101,9 @@ def _may_be_at(thing: Thing, position: str, off: float = 0.0) -> bool:
 
 def _may_relate(a: Thing, b: Thing, relation: str) -> bool:
     inside = distance(a, b) + a.radius < b.radius
-    return {"inside": inside, "above": a.y < b.y - 0.08, "below": a.y > b.y + 0.08,
-            "beside": abs(a.x - b.x) > 0.15}[relation]
+    return {"inside": inside, "above": a.y < b.y - 0.08, "below": a.y > b.y + 0.08, "beside": abs(a.x - b.x) > 0.15}[
+        relation
+    ]
 
 
 def relation_of(a: Thing, b: Thing) -> str:
@@ -141,10 +144,12 @@ def _state(scene: Scene, random: Random) -> Statement:
 
 
 def _mention(thing: Thing, random: Random) -> Mention:
-    return Mention(thing.shape,
-                   thing.colour if random.random() < 0.65 else None,
-                   thing.size if random.random() < 0.3 else None,
-                   thing.texture if random.random() < (0.1 if thing.texture == "plain" else 0.5) else None)
+    return Mention(
+        thing.shape,
+        thing.colour if random.random() < 0.65 else None,
+        thing.size if random.random() < 0.3 else None,
+        thing.texture if random.random() < (0.1 if thing.texture == "plain" else 0.5) else None,
+    )
 
 
 Worded = list[tuple[str, Slot | None]]
@@ -152,8 +157,11 @@ Worded = list[tuple[str, Slot | None]]
 
 def _word(statement: Statement, random: Random) -> Worded:
     """One of many wordings: adjectives before the noun or after a verb, the background first or last."""
-    ground = _plain("on") + [(_pick(random, BACKGROUNDS[statement.background]), Slot("background"))] \
-        if statement.background else []
+    ground = (
+        _plain("on") + [(_pick(random, BACKGROUNDS[statement.background]), Slot("background"))]
+        if statement.background
+        else []
+    )
     many = statement.count is not None
     if len(statement.mentions) == 2:
         body = _pair(statement, random)
@@ -171,8 +179,12 @@ def _word(statement: Statement, random: Random) -> Worded:
 def _pair(statement: Statement, random: Random) -> Worded:
     first, second = (_noun_phrase(statement, i, random) for i in (0, 1))
     if statement.relation is None:
-        return _plain(_pick(random, ["", "", "there is", "we see"])) + first + _plain(
-            _pick(random, ["and", "and", "together with"])) + second
+        return (
+            _plain(_pick(random, ["", "", "there is", "we see"]))
+            + first
+            + _plain(_pick(random, ["and", "and", "together with"]))
+            + second
+        )
     relation = [(_pick(random, RELATIONS[statement.relation]), Slot("relation"))]
     if random.random() < 0.2:
         return relation + second + _plain(_pick(random, ["there is", "lies", "we see"])) + first
@@ -181,7 +193,7 @@ def _pair(statement: Statement, random: Random) -> Worded:
 
 
 def _predicate(statement: Statement, random: Random) -> Worded:
-    """"the star on the left is red and small", "a star that is red"."""
+    """ "the star on the left is red and small", "a star that is red"."""
     many = statement.count is not None
     said = _adjectives(statement, 0, random)
     noun = [_noun(statement, 0, random)]
@@ -210,9 +222,15 @@ def _noun(statement: Statement, index: int, random: Random) -> tuple[str, Slot]:
 
 def _adjectives(statement: Statement, index: int, random: Random) -> Worded:
     mention = statement.mentions[index]
-    said = [(_pick(random, values[value]), Slot(kind, index))
-            for kind, values, value in (("colour", COLOURS, mention.colour), ("size", SIZES, mention.size),
-                                        ("texture", TEXTURES, mention.texture)) if value is not None]
+    said = [
+        (_pick(random, values[value]), Slot(kind, index))
+        for kind, values, value in (
+            ("colour", COLOURS, mention.colour),
+            ("size", SIZES, mention.size),
+            ("texture", TEXTURES, mention.texture),
+        )
+        if value is not None
+    ]
     for i in range(len(said) - 1, 0, -1):  # any order, by Fisher and Yates
         j = int(random.random() * (i + 1))
         said[i], said[j] = said[j], said[i]

@@ -10,11 +10,25 @@ from PIL import Image, ImageDraw
 
 from clip4dm.benchmarks.shapes.scenes import Scene, Thing
 
-COLOUR_RGB = {"red": (212, 40, 40), "yellow": (242, 212, 48), "green": (40, 160, 70), "blue": (45, 85, 215),
-              "purple": (132, 60, 172), "pink": (246, 150, 192), "brown": (120, 76, 42), "black": (32, 32, 34),
-              "white": (244, 244, 244)}
-GROUND_RGB = {"grass": (96, 148, 72), "sand": (222, 200, 150), "snow": (226, 234, 244), "water": (96, 158, 196),
-              "brick": (176, 106, 90), "wood": (164, 124, 82)}
+COLOUR_RGB = {
+    "red": (212, 40, 40),
+    "yellow": (242, 212, 48),
+    "green": (40, 160, 70),
+    "blue": (45, 85, 215),
+    "purple": (132, 60, 172),
+    "pink": (246, 150, 192),
+    "brown": (120, 76, 42),
+    "black": (32, 32, 34),
+    "white": (244, 244, 244),
+}
+GROUND_RGB = {
+    "grass": (96, 148, 72),
+    "sand": (222, 200, 150),
+    "snow": (226, 234, 244),
+    "water": (96, 158, 196),
+    "brick": (176, 106, 90),
+    "wood": (164, 124, 82),
+}
 TINT = 18  # how far a colour may stray, per channel of 255
 OVERSAMPLING = 2
 GROUND_SIDE = 384  # pixels of the drawn ground that pictures are cut from
@@ -27,8 +41,9 @@ def draw(scene: Scene, size: int = 128) -> Image.Image:
     random = Random(f"drawing {scene.seed}")
     cut = GROUND_SIDE * 2 // 3
     left, top = (int(random.random() * (GROUND_SIDE - cut)) for _ in "xy")
-    picture = _ground(scene.background).resize((side, side), Image.Resampling.BILINEAR,
-                                               box=(left, top, left + cut, top + cut))
+    picture = _ground(scene.background).resize(
+        (side, side), Image.Resampling.BILINEAR, box=(left, top, left + cut, top + cut)
+    )
     colours: dict[str, tuple[int, int, int]] = {}
     for thing in sorted(scene.things, key=lambda thing: -thing.radius):  # what is inside is drawn last
         if scene.sort != "several" or not colours:
@@ -88,12 +103,19 @@ def _unit_outline(shape: str) -> tuple[tuple[float, float], ...]:
     if shape == "circle":
         points = _arc(40)
     elif shape == "star":
-        points = [((1.0 if i % 2 == 0 else 0.42) * math.sin(math.pi * i / 5),
-                   -(1.0 if i % 2 == 0 else 0.42) * math.cos(math.pi * i / 5)) for i in range(10)]
+        points = [
+            (
+                (1.0 if i % 2 == 0 else 0.42) * math.sin(math.pi * i / 5),
+                -(1.0 if i % 2 == 0 else 0.42) * math.cos(math.pi * i / 5),
+            )
+            for i in range(10)
+        ]
     elif shape == "heart":
         angles = [2 * math.pi * i / 40 for i in range(40)]
-        points = [(math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t)
-                                       - math.cos(4 * t)) / 17) for t in angles]
+        points = [
+            (math.sin(t) ** 3, -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t)) / 17)
+            for t in angles
+        ]
     elif shape == "moon":
         inner = [(0.42 + 0.78 * x, 0.78 * y) for x, y in _arc(20, 250, 110)]
         points = _arc(24, 60, 300) + inner
@@ -108,12 +130,35 @@ def _unit_outline(shape: str) -> tuple[tuple[float, float], ...]:
 _POLYGONS = {
     "square": [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)],
     "triangle": [(0.0, -0.95), (0.95, 0.75), (-0.95, 0.75)],
-    "cross": [(-0.3, -1), (0.3, -1), (0.3, -0.3), (1, -0.3), (1, 0.3), (0.3, 0.3), (0.3, 1), (-0.3, 1), (-0.3, 0.3),
-              (-1, 0.3), (-1, -0.3), (-0.3, -0.3)],
+    "cross": [
+        (-0.3, -1),
+        (0.3, -1),
+        (0.3, -0.3),
+        (1, -0.3),
+        (1, 0.3),
+        (0.3, 0.3),
+        (0.3, 1),
+        (-0.3, 1),
+        (-0.3, 0.3),
+        (-1, 0.3),
+        (-1, -0.3),
+        (-0.3, -0.3),
+    ],
     "diamond": [(0.0, -1.0), (0.6, 0.0), (0.0, 1.0), (-0.6, 0.0)],
     "house": [(0.0, -1.0), (0.95, -0.2), (0.65, -0.2), (0.65, 0.85), (-0.65, 0.85), (-0.65, -0.2), (-0.95, -0.2)],
-    "tree": [(0.0, -1.0), (0.5, -0.35), (0.3, -0.35), (0.75, 0.45), (0.18, 0.45), (0.18, 1.0), (-0.18, 1.0),
-             (-0.18, 0.45), (-0.75, 0.45), (-0.3, -0.35), (-0.5, -0.35)],
+    "tree": [
+        (0.0, -1.0),
+        (0.5, -0.35),
+        (0.3, -0.35),
+        (0.75, 0.45),
+        (0.18, 0.45),
+        (0.18, 1.0),
+        (-0.18, 1.0),
+        (-0.18, 0.45),
+        (-0.75, 0.45),
+        (-0.3, -0.35),
+        (-0.5, -0.35),
+    ],
     "bolt": [(0.25, -1.0), (-0.6, 0.15), (-0.05, 0.15), (-0.25, 1.0), (0.6, -0.2), (0.05, -0.2)],
 }
 

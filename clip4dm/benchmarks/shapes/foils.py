@@ -43,7 +43,7 @@ def make_foil(scene: Scene, caption: Caption, random: Random, kind: str | None =
             word = _pick(random, KINDS[slot.kind][value])
             if slot.kind == "object" and statement.count is not None:
                 word = plural(word)
-            words = (*caption.words[:index], word, *caption.words[index + 1:])
+            words = (*caption.words[:index], word, *caption.words[index + 1 :])
             return Foil(Caption(statement, words, caption.slots), index, slot.kind, caption.words[index], word)
     return None
 

@@ -21,22 +21,39 @@ SHAPES = {
     "bolt": ("bolt", "lightning"),
 }
 PLURALS = {"box": "boxes", "cross": "crosses", "plus": "pluses", "fish": "fishes", "lightning": "lightnings"}
-COLOURS = {name: (name,) for name in
-           ("red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")}
+COLOURS = {name: (name,) for name in ("red", "yellow", "green", "blue", "purple", "pink", "brown", "black", "white")}
 SIZES = {"small": ("small", "little", "tiny"), "large": ("large", "big", "huge")}
 TEXTURES = {"plain": ("plain",), "striped": ("striped",), "dotted": ("dotted", "spotted"), "hollow": ("hollow",)}
 COUNTS = {2: ("two",), 3: ("three",), 4: ("four",), 5: ("five",)}
-RELATIONS = {"above": ("above", "over"), "below": ("below", "under", "beneath"),
-             "beside": ("beside", "alongside"), "inside": ("inside", "within")}
+RELATIONS = {
+    "above": ("above", "over"),
+    "below": ("below", "under", "beneath"),
+    "beside": ("beside", "alongside"),
+    "inside": ("inside", "within"),
+}
 PLACES = {"left": ("left",), "right": ("right",), "top": ("top",), "bottom": ("bottom",)}
-BACKGROUNDS = {"grass": ("grass",), "sand": ("sand",), "snow": ("snow",), "water": ("water",),
-               "brick": ("bricks",), "wood": ("wood",)}
+BACKGROUNDS = {
+    "grass": ("grass",),
+    "sand": ("sand",),
+    "snow": ("snow",),
+    "water": ("water",),
+    "brick": ("bricks",),
+    "wood": ("wood",),
+}
 
 # The kinds of fact a caption can state, as the benchmark groups them.
-KINDS = {"object": SHAPES, "colour": COLOURS, "size": SIZES, "texture": TEXTURES, "count": COUNTS,
-         "relation": RELATIONS, "position": PLACES, "background": BACKGROUNDS}
+KINDS = {
+    "object": SHAPES,
+    "colour": COLOURS,
+    "size": SIZES,
+    "texture": TEXTURES,
+    "count": COUNTS,
+    "relation": RELATIONS,
+    "position": PLACES,
+    "background": BACKGROUNDS,
+}
 
 
 def plural(noun: str) -> str:
-    """"star" -> "stars"."""
+    """ "star" -> "stars"."""
     return PLURALS.get(noun, noun + "s")

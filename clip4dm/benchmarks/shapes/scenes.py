@@ -71,8 +71,15 @@ def _several(random: Random) -> tuple[Thing, ...]:
         things: list[Thing] = []
         for _ in range(40):
             x, y = (_between(random, radius + 0.02, 0.98 - radius) for _ in "xy")
-            other = Thing(first.shape, first.colour, first.texture, x, y, radius * _between(random, 0.95, 1.0),
-                          first.angle + _between(random, -6, 6))
+            other = Thing(
+                first.shape,
+                first.colour,
+                first.texture,
+                x,
+                y,
+                radius * _between(random, 0.95, 1.0),
+                first.angle + _between(random, -6, 6),
+            )
             if all(distance(other, thing) > 2.1 * radius for thing in things):
                 things.append(other)
             if len(things) == number:
@@ -86,11 +93,11 @@ def _two(random: Random) -> tuple[Thing, ...]:
         outer = _between(random, 0.27, 0.34)
         x, y = (_between(random, outer + 0.02, 0.98 - outer) for _ in "xy")
         b = _thing(random, x, y, outer)
-        a = _thing(random, x + _between(random, -0.02, 0.02), y + _between(random, -0.02, 0.02),
-                   _between(random, 0.08, 0.11))
+        a = _thing(
+            random, x + _between(random, -0.02, 0.02), y + _between(random, -0.02, 0.02), _between(random, 0.08, 0.11)
+        )
     else:
-        radii = [_between(random, 0.09, 0.13) if random.random() < 0.5 else _between(random, 0.17, 0.23)
-                 for _ in "ab"]
+        radii = [_between(random, 0.09, 0.13) if random.random() < 0.5 else _between(random, 0.17, 0.23) for _ in "ab"]
         gap = sum(radii) + _between(random, 0.0, 0.94 - 2 * sum(radii)) if 2 * sum(radii) < 0.94 else sum(radii)
         start = _between(random, 0.02 + radii[0], 0.98 - radii[1] - gap)  # along the axis that matters
         middle = _between(random, 0.03 + max(radii), 0.97 - max(radii))
@@ -106,8 +113,15 @@ def _two(random: Random) -> tuple[Thing, ...]:
 
 
 def _thing(random: Random, x: float, y: float, radius: float) -> Thing:
-    return Thing(_pick(random, SHAPES), _pick(random, COLOURS), _weighted(random, TEXTURE_WEIGHTS), x, y, radius,
-                 _between(random, -15, 15))
+    return Thing(
+        _pick(random, SHAPES),
+        _pick(random, COLOURS),
+        _weighted(random, TEXTURE_WEIGHTS),
+        x,
+        y,
+        radius,
+        _between(random, -15, 15),
+    )
 
 
 # Random.random() alone is promised to give the same numbers in every version of Python.

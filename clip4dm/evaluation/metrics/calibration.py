@@ -47,9 +47,15 @@ class Words:
         number = np.full(len(self.image), -1)
         number[rows] = np.arange(len(rows))
         words = number[self.sample] >= 0
-        return Words(self.attribution[words], self.wrong[words], number[self.sample[words]],
-                     [self.image[i] for i in rows], self.cosine[rows], self.misaligned[rows],
-                     {epsilon: [hits[i] for i in rows] for epsilon, hits in self.hits.items()})
+        return Words(
+            self.attribution[words],
+            self.wrong[words],
+            number[self.sample[words]],
+            [self.image[i] for i in rows],
+            self.cosine[rows],
+            self.misaligned[rows],
+            {epsilon: [hits[i] for i in rows] for epsilon, hits in self.hits.items()},
+        )
 
 
 def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:
@@ -76,8 +82,15 @@ def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequ
         image.append(sample.image)
         cosine.append(record["cosine"])
         misaligned.append(sample.misaligned)
-    return Words(np.array(attribution), np.array(wrong, dtype=bool), np.array(owner, dtype=int), image,
-                 np.array(cosine), np.array(misaligned, dtype=bool), hits)
+    return Words(
+        np.array(attribution),
+        np.array(wrong, dtype=bool),
+        np.array(owner, dtype=int),
+        image,
+        np.array(cosine),
+        np.array(misaligned, dtype=bool),
+        hits,
+    )
 
 
 def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
@@ -87,11 +100,14 @@ def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None)
     def count(chosen: np.ndarray) -> np.ndarray:
         return np.bincount(words.sample[chosen], minlength=len(words.image))
 
-    figures = metrics.precision_recall_f1(count(said & words.wrong), count(said & ~words.wrong),
-                                          count(~said & words.wrong), bootstrap)
+    figures = metrics.precision_recall_f1(
+        count(said & words.wrong), count(said & ~words.wrong), count(~said & words.wrong), bootstrap
+    )
     starts = np.searchsorted(words.sample, np.arange(len(words.image) + 1))
-    scores = [f_clip_score(cosine, words.attribution[a:b].tolist(), epsilon)
-              for cosine, a, b in zip(words.cosine.tolist(), starts, starts[1:], strict=False)]
+    scores = [
+        f_clip_score(cosine, words.attribution[a:b].tolist(), epsilon)
+        for cosine, a, b in zip(words.cosine.tolist(), starts, starts[1:], strict=False)
+    ]
     figures["AP"] = metrics.average_precision((~words.misaligned).tolist(), scores, bootstrap)
     if epsilon in words.hits:
         figures["LA"] = metrics.location_accuracy(words.hits[epsilon], bootstrap)

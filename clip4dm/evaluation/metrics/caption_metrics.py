@@ -29,8 +29,10 @@ class CaptionMetricsUnavailable(CLIP4DMError, ValueError):
 
 def check_java() -> None:
     """Errors: CaptionMetricsUnavailable where there is no Java that runs."""
-    remedy = ("caption metrics need it (pycocoevalcap's tokenizer and METEOR are Java programs): install a Java "
-              "runtime, 8 or newer, or leave --caption_metrics out")
+    remedy = (
+        "caption metrics need it (pycocoevalcap's tokenizer and METEOR are Java programs): install a Java "
+        "runtime, 8 or newer, or leave --caption_metrics out"
+    )
     java = shutil.which("java")
     if java is None:
         raise CaptionMetricsUnavailable(f"there is no `java` on the PATH; {remedy}")
@@ -47,8 +49,9 @@ def spice_files_are_there() -> bool:
     return folder is not None and all((folder / name).is_file() for name in _SPICE_FILES)
 
 
-def caption_metrics(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]],
-                    ) -> dict[str, dict[str, float]]:
+def caption_metrics(
+    candidates: Mapping[str, str], references: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, float]]:
     """{id: {metric: score}} of the candidates that have references.
 
     candidates: {id: caption}. references: {id: captions}. Errors: CaptionMetricsUnavailable.
@@ -73,8 +76,10 @@ def caption_metrics(candidates: Mapping[str, str], references: Mapping[str, Sequ
         columns["METEOR"] = list(_meteor(truth, given))
         if spice_files_are_there():
             columns["SPICE"] = list(_spice(truth, given))
-    return {name: {metric: float(columns[metric][row]) for metric in METRICS if metric in columns}
-            for row, name in enumerate(kept)}
+    return {
+        name: {metric: float(columns[metric][row]) for metric in METRICS if metric in columns}
+        for row, name in enumerate(kept)
+    }
 
 
 def _line(text: str) -> dict[str, str]:
@@ -87,12 +92,15 @@ def _meteor(truth: Mapping[str, list[str]], given: Mapping[str, list[str]]) -> I
 
     scorer, names = Meteor(), list(truth)
     for start in range(0, len(names), _METEOR_AT_ONCE):
-        part = names[start:start + _METEOR_AT_ONCE]
+        part = names[start : start + _METEOR_AT_ONCE]
         try:
             yield from scorer.compute_score({n: truth[n] for n in part}, {n: given[n] for n in part})[1]
         except (OSError, ValueError) as error:  # its Java process ended, or said no number
-            said = scorer.meteor_p.stderr.read().decode(errors="replace").strip().splitlines() \
-                if scorer.meteor_p.poll() is not None else []
+            said = (
+                scorer.meteor_p.stderr.read().decode(errors="replace").strip().splitlines()
+                if scorer.meteor_p.poll() is not None
+                else []
+            )
             raise CaptionMetricsUnavailable(f"METEOR's Java program failed: {said[0] if said else error}") from error
 
 

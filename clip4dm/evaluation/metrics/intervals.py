@@ -19,8 +19,8 @@ from clip4dm.errors import InputError
 
 LEVEL = 0.95
 REPLICATES = 1000
-_CHUNK = 2 ** 18  # weights held at a time: they stay in the processor's cache
-_KEEP = 2 ** 26  # bytes of multiplicities that are kept; more are drawn anew for every figure
+_CHUNK = 2**18  # weights held at a time: they stay in the processor's cache
+_KEEP = 2**26  # bytes of multiplicities that are kept; more are drawn anew for every figure
 
 # weights (resamples, samples) -> values (resamples,), NaN where undefined
 Statistic = Callable[[np.ndarray], np.ndarray]

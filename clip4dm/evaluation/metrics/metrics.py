@@ -27,8 +27,16 @@ from clip4dm.evaluation.metrics.intervals import (
     weighted_spearman,
 )
 
-__all__ = ["Bootstrap", "Figure", "average_precision", "location_accuracy", "mean_figure", "pearson",
-           "precision_recall_f1", "spearman"]
+__all__ = [
+    "Bootstrap",
+    "Figure",
+    "average_precision",
+    "location_accuracy",
+    "mean_figure",
+    "pearson",
+    "precision_recall_f1",
+    "spearman",
+]
 
 Column = Sequence[Any] | np.ndarray
 
@@ -57,11 +65,17 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: value, low, high, n, reason; to 12 digits, later ones hang on the order of additions."""
+
         def short(number: float | None) -> float | None:
             return None if number is None else float(f"{number:.12g}")
 
-        return {"value": short(self.value), "low": short(self.low), "high": short(self.high), "n": self.n,
-                "reason": self.reason}
+        return {
+            "value": short(self.value),
+            "low": short(self.low),
+            "high": short(self.high),
+            "n": self.n,
+            "reason": self.reason,
+        }
 
 
 def location_accuracy(hits: Column, bootstrap: Bootstrap | None = None) -> Figure:
@@ -118,8 +132,7 @@ def spearman(x: Column, y: Column, bootstrap: Bootstrap | None = None) -> Figure
     return _figure(value, len(x), bootstrap, lambda b: b.values(statistic), "constant input")
 
 
-def precision_recall_f1(tp: Column, fp: Column, fn: Column,
-                        bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
+def precision_recall_f1(tp: Column, fp: Column, fn: Column, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
     """precision, recall and f1, micro-averaged. tp, fp, fn: token counts of each sample; n counts samples."""
     (tp, fp, fn), bootstrap = _columns(bootstrap, tp=tp, fp=fp, fn=fn)
     for name, counts in (("tp", tp), ("fp", fp), ("fn", fn)):
@@ -133,8 +146,7 @@ def precision_recall_f1(tp: Column, fp: Column, fn: Column,
     }
 
 
-def _columns(bootstrap: Bootstrap | None,
-             **columns: Column) -> tuple[list[np.ndarray], Bootstrap | None]:
+def _columns(bootstrap: Bootstrap | None, **columns: Column) -> tuple[list[np.ndarray], Bootstrap | None]:
     """The rows where no column is None, as floats of shape (rows,), and the bootstrap that sees them."""
     lengths = {name: len(column) for name, column in columns.items()}
     if bootstrap is not None:
@@ -157,25 +169,28 @@ def _numbers(name: str, column: Column, rows: np.ndarray) -> np.ndarray:
     else:
         chosen = np.array([column[row] for row in rows.tolist()]) if rows.size else np.empty(0)
     if chosen.ndim != 1 or chosen.dtype.kind not in "biuf":
-        raise InputError(f"{name} has shape {chosen.shape} and type {chosen.dtype}; expected one number, or "
-                         "None, a row")
+        raise InputError(
+            f"{name} has shape {chosen.shape} and type {chosen.dtype}; expected one number, or None, a row"
+        )
     numbers = chosen.astype(float)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
-        raise InputError(f"{name} holds {numbers[wrong[0]]} in row {rows[wrong[0]]}; numbers must be finite, "
-                         "and None marks a row that does not count")
+        raise InputError(
+            f"{name} holds {numbers[wrong[0]]} in row {rows[wrong[0]]}; numbers must be finite, "
+            "and None marks a row that does not count"
+        )
     return numbers
 
 
 def _check_binary(name: str, values: np.ndarray) -> None:
     wrong = np.flatnonzero((values != 0) & (values != 1))
     if wrong.size:
-        raise InputError(f"{name} holds {values[wrong[0]]:g}; allowed: True, False (or 1, 0), and None where "
-                         "a row does not count")
+        raise InputError(
+            f"{name} holds {values[wrong[0]]:g}; allowed: True, False (or 1, 0), and None where a row does not count"
+        )
 
 
-def _no_correlation(x: np.ndarray, y: np.ndarray,
-                    constant: Callable[[np.ndarray], bool]) -> str | None:
+def _no_correlation(x: np.ndarray, y: np.ndarray, constant: Callable[[np.ndarray], bool]) -> str | None:
     if len(x) < 2:
         return "a correlation needs at least two samples" if len(x) else _NO_ROWS
     names = [name for name, column in (("first", x), ("second", y)) if constant(column)]
@@ -192,8 +207,7 @@ def _scaled(values: np.ndarray) -> np.ndarray:
     return np.ldexp(values, -int(np.frexp(largest)[1]))
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, bootstrap: Bootstrap | None,
-           undefined: str) -> Figure:
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, bootstrap: Bootstrap | None, undefined: str) -> Figure:
     """Sum of one column over the sum of another, undefined where the latter is 0."""
     n, total = len(numerator), denominator.sum()
     if total == 0:
@@ -206,8 +220,9 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, bootstrap: Bootstrap 
     return _figure(numerator.sum() / total, n, bootstrap, replicates, undefined)
 
 
-def _figure(value: float, n: int, bootstrap: Bootstrap | None,
-            replicates: Callable[[Bootstrap], np.ndarray], undefined: str) -> Figure:
+def _figure(
+    value: float, n: int, bootstrap: Bootstrap | None, replicates: Callable[[Bootstrap], np.ndarray], undefined: str
+) -> Figure:
     if bootstrap is None:
         return Figure(float(value), None, None, n)
     low, high, remark = bootstrap.interval(replicates(bootstrap), undefined)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_NLI_MODEL = "facebook/bart-large-mnli"
-_HELP = ("give a folder holding a Hugging Face sequence-classification model, or a name such as "
-         f"{DEFAULT_NLI_MODEL} that is in the Hugging Face cache (HF_HOME) or can be fetched")
+_HELP = (
+    "give a folder holding a Hugging Face sequence-classification model, or a name such as "
+    f"{DEFAULT_NLI_MODEL} that is in the Hugging Face cache (HF_HOME) or can be fetched"
+)
 
 Pair = tuple[str, str]
 
@@ -49,8 +51,9 @@ class EntailmentModel:
     commit: str | None
 
     @classmethod
-    def load(cls, name_or_folder: str | Path = DEFAULT_NLI_MODEL, device: str = "auto",
-             batch_size: int = 32) -> EntailmentModel:
+    def load(
+        cls, name_or_folder: str | Path = DEFAULT_NLI_MODEL, device: str = "auto", batch_size: int = 32
+    ) -> EntailmentModel:
         """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable."""
         from clip4dm.models.load import pick_device
 
@@ -59,11 +62,21 @@ class EntailmentModel:
         name, target = str(name_or_folder), pick_device(device)
         model, tokenizer = _load(name)
         contradiction, entailment = _labels(name, model.config)
-        return cls(model.to(target).eval(), tokenizer, contradiction, entailment, target, batch_size,
-                   _max_tokens(model.config, tokenizer), name, _commit(name))
+        return cls(
+            model.to(target).eval(),
+            tokenizer,
+            contradiction,
+            entailment,
+            target,
+            batch_size,
+            _max_tokens(model.config, tokenizer),
+            name,
+            _commit(name),
+        )
 
-    def entailment(self, premises: Sequence[str], hypotheses: Sequence[str],
-                   progress: Callable[[int], Any] | None = None) -> list[float]:
+    def entailment(
+        self, premises: Sequence[str], hypotheses: Sequence[str], progress: Callable[[int], Any] | None = None
+    ) -> list[float]:
         """Probability, 0..1, that each premise entails its hypothesis; 0.0 for an empty or blank one.
 
         Each distinct pair is run once. progress: called after every batch with the number of pairs it held.
@@ -88,12 +101,17 @@ class EntailmentModel:
         if not pairs:
             return
         # split_special_tokens: a caption that spells </s> is text, and must not end the sequence.
-        encoded = self.tokenizer([p for p, _ in pairs], [h for _, h in pairs], truncation=True,
-                                 max_length=self.max_tokens, split_special_tokens=True)
+        encoded = self.tokenizer(
+            [p for p, _ in pairs],
+            [h for _, h in pairs],
+            truncation=True,
+            max_length=self.max_tokens,
+            split_special_tokens=True,
+        )
         lengths = [len(ids) for ids in encoded["input_ids"]]
         order = sorted(range(len(pairs)), key=lambda i: (-lengths[i], i))
         for start in range(0, len(order), self.batch_size):
-            rows = order[start:start + self.batch_size]
+            rows = order[start : start + self.batch_size]
             columns = {name: [values[i] for i in rows] for name, values in encoded.items()}
             yield [pairs[i] for i in rows], self.tokenizer.pad(columns, return_tensors="pt")
 
@@ -104,8 +122,9 @@ class EntailmentModel:
             logits = self.model(**inputs.to(self.device)).logits.double()  # (pairs, labels)
         margin = logits[:, self.entailment_label] - logits[:, self.contradiction]  # (pairs,)
         if not torch.isfinite(margin).all():
-            raise NLIUnavailable(f"the entailment model {self.name} gives logits that are not finite; are "
-                                 f"its weights damaged? {_HELP}")
+            raise NLIUnavailable(
+                f"the entailment model {self.name} gives logits that are not finite; are its weights damaged? {_HELP}"
+            )
         return torch.sigmoid(margin).tolist()
 
 
@@ -116,8 +135,9 @@ def _load(name: str) -> tuple[Any, Any]:
     try:
         import transformers
     except ImportError as error:
-        raise NLIUnavailable("entailment needs the package transformers: pip install transformers "
-                             f"({short_reason(error)})") from error
+        raise NLIUnavailable(
+            f"entailment needs the package transformers: pip install transformers ({short_reason(error)})"
+        ) from error
     try:
         return _pretrained(transformers, name, offline=True)
     except NLIUnavailable:
@@ -125,8 +145,9 @@ def _load(name: str) -> tuple[Any, Any]:
     except Exception as error:  # the loaders of config, tokenizer and weights each raise their own kinds
         local = error
     if Path(name).is_dir():
-        raise NLIUnavailable(f"no entailment model could be loaded from the folder {name} "
-                             f"({short_reason(local)}); {_HELP}") from local
+        raise NLIUnavailable(
+            f"no entailment model could be loaded from the folder {name} ({short_reason(local)}); {_HELP}"
+        ) from local
     # Of a model that is not here transformers says so at length; of damaged files it says what is wrong.
     here = "is not in the cache" if isinstance(local, OSError) else f"cannot be read ({short_reason(local)})"
     try:
@@ -135,8 +156,10 @@ def _load(name: str) -> tuple[Any, Any]:
     except NLIUnavailable:
         raise
     except Exception as error:  # as above
-        raise NLIUnavailable(f"the entailment model {name!r} is no folder, {here} and could not be "
-                             f"fetched ({short_reason(error)}); {_HELP}") from error
+        raise NLIUnavailable(
+            f"the entailment model {name!r} is no folder, {here} and could not be "
+            f"fetched ({short_reason(error)}); {_HELP}"
+        ) from error
 
 
 def _pretrained(transformers: Any, name: str, offline: bool) -> tuple[Any, Any]:
@@ -144,11 +167,13 @@ def _pretrained(transformers: Any, name: str, offline: bool) -> tuple[Any, Any]:
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=offline)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
-        name, local_files_only=offline, dtype=torch.float32, output_loading_info=True)
+        name, local_files_only=offline, dtype=torch.float32, output_loading_info=True
+    )
     absent = sorted(info["missing_keys"])
     if absent:  # transformers fills them at random and only warns: the scores would be noise
-        raise NLIUnavailable(f"{name} lacks {len(absent)} weights of a sequence classifier "
-                             f"({', '.join(absent[:3])}...); {_HELP}")
+        raise NLIUnavailable(
+            f"{name} lacks {len(absent)} weights of a sequence classifier ({', '.join(absent[:3])}...); {_HELP}"
+        )
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):  # transformers 5 makes one up if need be
         raise NLIUnavailable(f"{name} has no tokenizer of its own: its vocabulary is empty; {_HELP}")
     if tokenizer.pad_token is None:
@@ -181,8 +206,10 @@ def _labels(name: str, config: Any) -> tuple[int, int]:
     """Places of contradiction and entailment among the logits, by the configuration's own names."""
     places = {str(label).strip().lower(): int(place) for place, label in config.id2label.items()}
     if "contradiction" not in places or "entailment" not in places:
-        raise NLIUnavailable(f"{name} is no entailment model: its labels (id2label) are "
-                             f"{dict(config.id2label)}, expected contradiction and entailment; {_HELP}")
+        raise NLIUnavailable(
+            f"{name} is no entailment model: its labels (id2label) are "
+            f"{dict(config.id2label)}, expected contradiction and entailment; {_HELP}"
+        )
     return places["contradiction"], places["entailment"]
 
 

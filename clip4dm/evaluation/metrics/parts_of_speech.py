@@ -35,23 +35,29 @@ def load_tagger(pipeline: str = DEFAULT_PIPELINE):
         import spacy
     except ImportError:
         raise TaggerUnavailable(
-            "parts of speech need spaCy: pip install spacy && python -m spacy download en_core_web_sm") from None
+            "parts of speech need spaCy: pip install spacy && python -m spacy download en_core_web_sm"
+        ) from None
     try:
         nlp = spacy.load(pipeline)
     except (OSError, ValueError) as error:
         raise TaggerUnavailable(
             f"spaCy cannot load the pipeline {pipeline!r} ({str(error).splitlines()[0]:.120}): fetch one with python "
-            "-m spacy download en_core_web_sm, or give the name or the folder of another") from None
+            "-m spacy download en_core_web_sm, or give the name or the folder of another"
+        ) from None
     if not any(word.pos_ for word in nlp("a red dog runs")):
-        raise TaggerUnavailable(f"the spaCy pipeline {pipeline!r} says no parts of speech; it has: "
-                                f"{', '.join(nlp.pipe_names) or 'nothing'}")
+        raise TaggerUnavailable(
+            f"the spaCy pipeline {pipeline!r} says no parts of speech; it has: {', '.join(nlp.pipe_names) or 'nothing'}"
+        )
     return nlp
 
 
 def part_of(document, span: Span) -> str:
     """The part of speech of a character span of a spaCy document."""
-    inside = [word for word in document if word.idx < span[1] and word.idx + len(word) > span[0]
-              and not (word.is_punct or word.is_space)]
+    inside = [
+        word
+        for word in document
+        if word.idx < span[1] and word.idx + len(word) > span[0] and not (word.is_punct or word.is_space)
+    ]
     if not inside:
         return OTHER
     if document.has_annotation("DEP"):
@@ -60,8 +66,9 @@ def part_of(document, span: Span) -> str:
     return inside[-1].pos_ or OTHER
 
 
-def by_part_of_speech(samples_path: Path, benchmark, settings: Settings, nlp, seed: int = 0,
-                      ) -> dict[str, dict[str, Figure]]:
+def by_part_of_speech(
+    samples_path: Path, benchmark, settings: Settings, nlp, seed: int = 0
+) -> dict[str, dict[str, Figure]]:
     """{part of speech: {figure: Figure}} of a finished run's samples.jsonl, most frequent part first.
 
     Where the benchmark labels every token, precision, recall and f1 of the tokens of that part; where it has location
@@ -70,18 +77,28 @@ def by_part_of_speech(samples_path: Path, benchmark, settings: Settings, nlp, se
     rows: list[tuple[str, str, dict[str, Any]]] = []  # (image, part of speech, counts)
     for sample, scored, document in _read(samples_path, benchmark, settings, nlp):
         if sample.tokens:
-            rows += [(sample.image, part, counts)
-                     for part, counts in _token_counts(sample, scored.sound.predicted_spans, document).items()]
+            rows += [
+                (sample.image, part, counts)
+                for part, counts in _token_counts(sample, scored.sound.predicted_spans, document).items()
+            ]
         elif benchmark.has_location and sample.misaligned and sample.spans:
-            rows.append((sample.image, part_of(document, sample.spans[0]),
-                         {"hit": scored.published.hit, "hit_span": scored.sound.hit_span}))
+            rows.append(
+                (
+                    sample.image,
+                    part_of(document, sample.spans[0]),
+                    {"hit": scored.published.hit, "hit_span": scored.sound.hit_span},
+                )
+            )
     bootstrap = Bootstrap([image for image, _, _ in rows], seed=seed) if rows else None
     sizes: dict[str, int] = {}
     for _, part, counts in rows:
         sizes[part] = sizes.get(part, 0) + counts.get("tokens", 1)
-    return {part: _figures([row[2] for row in rows if row[1] == part],
-                           bootstrap.take(np.flatnonzero([row[1] == part for row in rows])))
-            for part in sorted(sizes, key=lambda name: -sizes[name])}
+    return {
+        part: _figures(
+            [row[2] for row in rows if row[1] == part], bootstrap.take(np.flatnonzero([row[1] == part for row in rows]))
+        )
+        for part in sorted(sizes, key=lambda name: -sizes[name])
+    }
 
 
 def _read(path: Path, benchmark, settings: Settings, nlp) -> Iterable[tuple]:
@@ -113,5 +130,7 @@ def _figures(counts: list[dict[str, Any]], bootstrap: Bootstrap) -> dict[str, Fi
 
     if "tokens" in counts[0]:
         return metrics.precision_recall_f1(column("tp"), column("fp"), column("fn"), bootstrap)
-    return {"LA": metrics.location_accuracy(column("hit"), bootstrap),
-            "LA_span": metrics.location_accuracy(column("hit_span"), bootstrap)}
+    return {
+        "LA": metrics.location_accuracy(column("hit"), bootstrap),
+        "LA_span": metrics.location_accuracy(column("hit_span"), bootstrap),
+    }

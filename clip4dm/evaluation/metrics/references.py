@@ -18,8 +18,7 @@ from clip4dm.detector import CLIP4DM
 from clip4dm.scores import ref_clip_score
 
 
-def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequence[float],
-                     ) -> dict[str, float | None]:
+def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequence[float]) -> dict[str, float | None]:
     """sample id -> RefCLIPScore, None without references. cosines: of each sample's caption and image.
 
     Captions and references of all samples together: each distinct text is encoded once.
@@ -43,7 +42,7 @@ def encode_texts(detector: CLIP4DM, texts: Sequence[str]) -> Tensor:
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
     for start in range(0, len(order), detector.batch_size):
-        batch = order[start:start + detector.batch_size]
+        batch = order[start : start + detector.batch_size]
         for i, feature in zip(batch, text_features(detector.model.tower, [encoded[i] for i in batch]), strict=True):
             rows[i] = feature
     return torch.stack(rows) if rows else torch.empty(0)

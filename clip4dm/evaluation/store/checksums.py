@@ -59,8 +59,7 @@ def sums_path(samples: Path) -> Path:
 
 
 def read_sums(path: Path) -> Iterator[tuple[int, BlockSum | None]]:
-    """(line number from 1, its checksum, None for a damaged line). A last line cut short is no line. Errors: FileError.
-    """
+    """(line number from 1, its checksum or None where damaged). A last line cut short is none. Errors: FileError."""
     check_regular(path, LARGEST_TEXT)
     number, begins = 1, True  # whether the next piece begins a line
     with open(path, "rb") as file:
@@ -75,8 +74,9 @@ def read_sums(path: Path) -> Iterator[tuple[int, BlockSum | None]]:
             number += begins
 
 
-def find_blocks(path: Path, blocks: Collection[Collection[str]], block_of: Mapping[str, int],
-                known: Collection[BlockSum]) -> Iterator[FoundBlock]:
+def find_blocks(
+    path: Path, blocks: Collection[Collection[str]], block_of: Mapping[str, int], known: Collection[BlockSum]
+) -> Iterator[FoundBlock]:
     """The blocks whose lines all stand together in a samples file, wherever: damage elsewhere costs them nothing.
 
     blocks: the ids of each block's samples. block_of: each sample's block. known: the checksums that count.

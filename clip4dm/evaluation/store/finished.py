@@ -30,8 +30,10 @@ from clip4dm.files.reading import FileError, check_regular, is_number, parse_jso
 from clip4dm.models.sources import file_sha256
 from clip4dm.scores import SORTED_BY
 
-REMEDY = ("run the main.py command of this run again (it keeps what is whole, and computes the rest anew), or take it "
-          "from a copy")
+REMEDY = (
+    "run the main.py command of this run again (it keeps what is whole, and computes the rest anew), or take it "
+    "from a copy"
+)
 OLDER = "the run was made by an earlier version: run its main.py command again with --overwrite"
 
 
@@ -51,8 +53,10 @@ class FinishedRun:
 def open_run(folder: Path) -> FinishedRun:
     """Read and check a run's folder, every byte of its samples too. Errors: RunError, DamagedRun."""
     if not (folder / CONFIG).is_file() or not (folder / RESULT).is_file():
-        raise RunError(f"{folder} holds no finished run ({CONFIG}, {SAMPLES} and {RESULT}); give the folder that "
-                       "main.py printed behind \"run:\"")
+        raise RunError(
+            f"{folder} holds no finished run ({CONFIG}, {SAMPLES} and {RESULT}); give the folder that "
+            'main.py printed behind "run:"'
+        )
     config = read_json(folder / CONFIG, "give --overwrite to main.py to make the run anew")
     settings = _checked_config(folder / CONFIG, config)
     result = read_json(folder / RESULT, REMEDY)
@@ -61,13 +65,17 @@ def open_run(folder: Path) -> FinishedRun:
         raise DamagedRun(f"{folder / RESULT} does not say how many samples there are and their checksum; {OLDER}")
     for name in sorted(set(config) - {"git_revision"}):
         if result.get(name) != config[name]:
-            raise DamagedRun(f"{folder / RESULT} and {CONFIG} say different things of {name!r}: one was changed, or a "
-                             f"newer run did not end; {REMEDY}")
+            raise DamagedRun(
+                f"{folder / RESULT} and {CONFIG} say different things of {name!r}: one was changed, or a "
+                f"newer run did not end; {REMEDY}"
+            )
     if said != samples_summary(folder / SAMPLES):
         for _ in stored_lines(folder / SAMPLES):  # names the line, if it is a line
             pass
-        raise DamagedRun(f"{folder / RESULT} is of other samples than {SAMPLES} holds: a newer run did not end, or "
-                         f"the file was changed; {REMEDY}")
+        raise DamagedRun(
+            f"{folder / RESULT} is of other samples than {SAMPLES} holds: a newer run did not end, or "
+            f"the file was changed; {REMEDY}"
+        )
     return FinishedRun(folder, config, settings)
 
 
@@ -108,16 +116,20 @@ def stored_lines(samples: Path) -> Iterator[tuple[int, bytes]]:
             data = file.read(min(entry.bytes, left))
             left -= len(data)
             if not data:
-                raise DamagedRun(f"{samples}, line {first}: the file ends here, before block {entry.block} of "
-                                 f"{len(sums)}; {REMEDY}")
+                raise DamagedRun(
+                    f"{samples}, line {first}: the file ends here, before block {entry.block} of {len(sums)}; {REMEDY}"
+                )
             if BlockSum.of(entry.block, data) != entry:
-                raise DamagedRun(f"{samples}, {_damaged_lines(data, entry, first)}: not what was stored (the checksum "
-                                 f"of block {entry.block} is another one); {REMEDY}")
+                raise DamagedRun(
+                    f"{samples}, {_damaged_lines(data, entry, first)}: not what was stored (the checksum "
+                    f"of block {entry.block} is another one); {REMEDY}"
+                )
             yield from enumerate(data[:-1].split(b"\n"), first)
             first += entry.lines
         if file.read(1):
-            raise DamagedRun(f"{samples}, line {first}: the run has {first - 1} samples, and something stands behind "
-                             f"them; {REMEDY}")
+            raise DamagedRun(
+                f"{samples}, line {first}: the run has {first - 1} samples, and something stands behind them; {REMEDY}"
+            )
 
 
 def read_caption_metrics(folder: Path) -> dict[str, dict[str, float]] | None:
@@ -152,8 +164,9 @@ def _span(first: int, lines: int) -> str:
 def _sums(samples: Path) -> list[BlockSum]:
     path = sums_path(samples)
     if not path.exists():
-        raise DamagedRun(f"{path} is not there, so that nothing says whether {samples.name} is whole; if it was never "
-                         f"there, {OLDER}")
+        raise DamagedRun(
+            f"{path} is not there, so that nothing says whether {samples.name} is whole; if it was never there, {OLDER}"
+        )
     found: list[BlockSum] = []
     try:
         for number, entry in read_sums(path):
@@ -176,20 +189,41 @@ def _check_file(samples: Path) -> None:
 
 def _checked_config(path: Path, config: dict[str, Any]) -> Settings:
     """The settings of a config.json that has all that readers ask of it. Errors: DamagedRun."""
-    kinds = {"benchmark": str, "backbone": str, "pretrained": str, "fingerprint": str, "settings": dict, "args": dict,
-             "nli_reason": (str, type(None))}
+    kinds = {
+        "benchmark": str,
+        "backbone": str,
+        "pretrained": str,
+        "fingerprint": str,
+        "settings": dict,
+        "args": dict,
+        "nli_reason": (str, type(None)),
+    }
     settings = config.get("settings")
     inner = {"sorted_by": str, "epsilon": (int, float), "start_layer_text": int, "layers": int}
     args = {"seed": int, "nli_model": str, "template": str, "limit": (int, type(None)), "img_dir": str}
-    for where, content, wanted in (("", config, kinds), ("settings.", settings, inner),
-                                   ("args.", config.get("args"), args)):
+    for where, content, wanted in (
+        ("", config, kinds),
+        ("settings.", settings, inner),
+        ("args.", config.get("args"), args),
+    ):
         for name, kind in wanted.items():
-            if not isinstance(content, dict) or name not in content or not isinstance(content[name], kind) \
-                    or isinstance(content[name], bool):
-                raise DamagedRun(f"{path} has no {where}{name} that could be; give --overwrite to main.py to make the "
-                                 "run anew")
-    if set(settings) != set(inner) or settings["sorted_by"] not in SORTED_BY or settings["layers"] < 1 \
-            or config["benchmark"] not in BENCHMARKS or config["args"]["seed"] < 0:
-        raise DamagedRun(f"{path} has settings or a benchmark that cannot be; give --overwrite to main.py to make the "
-                         "run anew")
+            if (
+                not isinstance(content, dict)
+                or name not in content
+                or not isinstance(content[name], kind)
+                or isinstance(content[name], bool)
+            ):
+                raise DamagedRun(
+                    f"{path} has no {where}{name} that could be; give --overwrite to main.py to make the run anew"
+                )
+    if (
+        set(settings) != set(inner)
+        or settings["sorted_by"] not in SORTED_BY
+        or settings["layers"] < 1
+        or config["benchmark"] not in BENCHMARKS
+        or config["args"]["seed"] < 0
+    ):
+        raise DamagedRun(
+            f"{path} has settings or a benchmark that cannot be; give --overwrite to main.py to make the run anew"
+        )
     return Settings(**settings)

@@ -85,8 +85,10 @@ def append(path: Path, data: bytes, at: int) -> None:
     """Append and sync. at: the size the file must have. Errors: RunError."""
     with writing(path), open(path, "ab") as file:
         if file.tell() != at:
-            raise RunError(f"{path} has {file.tell()} bytes where this run left {at}: something else changed it. Run "
-                           "the same command again: what is whole is kept")
+            raise RunError(
+                f"{path} has {file.tell()} bytes where this run left {at}: something else changed it. Run "
+                "the same command again: what is whole is kept"
+            )
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -98,5 +100,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}. What was stored before it is kept: when "
-                       "that is mended, the same command goes on from there") from error
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}. What was stored before it is kept: when "
+            "that is mended, the same command goes on from there"
+        ) from error

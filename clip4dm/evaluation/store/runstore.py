@@ -36,8 +36,19 @@ from clip4dm.evaluation.store.runfiles import (
 )
 from clip4dm.files.reading import kind_of
 
-__all__ = ["CAPTION_METRICS", "CONFIG", "RESULT", "SAMPLES", "SUMS", "TIMING", "DamagedRun", "RunError", "RunStore",
-           "read_json", "write_json"]
+__all__ = [
+    "CAPTION_METRICS",
+    "CONFIG",
+    "RESULT",
+    "SAMPLES",
+    "SUMS",
+    "TIMING",
+    "DamagedRun",
+    "RunError",
+    "RunStore",
+    "read_json",
+    "write_json",
+]
 
 
 class RunStore:
@@ -57,8 +68,14 @@ class RunStore:
         self._sizes: dict[Path, int] = {}  # of the files that are appended to, as this run left them
         self._prefix = 0  # complete blocks in samples.jsonl, from the first on
 
-    def begin(self, config: Mapping[str, Any], *, resume: bool = True, overwrite: bool = False,
-              readable: Callable[[str], bool] = lambda image: False) -> None:
+    def begin(
+        self,
+        config: Mapping[str, Any],
+        *,
+        resume: bool = True,
+        overwrite: bool = False,
+        readable: Callable[[str], bool] = lambda image: False,
+    ) -> None:
         """Claim the folder for a run of this config. Errors: RunError if another run's samples are in it.
 
         readable: whether an image that was skipped can be read by now; its block is then computed again.
@@ -114,8 +131,10 @@ class RunStore:
             place = self._stored[self._prefix]
             data = place.read()
             if BlockSum.of(self._prefix, data) != place.sum:
-                raise DamagedRun(f"{place.path} changed while this run went on: block {self._prefix} is not what was "
-                                 "stored. Run the same command again: what is whole is kept")
+                raise DamagedRun(
+                    f"{place.path} changed while this run went on: block {self._prefix} is not what was "
+                    "stored. Run the same command again: what is whole is kept"
+                )
             self._store(self.samples, self._prefix, data)
 
     def finish(self) -> None:
@@ -154,8 +173,10 @@ class RunStore:
             except BlockingIOError:
                 raise RunError(f"another run is writing to {self.folder}; wait for it or end it") from None
             except OSError as error:
-                raise RunError(f"{self.folder} cannot be locked against a second run ({error.strerror}): give an "
-                               "--output on another file system") from None
+                raise RunError(
+                    f"{self.folder} cannot be locked against a second run ({error.strerror}): give an "
+                    "--output on another file system"
+                ) from None
             yield
 
     def _make_folder(self) -> None:
@@ -163,8 +184,11 @@ class RunStore:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def _check_own_files(self) -> None:
-        for path in [self.folder / name for name in (SAMPLES, SUMS, CONFIG, RESULT, TIMING, CAPTION_METRICS)] + \
-                self._part_files() + self._sums_files():
+        for path in (
+            [self.folder / name for name in (SAMPLES, SUMS, CONFIG, RESULT, TIMING, CAPTION_METRICS)]
+            + self._part_files()
+            + self._sums_files()
+        ):
             kind = kind_of(path)
             if kind not in (None, "a file"):
                 raise RunError(f"{path} is {kind}, where a run has a file: remove it, or give another --output")
@@ -173,21 +197,29 @@ class RunStore:
         there = self.samples.exists() or self._part_files()
         path = self.folder / CONFIG
         if not path.exists() and there:
-            raise RunError(f"{self.folder} holds samples, but no {CONFIG} that says what made them. Give --overwrite "
-                           "or another --output.")
+            raise RunError(
+                f"{self.folder} holds samples, but no {CONFIG} that says what made them. Give --overwrite "
+                "or another --output."
+            )
         if not path.exists():
             return
         found = read_json(path, "give --overwrite to start the run anew").get("fingerprint")
         if found != config["fingerprint"]:
-            raise RunError(f"{self.folder} holds a run with other settings, weights, data or versions (fingerprint "
-                           f"{found}, not {config['fingerprint']}). Give --overwrite or another --output.")
+            raise RunError(
+                f"{self.folder} holds a run with other settings, weights, data or versions (fingerprint "
+                f"{found}, not {config['fingerprint']}). Give --overwrite or another --output."
+            )
         if not resume and there:
-            raise RunError(f"{self.folder} already holds samples of this run: leave --no-resume away to go on with "
-                           "them, or give --overwrite to start anew.")
+            raise RunError(
+                f"{self.folder} already holds samples of this run: leave --no-resume away to go on with "
+                "them, or give --overwrite to start anew."
+            )
         if there and not self._sums_files():
-            raise RunError(f"{self.folder} holds samples without checksums ({SUMS}), as earlier versions wrote them: "
-                           "nothing says whether they are whole. Give --overwrite to compute them anew, or another "
-                           "--output.")
+            raise RunError(
+                f"{self.folder} holds samples without checksums ({SUMS}), as earlier versions wrote them: "
+                "nothing says whether they are whole. Give --overwrite to compute them anew, or another "
+                "--output."
+            )
 
     def _found(self, quietly: bool = False) -> dict[int, FoundBlock]:
         """The blocks whose bytes have a known checksum. Says which others should be there, unless quietly."""
@@ -218,8 +250,9 @@ class RunStore:
         first = [1]
         for block in self.blocks:
             first.append(first[-1] + len(block))
-        named = ", ".join(f"block {b} (lines {first[b]} to {first[b + 1] - 1} of the whole)" for b in lost[:3]
-                          if b < len(self.blocks))
+        named = ", ".join(
+            f"block {b} (lines {first[b]} to {first[b + 1] - 1} of the whole)" for b in lost[:3] if b < len(self.blocks)
+        )
         more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
         return f"{self.samples} is damaged: {named}{more} are not what was stored, and are computed again"
 
@@ -237,8 +270,9 @@ class RunStore:
         stray = [kept[b] for b in sorted(kept) if kept[b].path == self.samples and kept[b].offset >= end]
         if stray:
             numbers = (n for n in range(len(self.blocks) + 1))
-            target = next(path for path in (self.folder / f"samples.part-kept-{n}.jsonl" for n in numbers)
-                          if not path.exists())
+            target = next(
+                path for path in (self.folder / f"samples.part-kept-{n}.jsonl" for n in numbers) if not path.exists()
+            )
             _copy(stray, target)
         self._write_sums(kept)
         if stray:

@@ -48,8 +48,10 @@ def _wrong_attributions(record: dict[str, Any], layers: int) -> str | None:
     except (binascii.Error, ValueError):
         return "field 'layer_attributions' is no base64"
     if len(data) != 4 * layers * len(record["units"]):
-        return f"field 'layer_attributions' has {len(data)} bytes, not four for each of {layers} layers of " \
-               f"{len(record['units'])} units"
+        return (
+            f"field 'layer_attributions' has {len(data)} bytes, not four for each of {layers} layers of "
+            f"{len(record['units'])} units"
+        )
     if not np.isfinite(np.frombuffer(data, dtype="<f4")).all():
         return "an attribution is no finite number"
     return None
@@ -91,14 +93,23 @@ def _shown(value: Any) -> str:
 _TEXT, _NUMBER = (_is_text, "a string"), (is_number, "a finite number")
 _SKIPPED = {"id": _TEXT, "image": _TEXT, "skipped": _TEXT}
 _FIELDS = {
-    "id": _TEXT, "image": _TEXT, "image_id": _TEXT, "caption": _TEXT, "GT_foil_word": _TEXT, "cosine": _NUMBER,
-    "truncated": (_is_flag, "true or false"), "ref_clipscore": (_is_number_or_none, "a finite number or null"),
-    "nli_score": (_is_number_or_none, "a finite number or null"), "groupby": (_are_groups, "names and strings"),
+    "id": _TEXT,
+    "image": _TEXT,
+    "image_id": _TEXT,
+    "caption": _TEXT,
+    "GT_foil_word": _TEXT,
+    "cosine": _NUMBER,
+    "truncated": (_is_flag, "true or false"),
+    "ref_clipscore": (_is_number_or_none, "a finite number or null"),
+    "nli_score": (_is_number_or_none, "a finite number or null"),
+    "groupby": (_are_groups, "names and strings"),
     "label": (lambda value: isinstance(value, dict), "an object"),
-    "units": (_are_units, "a list of [start, end, kind, scored]"), "layer_attributions": _TEXT,
+    "units": (_are_units, "a list of [start, end, kind, scored]"),
+    "layer_attributions": _TEXT,
 }
 _LABEL = {
-    "misaligned": (_is_flag, "true or false"), "spans": (_are_spans, "a list of [start, end]"),
+    "misaligned": (_is_flag, "true or false"),
+    "spans": (_are_spans, "a list of [start, end]"),
     "tokens": (_are_spans, "a list of [start, end]"),
     "token_labels": (lambda value: isinstance(value, list) and all(map(_is_flag, value)), "a list of true and false"),
     "gt_score": (_is_number_or_none, "a finite number or null"),
