@@ -156,7 +156,10 @@ class PictureStore:
                 self.manifest.entries.get(name),
                 check_picture,
             )
-            return isinstance(found, Entry)
+            whole = isinstance(found, Entry)
+            if whole and name not in self.manifest.entries:  # a call ended between the picture and its line
+                self.manifest.add(found)
+            return whole
         return False
 
     def put(self, name: str, data: bytes | None, check: Callable[[Path], None] = check_picture) -> bool:

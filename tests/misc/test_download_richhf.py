@@ -13,6 +13,7 @@ import pytest
 from badserver import jpeg
 from fetching.fetch_folder import read_manifest
 from fetching.folder import MANIFEST, MISSING
+from fetching.hub_rows import PictureStore
 
 from clip4dm.benchmarks import read_benchmark
 from clip4dm.benchmarks.tfrecord import write_examples
@@ -225,6 +226,19 @@ def test_interrupted_and_started_again(tmp_path, how):
     assert all((tmp_path / "out" / f"{uid}.png").read_bytes() == pictures[uid][0] for uid in uids)
     assert set(read_manifest(tmp_path / "out")) == {f"{uid}.png" for uid in uids}
     assert not list((tmp_path / "out").glob("*.part")) and not (tmp_path / "out" / "stream_state.json").exists()
+
+
+def test_a_picture_without_its_line_in_the_manifest_gets_one(tmp_path):
+    """A call may end between the two."""
+    store = PictureStore(tmp_path, "a data set")
+    assert store.put("a.jpg", jpeg(0, 16)) and store.put("b.jpg", jpeg(1, 16))
+    store.close()
+    whole = (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST).write_text(whole.splitlines(keepends=True)[0])
+    store = PictureStore(tmp_path, "a data set")
+    assert store.has("a.jpg") and store.has("b.jpg") and not store.has("c.jpg")
+    store.close()
+    assert (tmp_path / MANIFEST).read_text() == whole
 
 
 def test_a_prompt_of_many_lines_is_found_once(tmp_path, capsys):
