@@ -7,12 +7,11 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clip4dm import scores
+from clip4dm import published, scores
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.errors import CLIP4DMError, InputError
-from clip4dm.layers import layer_mean
-from clip4dm.published import sum_negative
 from clip4dm.scores import SortedBy
 
 
@@ -24,8 +23,9 @@ class NotFinite(CLIP4DMError, ValueError):
 class Word:
     """A word of the caption: text == caption[start:end], in characters of the caption as given.
 
-    attribution: mean over the word's tokens, None where the word was not scored: it lies beyond CLIP's context, or
-    the tokenizer has no token for it. misaligned: attribution < epsilon.
+    attribution: mean over the word's tokens, in units of the cosine; None where the word was not scored: it lies
+    beyond CLIP's context, or the tokenizer has no token for it. misaligned: not true of the image, by the rule of the
+    detection's `sorted_by` (`scores.misaligned`).
     """
 
     text: str
@@ -37,6 +37,7 @@ class Word:
 
     @property
     def scored(self) -> bool:
+        """Whether there is an attribution."""
         return self.attribution is not None
 
 
@@ -60,21 +61,31 @@ class Detection:
     epsilon: float
     start_layer_text: int
     layers: int
-    layer_attributions: np.ndarray = field(repr=False, compare=False)
+    layer_attributions: NDArray[np.float32] = field(repr=False, compare=False)
     encoded: EncodedCaption = field(repr=False, compare=False)
 
     @property
     def misaligned(self) -> tuple[Word, ...]:
-        """The words that are not true of the image: those below epsilon, or the lowest one in most_negative mode."""
-        if self.sorted_by == "threshold":
-            return tuple(word for word in self.words if word.misaligned)
-        scored = [word for word in self.words if word.attribution is not None]
-        return (min(scored, key=lambda word: word.attribution),) if scored else ()
+        """The words that are not true of the image, in the caption's order."""
+        return tuple(word for word in self.words if word.misaligned)
+
+    @property
+    def published_words(self) -> tuple[Word, ...]:
+        """The published code's words: punctuation may be among them, unscored words are not (see `published`)."""
+        means = _unit_means(self.layer_attributions, self.start_layer_text, self.layers)
+        everything = self.sorted_by == "most_negative"
+        units = [
+            (unit, value)
+            for unit, value in zip(self.encoded.units, means, strict=True)
+            if unit.scored and (everything or not unit.dropped_by_published)
+        ]
+        found = scores.misaligned([value for _, value in units], self.sorted_by, self.epsilon)
+        return tuple(Word(unit.text, unit.start, unit.end, value, i in found) for i, (unit, value) in enumerate(units))
 
     def with_settings(
         self, *, sorted_by: SortedBy | None = None, epsilon: float | None = None, start_layer_text: int | None = None
     ) -> Detection:
-        """The same pair under other settings, without the model. Errors: ValueError for layers not explained."""
+        """The same pair under other settings, without the model. Errors: InputError for layers not explained."""
         return make_detection(
             self.encoded,
             self.layer_attributions,
@@ -86,33 +97,9 @@ class Detection:
         )
 
     def as_published(self) -> dict[str, Any]:
-        """The published code's dict of five keys.
-
-        Its words differ from `words` in punctuation, see `published`: a dash or an "&" counts as a word and may be
-        called negative.
-        """
-        means = layer_mean(self.layer_attributions, self.start_layer_text, self.layers)
-        named = [
-            (unit.text, float(value))
-            for unit, value in zip(self.encoded.units, means, strict=True)
-            if unit.scored and not (unit.dropped_by_published and self.sorted_by == "threshold")
-        ]
-        ranked = sorted(range(len(named)), key=lambda i: named[i][1])
-        if self.sorted_by == "most_negative":
-            lowest = named[ranked[0]] if ranked else ("", 0)
-            negative_word, values = lowest[0], []
-        else:
-            found = [i for i in ranked if named[i][1] < self.epsilon]
-            negative_word = " ".join(f"{i}_{named[i][0]}" for i in found)
-            values = [named[i][1] for i in found]
-        return {
-            "negative_word": negative_word,
-            # 0 where there is none, as published: an integer
-            "sum_negative_attribution": sum_negative([value for _, value in named], self.sorted_by, self.epsilon) or 0,
-            "negative_word_score_list": values,
-            "clip_score": self.clip_score,
-            "word_attributions": named,
-        }
+        """The published code's dict of five keys, of `published_words`."""
+        named = [(word.text, word.attribution) for word in self.published_words if word.attribution is not None]
+        return published.as_published(named, self.cosine, self.sorted_by, self.epsilon)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything a program wants, ready for json."""
@@ -142,7 +129,7 @@ class Detection:
 
 def make_detection(
     encoded: EncodedCaption,
-    layer_attributions: np.ndarray,
+    layer_attributions: NDArray[np.float32],
     cosine: float,
     *,
     layers: int,
@@ -150,9 +137,10 @@ def make_detection(
     epsilon: float,
     start_layer_text: int,
 ) -> Detection:
-    """A Detection from stored numbers. layer_attributions: (explained layers, units), the last row the last layer.
+    """A Detection from numbers. layer_attributions: (explained layers, units), the last row the last layer.
 
-    Errors: NotFinite, since a word that is NaN would pass as aligned; ValueError for impossible settings.
+    layers: of the text tower, to count start_layer_text by. The only place where numbers become verdicts.
+    Errors: NotFinite, since a word that is NaN would pass as aligned; InputError for impossible settings.
     """
     check_settings(sorted_by, epsilon)
     if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
@@ -160,27 +148,24 @@ def make_detection(
             f"the attributions or the cosine of {encoded.caption!r:.80} are not finite numbers: the weights or the "
             "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)"
         )
-    means = layer_mean(layer_attributions, start_layer_text, layers)
-    words = []
-    for unit, value in zip(encoded.units, means, strict=True):
-        if unit.candidate:
-            attribution = float(value) if unit.scored else None
-            words.append(
-                Word(
-                    unit.text,
-                    unit.start,
-                    unit.end,
-                    attribution,
-                    scores.is_misaligned(attribution, epsilon),
-                    unit.beyond_context,
-                )
-            )
+    means = _unit_means(layer_attributions, start_layer_text, layers)
+    units = [
+        (unit, value if unit.scored else None)
+        for unit, value in zip(encoded.units, means, strict=True)
+        if unit.candidate
+    ]
+    attributions = [value for _, value in units]
+    found = set(scores.misaligned(attributions, sorted_by, epsilon))
+    words = tuple(
+        Word(unit.text, unit.start, unit.end, value, i in found, unit.beyond_context)
+        for i, (unit, value) in enumerate(units)
+    )
     return Detection(
         caption=encoded.caption,
-        words=tuple(words),
+        words=words,
         cosine=cosine,
         clip_score=scores.clip_score(cosine),
-        f_clip_score=scores.f_clip_score(cosine, [w.attribution for w in words], epsilon),
+        f_clip_score=scores.f_clip_score(cosine, attributions, epsilon),
         truncated=encoded.truncated,
         sorted_by=sorted_by,
         epsilon=epsilon,
@@ -191,9 +176,34 @@ def make_detection(
     )
 
 
+def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaption) -> NDArray[np.float32]:
+    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units."""
+    means = np.zeros((len(per_token), len(encoded.units)), dtype=np.float32)
+    tokens: dict[int, list[int]] = {}
+    for token, unit in enumerate(encoded.unit_of):
+        tokens.setdefault(unit, []).append(token)
+    tokens.pop(-1, None)  # special tokens, the template, and words that do not fit whole
+    exact = per_token.astype(np.float64)
+    for unit, mine in tokens.items():
+        means[:, unit] = scores.mean_over_tokens(exact, mine)
+    return means
+
+
 def check_settings(sorted_by: str, epsilon: float) -> None:
-    """Errors: ValueError, saying what is allowed."""
+    """Errors: InputError, saying what is allowed."""
     if sorted_by not in scores.SORTED_BY:
         raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
         raise InputError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
+
+
+def _unit_means(layer_attributions: NDArray[np.float32], start_layer_text: int, layers: int) -> list[float]:
+    """(explained layers, units) -> for each unit the mean from start_layer_text on."""
+    last = scores.last_layers(start_layer_text, layers)
+    if last > len(layer_attributions):
+        raise InputError(
+            f"start_layer_text {start_layer_text} needs the last {last} layers, but only the last "
+            f"{len(layer_attributions)} were explained; detect again with that start_layer_text"
+        )
+    means: list[float] = scores.mean_over_layers(layer_attributions.astype(np.float64), last).tolist()
+    return means

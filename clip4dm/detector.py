@@ -5,25 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from numbers import Integral
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from clip4dm.attribution.replay import Attribution, attribute
+from clip4dm.attribution.attribute import attribute
 from clip4dm.captions.words import EncodedCaption, encode_caption
-from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
+from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
-from clip4dm.files.streams import ahead
-from clip4dm.layers import first_layer
+from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
-from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy
+from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
+from clip4dm.towers.arithmetic import unit_length
 
 DEFAULT_BATCH_SIZE = 64
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -45,10 +44,10 @@ class CLIP4DM:
         sorted_by: SortedBy = "threshold",
         epsilon: float = EPSILON,
         batch_size: int = DEFAULT_BATCH_SIZE,
-    ):
+    ) -> None:
         check_settings(sorted_by, epsilon)
-        first_layer(start_layer_text, model.tower.layers)
-        if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+        last_layers(start_layer_text, model.tower.layers)
+        if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         self.model = model
         self.template = template
@@ -64,7 +63,7 @@ class CLIP4DM:
         pretrained: str | None = None,
         device: str = "auto",
         precision: str = "fp32",
-        **settings,
+        **settings: Any,
     ) -> CLIP4DM:
         """Load a model (see `load_model`) and make a detector of it; settings go to the constructor."""
         return cls(load_model(backbone, pretrained, device, precision), **settings)
@@ -78,7 +77,7 @@ class CLIP4DM:
         """
         rows: list[int] = []
         features = []
-        for batch in _batches(ahead(self._pixels, _distinct(_as_several(images), rows)), self.batch_size):
+        for batch in batches(ahead(self._pixels, _distinct(_as_several(images), rows)), self.batch_size):
             features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
@@ -123,40 +122,23 @@ class CLIP4DM:
         """As `detect`, of unit features (images, features) and captions from `encode_captions`."""
         if not encoded:
             return []
-        if len(encoded) == 1 and len(features) > features.shape[1]:
-            return list(self._detect_by_matrix(features, encoded[0]))
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
         order = sorted(range(pairs), key=lambda i: -len(captions[i].ids))
-        results: list[Detection | None] = [None] * pairs
+        found: dict[int, Detection] = {}
 
         def run(batch: list[int]) -> list[Detection]:
             images = torch.tensor([image_of[i] for i in batch], device=features.device)
-            return list(self._detect_batch(features[images], [captions[i] for i in batch]))
+            return self._detect_batch(features[images], [captions[i] for i in batch])
 
-        for batch in _batches(order, self.batch_size):
-            for i, detection in zip(batch, chain.from_iterable(self._in_parts_that_fit(run, batch)), strict=True):
-                results[i] = detection
-        return results
+        for batch in batches(order, self.batch_size):
+            detections = chain.from_iterable(self._in_parts_that_fit(run, batch))
+            found.update(zip(batch, detections, strict=True))
+        return [found[i] for i in range(pairs)]
 
-    def _detect_by_matrix(self, features: Tensor, caption: EncodedCaption) -> Iterator[Detection]:
-        """One caption against more images than the features have dimensions.
-
-        Attributions are linear in the image feature: those of the unit vectors are all there is to compute.
-        """
-        columns, cosines = [], []
-        for batch in _batches(torch.eye(features.shape[1], device=features.device), self.batch_size):
-            for part in self._in_parts_that_fit(lambda part: self._attribute(torch.stack(part), [caption]), batch):
-                columns += [unit_means(row, caption) for row in part.per_layer.cpu().numpy()]
-                cosines += part.cosine.cpu().tolist()
-        by_feature = np.stack(columns).astype(np.float64)  # (features, layers, units)
-        for row in features.cpu().numpy().astype(np.float64):
-            per_layer = np.tensordot(row, by_feature, 1).astype(np.float32)
-            yield self._detection(caption, per_layer, float(row @ np.asarray(cosines)))
-
-    def _in_parts_that_fit(self, run: Callable[[list], T], batch: list) -> list[T]:
+    def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
         """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
         try:
             return [run(batch)]
@@ -167,7 +149,7 @@ class CLIP4DM:
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
         self.batch_size = (len(batch) + 1) // 2
-        return [part for half in _batches(batch, self.batch_size) for part in self._in_parts_that_fit(run, half)]
+        return [part for half in batches(batch, self.batch_size) for part in self._in_parts_that_fit(run, half)]
 
     def _encode_batch(self, batch: list[Tensor]) -> Tensor:
         pixels = torch.stack(batch)
@@ -175,38 +157,38 @@ class CLIP4DM:
             pixels = pixels.pin_memory()  # copied while the tower is at work on the batch before
         return self.model.image_tower.encode(pixels.to(self.model.device, self.model.dtype, non_blocking=True))
 
-    def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Iterator[Detection]:
-        result = self._attribute(features, encoded)
-        per_layer, cosine = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()
-        for row, score, caption in zip(per_layer, cosine, encoded, strict=True):
-            yield self._detection(caption, unit_means(row, caption), score)
-
-    def _attribute(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> Attribution:
-        """encoded: a caption for each image feature, or one for all."""
-        distinct = list({id(e): e for e in encoded}.values())
-        place = {id(e): i for i, e in enumerate(distinct)}
-        caption_of = [place[id(e)] for e in encoded] if len(encoded) > 1 else [0] * len(features)
-        return attribute(self.model.tower, distinct, features, self.start_layer_text, caption_of=caption_of)
-
-    def _detection(self, caption: EncodedCaption, per_layer: np.ndarray, cosine: float) -> Detection:
-        return make_detection(
-            caption,
-            per_layer,
-            cosine,
-            layers=self.model.tower.layers,
-            sorted_by=self.sorted_by,
-            epsilon=self.epsilon,
-            start_layer_text=self.start_layer_text,
+    def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
+        """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
+        distinct = {id(e): e for e in encoded}
+        place = {key: i for i, key in enumerate(distinct)}
+        result = attribute(
+            self.model.tower,
+            list(distinct.values()),
+            features,
+            self.start_layer_text,
+            caption_of=[place[id(e)] for e in encoded],
         )
+        per_layer, cosines = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()  # (pairs, layers, tokens)
+        return [
+            make_detection(
+                caption,
+                mean_over_units(layers, caption),
+                cosine,
+                layers=self.model.tower.layers,
+                sorted_by=self.sorted_by,
+                epsilon=self.epsilon,
+                start_layer_text=self.start_layer_text,
+            )
+            for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
+        ]
 
-    def _features(self, images) -> Tensor:
-        size = self.model.model.visual.image_size
-        is_features = isinstance(images, Tensor) and images.ndim == 2 and images.is_floating_point()
-        if is_features:
+    def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
+        if isinstance(images, Tensor) and images.ndim == 2 and images.is_floating_point():
             return self._unit(images.detach().to(self.model.device, torch.float32))
         if isinstance(images, Tensor) and images.ndim == 1:
             raise InputError(
-                f"image features are (images, features), got {tuple(images.shape)}; pixels would be (3, {size}, {size})"
+                f"image features are (images, features), got {tuple(images.shape)}; "
+                f"pixels would be {(3, *self.model.image_tower.size)}"
             )
         return self.encode_images(images)
 
@@ -220,9 +202,7 @@ class CLIP4DM:
             )
         if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
             raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")
-        # By a power of two first, which changes no digit: squares of very large or small numbers are no fp32 numbers.
-        _, exponent = torch.frexp(features.abs().amax(-1, keepdim=True))
-        return F.normalize(torch.ldexp(features, -exponent), dim=-1)
+        return unit_length(features)
 
     def _pixels(self, image: ImageLike) -> Tensor:
         """A preprocessed (3, size, size) tensor of any image."""
@@ -231,8 +211,7 @@ class CLIP4DM:
         return self.model.preprocess(load_image(image))
 
     def _checked(self, pixels: Tensor) -> Tensor:
-        size = self.model.model.visual.image_size
-        expected = (3, *size) if isinstance(size, (tuple, list)) else (3, size, size)
+        expected = (3, *self.model.image_tower.size)
         if tuple(pixels.shape) != expected:
             raise ImageError(
                 f"a preprocessed picture has shape {expected}, got {tuple(pixels.shape)}. Give a uint8 "
@@ -241,21 +220,12 @@ class CLIP4DM:
         return pixels
 
 
-def unit_means(per_layer: np.ndarray, caption: EncodedCaption) -> np.ndarray:
-    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units."""
-    sums = np.zeros((per_layer.shape[0], len(caption.units)))
-    counts = np.zeros(len(caption.units))
-    owners = np.asarray(caption.unit_of)
-    mine = np.flatnonzero(owners >= 0)
-    np.add.at(sums.T, owners[mine], per_layer.T[mine].astype(np.float64))
-    np.add.at(counts, owners[mine], 1)
-    return (sums / np.maximum(counts, 1)).astype(np.float32)
-
-
 def _as_several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    if isinstance(images, (str, bytes)) or hasattr(images, "__fspath__") or not hasattr(images, "__iter__"):
+    if isinstance(images, (Tensor, np.ndarray)):
+        return [images] if images.ndim <= 3 else images
+    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
         return [images]
-    return [images] if isinstance(images, (Tensor, np.ndarray)) and images.ndim <= 3 else images
+    return images
 
 
 def _distinct(images: Iterable[ImageLike], rows: list[int]) -> Iterator[ImageLike]:
@@ -272,14 +242,3 @@ def _distinct(images: Iterable[ImageLike], rows: list[int]) -> Iterator[ImageLik
         rows.append(count)
         count += 1
         yield image
-
-
-def _batches(items: Iterable, size: int) -> Iterator[list]:
-    batch = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -1,35 +1,154 @@
-"""Scores of an image-caption pair, from a cosine and the words' attributions: pure functions.
+"""The equations, in the paper's order (arXiv 2412.18404), each written here once: pure functions of arrays and numbers.
 
-    CLIPScore    = 2.5 * max(s, 0)                                         (Hessel et al. 2021)
-    RefCLIPScore = harmonic mean of CLIPScore and max over references of max(cos(caption, reference), 0)
-    F-CLIPScore  = (1 - s) * sum of the attributions below epsilon         (arXiv 2412.18404), <= 0
+s is the cosine of the image and the text feature, without the logit scale; A[l] the attention map of text layer l after
+its softmax, one for each head; G[l] = ds/dA[l] the cosine's gradient by it; r the row where the text feature is read.
 
-with s the plain cosine of the image and the text feature, without the logit scale.
+    R[l]         = mean over heads of G[l] * A[l]                        relevance
+    token t      = mean over the last K layers of R[l][r, t]             mean_over_layers
+    word         = mean over the word's tokens                           mean_over_tokens
+    misaligned   : words below epsilon; or the lowest word alone         misaligned
+    F-CLIPScore  = (1 - s) * sum of the attributions below epsilon       f_clip_score
+    CLIPScore    = 2.5 * max(s, 0)                                       clip_score       (Hessel et al. 2021)
+    RefCLIPScore = harmonic mean of CLIPScore and the best reference's   ref_clip_score   (the same)
+
+No ReLU anywhere: negative attributions are the signal. Arrays are numpy's or PyTorch's alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
+
+from clip4dm.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    Array = TypeVar("Array", Tensor, NDArray[np.floating[Any]])
 
 CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5
 START_LAYER_TEXT = -3
 TEMPLATE = "A photo depicts "
-SORTED_BY = ("threshold", "most_negative")
 
 SortedBy = Literal["threshold", "most_negative"]
+SORTED_BY: tuple[SortedBy, ...] = get_args(SortedBy)
+
+
+def relevance(attention: Array, gradient: Array) -> Array:
+    """R of a layer: (..., heads, rows, tokens) twice -> (..., rows, tokens). Unit: of the cosine. Eq. of GAE, no ReLU.
+
+    >>> import numpy as np
+    >>> relevance(np.array([[[0.5, 0.5]], [[1.0, 0.0]]]), np.array([[[2.0, -1.0]], [[1.0, 4.0]]]))
+    array([[ 1.  , -0.25]])
+    """
+    r: Array = (gradient * attention).mean(-3)
+    return r
+
+
+def mean_over_layers(layers: Array, last: int) -> Array:
+    """R of the layers, first to last: (layers, ...) -> (...), the mean of the `last` last ones.
+
+    Errors: InputError for more layers than there are.
+
+    >>> import numpy as np
+    >>> mean_over_layers(np.array([[9.0, 9.0], [1.0, 0.0], [3.0, -1.0]]), 2)
+    array([ 2. , -0.5])
+    """
+    if not 1 <= last <= len(layers):
+        raise InputError(f"the mean of {last} layers was asked for, but there are attributions of {len(layers)}")
+    mean: Array = layers[len(layers) - last :].mean(0)
+    return mean
+
+
+def mean_over_tokens(per_token: Array, tokens: Sequence[int]) -> Array:
+    """A word's attribution: (..., tokens) -> (...), the mean over the tokens of the word, given by their positions.
+
+    >>> import numpy as np
+    >>> float(mean_over_tokens(np.array([0.0, 1.0, 3.0, 0.0]), [1, 2]))
+    2.0
+    """
+    mean: Array = per_token[..., list(tokens)].mean(-1)
+    return mean
+
+
+def misaligned(
+    attributions: Sequence[float | None], sorted_by: SortedBy = "threshold", epsilon: float = EPSILON
+) -> list[int]:
+    """The words that are not true of the image: their indices, in order. The rule, for words and captions alike.
+
+    threshold: those below epsilon. most_negative: the lowest alone, whatever epsilon. None: a word that was not scored.
+
+    >>> misaligned([3e-4, -2e-4, None, -6e-5]), misaligned([3e-4, -2e-4, None, -6e-5], "most_negative")
+    ([1, 3], [1])
+    """
+    if sorted_by == "most_negative":
+        first = lowest(attributions)
+        return [] if first is None else [first]
+    return [i for i, value in enumerate(attributions) if value is not None and below(value, epsilon)]
+
+
+@overload
+def below(attribution: float, epsilon: float) -> bool: ...
+@overload
+def below(attribution: NDArray[np.floating[Any]], epsilon: float) -> NDArray[np.bool_]: ...
+def below(attribution: Any, epsilon: float) -> Any:
+    """Whether attributions lie below epsilon: strictly, as in the published code.
+
+    >>> below(-2e-4, -5e-5), below(-5e-5, -5e-5)
+    (True, False)
+    """
+    return attribution < epsilon
+
+
+def lowest(attributions: Sequence[float | None]) -> int | None:
+    """The index of the lowest attribution, the first of equal ones; None where nothing was scored.
+
+    >>> lowest([3e-4, None, -2e-4]), lowest([])
+    (2, None)
+    """
+    scored = [(value, i) for i, value in enumerate(attributions) if value is not None]
+    return min(scored)[1] if scored else None
+
+
+def misaligned_sum(attributions: Sequence[float | None], epsilon: float = EPSILON) -> float:
+    """The sum of the attributions below epsilon, most negative first as the published code adds them; 0.0 if none.
+
+    >>> misaligned_sum([3e-4, -2e-4, None, -1e-4])
+    -0.00030000000000000003
+    """
+    values = (attributions[i] for i in misaligned(attributions, "threshold", epsilon))
+    return float(sum(sorted(value for value in values if value is not None)))
+
+
+def f_clip_score(cosine: float, attributions: Sequence[float | None], epsilon: float = EPSILON) -> float:
+    """F-CLIPScore by the paper's equation, <= 0: nearer 0 is better aligned. cosine: -1..1.
+
+    >>> f_clip_score(0.25, [3e-4, -2e-4])
+    -0.00015000000000000001
+    """
+    total = misaligned_sum(attributions, epsilon)
+    return (1.0 - cosine) * total if total else 0.0
 
 
 def clip_score(cosine: float) -> float:
-    """2.5 * max(cosine, 0), in 0..2.5."""
+    """CLIPScore, 2.5 * max(cosine, 0), in 0..2.5.
+
+    >>> clip_score(0.25), clip_score(-0.1)
+    (0.625, 0.0)
+    """
     return CLIPSCORE_SCALE * max(cosine, 0.0)
 
 
 def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float | None:
-    """Harmonic mean of CLIPScore and the best reference's cosine; None without references.
+    """RefCLIPScore: the harmonic mean of CLIPScore and the best reference's cosine with the caption, at least 0.
 
-    The reference term is not scaled by 2.5. References carry the same template as the caption.
+    The reference term is not scaled by 2.5. References carry the same template as the caption. None without references.
+
+    >>> ref_clip_score(0.2, [0.5, 0.1]), ref_clip_score(0.2, [])
+    (0.5, None)
     """
     best = max((max(c, 0.0) for c in reference_cosines), default=None)
     if best is None:
@@ -38,17 +157,22 @@ def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float |
     return 0.0 if image + best == 0 else 2 * image * best / (image + best)
 
 
-def is_misaligned(attribution: float | None, epsilon: float = EPSILON) -> bool:
-    """Whether a word is not true of the image; a word that was not scored (None) is not said to be."""
-    return attribution is not None and attribution < epsilon
+def last_layers(start_layer_text: int, layers: int) -> int:
+    """K: how many layers, counted from the last, a Python index into `layers` text layers means.
 
+    The usual one, -3, means the last three or as many as there are: towers of one or two layers are explained whole.
+    Errors: InputError for an index that is out of range.
 
-def misaligned_sum(attributions: Iterable[float | None], epsilon: float = EPSILON) -> float:
-    """The sum of the attributions below epsilon, most negative first as the published code adds them; 0.0 if none."""
-    return float(sum(sorted(a for a in attributions if is_misaligned(a, epsilon))))
-
-
-def f_clip_score(cosine: float, attributions: Iterable[float | None], epsilon: float = EPSILON) -> float:
-    """F-CLIPScore by the paper's equation: nearer 0 is better aligned."""
-    total = misaligned_sum(attributions, epsilon)
-    return (1.0 - cosine) * total if total else 0.0
+    >>> last_layers(-3, 12), last_layers(0, 12), last_layers(-3, 2)
+    (3, 12, 2)
+    """
+    if not hasattr(start_layer_text, "__index__") or isinstance(start_layer_text, bool):
+        raise InputError(f"start_layer_text is a whole number such as {START_LAYER_TEXT}, got {start_layer_text!r}")
+    if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
+        return layers
+    if not -layers <= start_layer_text < layers:
+        raise InputError(
+            f"start_layer_text {start_layer_text} is out of range: this text tower has {layers} layers, "
+            f"so it may be {-layers} to {layers - 1} (-3 explains the last three)"
+        )
+    return layers - start_layer_text % layers

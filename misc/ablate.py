@@ -44,7 +44,7 @@ def run(detector, benchmark, samples, img_dir: Path, variants, settings) -> dict
 
     from tqdm import tqdm
 
-    from clip4dm.attribution.variants import detect_variants
+    from clip4dm.evaluation.ablation import detect_variants
     from clip4dm.evaluation.records import score_record, stored_fields
     from clip4dm.evaluation.report import Columns, summarise
 

@@ -33,12 +33,12 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     from clip4dm.evaluation.metrics.calibration import epsilon_grid, figures_at, for_calibration, read_words, suggest
     from clip4dm.evaluation.metrics.metrics import Bootstrap
     from clip4dm.evaluation.store.finished import open_run
-    from clip4dm.layers import first_layer
+    from clip4dm.scores import last_layers
 
     run = open_run(folder)
     benchmark, settings = get_benchmark(run.config["benchmark"]), run.settings
     if start_layer_text is not None:
-        first_layer(start_layer_text, settings.layers)
+        last_layers(start_layer_text, settings.layers)
         settings = dataclasses.replace(settings, start_layer_text=start_layer_text)
     usual = settings.epsilon
     grid = epsilon_grid(read_words(run.samples, benchmark, settings, ()).attribution, count)

@@ -14,8 +14,8 @@ from PIL import Image
 from clip4dm import CLIP4DM, Detection, Word, published, scores
 from clip4dm.captions.words import CaptionError
 from clip4dm.detection import NotFinite
+from clip4dm.errors import ModelError
 from clip4dm.files.images import ImageError
-from clip4dm.models.sources import ModelError
 
 RANDOM = np.random.default_rng(1)
 PICTURES = [RANDOM.integers(0, 255, (40 + 5 * i, 60, 3), dtype=np.uint8) for i in range(4)]

@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
+from clip4dm.benchmarks.base import Judgement, Sample, Span
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.scores import SortedBy, lowest, misaligned
 
 
 class ScoredWord(Protocol):
-    text: str
-    start: int
-    end: int
-    attribution: float | None
+    """A word as the rules read it: text == caption[start:end], and its attribution, if it was scored."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def attribution(self) -> float | None: ...
 
 
 def found(words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> list[int]:
-    """Indices of the words said to be misaligned: below epsilon, or in most_negative mode the lowest alone."""
-    scored = [i for i, word in enumerate(words) if word.attribution is not None]
-    if sorted_by == "most_negative":
-        return [min(scored, key=lambda i: words[i].attribution)] if scored else []
-    return [i for i in scored if words[i].attribution < epsilon]
+    """Indices of the words said to be misaligned (`scores.misaligned`)."""
+    return misaligned([word.attribution for word in words], sorted_by, epsilon)
 
 
 def phrases(words: Sequence[ScoredWord], indices: Sequence[int]) -> list[list[int]]:
@@ -37,15 +41,16 @@ def phrases(words: Sequence[ScoredWord], indices: Sequence[int]) -> list[list[in
 
 
 def joined(words: Sequence[ScoredWord], run: Sequence[int]) -> str:
+    """The words' texts, a blank between them."""
     return " ".join(words[i].text for i in run)
 
 
 def judge_lowest_word(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:
     """FOIL, nocaps-FOIL: the lowest word; a hit if it is the foil word. In threshold mode, if it is below epsilon."""
-    candidates = found(words, sorted_by, epsilon)
-    if not candidates:
+    first = lowest([word.attribution for word in words])
+    if first is None or first not in found(words, sorted_by, epsilon):
         return _verdict(sample, "", (), False, False)
-    word = words[min(candidates, key=lambda i: words[i].attribution)]
+    word = words[first]
     predicted = word.text.strip().lower()
     hit = predicted == sample.label.strip().lower()
     return _verdict(
@@ -59,13 +64,11 @@ def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: 
     As published, that mean takes the place of the caption's sum, and F-CLIPScore is made of it.
     """
     runs = phrases(words, found(words, sorted_by, epsilon))
-    if not runs:
+    means = [sum(words[i].attribution or 0.0 for i in run) / len(run) for run in runs]
+    first = lowest(means)
+    if first is None:
         return replace(_verdict(sample, "", (), False, False), sum_negative=0.0)
-
-    def mean(run: list[int]) -> float:
-        return sum(words[i].attribution for i in run) / len(run)
-
-    run = min(runs, key=mean)
+    run = runs[first]
     spans = tuple((words[i].start, words[i].end) for i in run)
     predicted = joined(words, run).lower()
     verdict = _verdict(
@@ -75,7 +78,7 @@ def judge_lowest_phrase(sample: Sample, words: Sequence[ScoredWord], sorted_by: 
         predicted in sample.label.lower(),
         any(overlaps_any(span, sample.spans) for span in spans),
     )
-    return replace(verdict, sum_negative=mean(run))
+    return replace(verdict, sum_negative=means[first])
 
 
 def judge_tokens(sample: Sample, words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> Judgement:

@@ -18,13 +18,12 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clip4dm import published
 from clip4dm.captions.tokens import Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
 from clip4dm.errors import CLIP4DMError
 
 _UNIT = re.compile(r"[.,]|[^\s.,]+")
-# In threshold mode the published code drops a word that is a substring of this: "." and '!"', but not "!!", "-" or "&".
-PUBLISHED_DROPS = '.,!"?;:" '
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 
 
@@ -37,7 +36,7 @@ class Unit:
     """A piece of the caption: text == caption[start:end].
 
     candidate: holds more than punctuation. scored: it has tokens, and all of them fit in CLIP's context.
-    dropped_by_published: the published code leaves it out in threshold mode; see `PUBLISHED_DROPS`.
+    dropped_by_published: the published code leaves it out in threshold mode; see `published.drops`.
     beyond_context: a token of it does not fit. A unit that is neither scored nor beyond the context has no token
     of its own: the tokenizer leaves it out.
     """
@@ -93,7 +92,7 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
             end=piece.end,
             candidate=piece.candidate,
             scored=i in scored,
-            dropped_by_published=piece.text in PUBLISHED_DROPS,
+            dropped_by_published=published.drops(piece.text),
             beyond_context=i in beyond,
         )
         for i, piece in enumerate(pieces)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -87,7 +88,7 @@ def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
     debug: with the traceback instead. Anything else is a bug and keeps its traceback.
     """
 
-    def show(message, category, filename, lineno, file=None, line=None):
+    def show(message: Warning | str, *_: object) -> None:
         tell(f"{program}: note: {message}")
 
     previous, warnings.showwarning = warnings.showwarning, show
@@ -127,7 +128,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     program = Path(sys.argv[0]).name
     _replace_closed_streams()
-    sys.stdout.reconfigure(line_buffering=True)  # every line is out at once, in files and pipes too
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # every line is out at once, in files and pipes too
     if not sys.stderr.isatty():  # a progress bar in a log: twice a minute instead of ten times a second
         os.environ.setdefault("TQDM_MININTERVAL", "30")
         os.environ.setdefault("TQDM_MAXINTERVAL", "30")
@@ -202,7 +204,9 @@ def _raise_signals(program: str, caught: list[int]) -> None:
         time.sleep(PATIENCE)
         _end(program, number)
 
-    def lost(unraisable) -> None:  # an exception that Python cannot raise: from a callback or a __del__
+    def lost(
+        unraisable: sys.UnraisableHookArgs,
+    ) -> None:  # an exception that Python cannot raise: from a callback or a __del__
         if caught:  # the signal's, or of what is being torn down for it
             _end(program, caught[0])
         sys.__unraisablehook__(unraisable)

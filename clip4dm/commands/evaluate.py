@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from clip4dm.commands.cli import (
     add_debug_option,
@@ -23,6 +24,9 @@ from clip4dm.commands.cli import (
 )
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
 from clip4dm.scores import SORTED_BY
+
+if TYPE_CHECKING:
+    from clip4dm.evaluation.run import Outcome
 
 BACKBONE = "ViT-B-32"
 BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
@@ -131,7 +135,7 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
         raise SystemExit(1)
 
 
-def rescore(args: argparse.Namespace):
+def rescore(args: argparse.Namespace) -> Outcome:
     from pathlib import Path
 
     from clip4dm.evaluation.run import rescore
@@ -148,7 +152,7 @@ def rescore(args: argparse.Namespace):
     )
 
 
-def evaluate(args: argparse.Namespace):
+def evaluate(args: argparse.Namespace) -> Outcome | None:
     from clip4dm.evaluation.run import Options, evaluate
     from clip4dm.scores import START_LAYER_TEXT
 

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clip4dm.commands.cli import (
     add_debug_option,
@@ -23,6 +24,11 @@ from clip4dm.commands.cli import (
 )
 from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from clip4dm.detection import Detection
 
 EXAMPLE_IMAGE = Path(__file__).resolve().parents[2] / "misc" / "coffee.png"  # not part of an installed package
 EXAMPLE_TEXTS = ["a cup of coke", "a cup of coffee"]
@@ -96,14 +102,14 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             show(detection, args.image, as_json=args.json, program=program)
 
 
-def read_picture(path: str):
+def read_picture(path: str) -> Image:
     """The picture, before the model: a wrong path should not cost a download."""
     from clip4dm.files.images import load_image
 
     return load_image(path)
 
 
-def demo_scene(args: argparse.Namespace, program: str):
+def demo_scene(args: argparse.Namespace, program: str) -> Image:
     """Draw the scene, save it where it can be looked at, and set image and text to it and its captions."""
     from random import Random
 
@@ -125,7 +131,7 @@ def demo_scene(args: argparse.Namespace, program: str):
     return picture
 
 
-def show(detection, image: str, as_json: bool, program: str) -> None:
+def show(detection: Detection, image: str, as_json: bool, program: str = "infer.py") -> None:
     from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:

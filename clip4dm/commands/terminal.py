@@ -6,7 +6,7 @@ import os
 import unicodedata
 from typing import IO
 
-from clip4dm.detection import Detection, Word
+from clip4dm.detection import Detection
 
 # Backgrounds of xterm's 256 colours from pale to deep red, with a foreground that can be read on each.
 _SHADES = (("224", "0"), ("217", "0"), ("210", "0"), ("203", "0"), ("196", "15"), ("160", "15"))
@@ -21,8 +21,9 @@ def wants_colour(stream: IO[str]) -> bool:
 
 def coloured_caption(detection: Detection) -> str:
     """The caption with ANSI colours, and below it the misaligned words with their attributions, strongest first."""
-    strongest = min((w.attribution for w in detection.misaligned), default=0.0)
-    marked = {word: _shade(word, strongest) for word in detection.misaligned}
+    found = sorted(((word.attribution or 0.0, word) for word in detection.misaligned), key=lambda pair: pair[0])
+    strongest = found[0][0] if found else 0.0
+    marked = {word: _shade(attribution, strongest) for attribution, word in found}
     pieces, end = [], 0
     for word in detection.words:
         start = max(word.start, end)
@@ -35,8 +36,7 @@ def coloured_caption(detection: Detection) -> str:
         end = max(end, word.end)
     pieces.append(_printable(detection.caption[end:]))
     lines = ["".join(pieces)]
-    found = sorted(detection.misaligned, key=lambda word: word.attribution)
-    listed = ", ".join(f"{_printable(word.text)} {word.attribution:.2e}" for word in found)
+    listed = ", ".join(f"{_printable(word.text)} {attribution:.2e}" for attribution, word in found)
     lines.append(
         f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
         f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}"
@@ -58,8 +58,8 @@ def unscored_notes(detection: Detection) -> list[str]:
     return notes
 
 
-def _shade(word: Word, strongest: float) -> str:
-    share = word.attribution / strongest if strongest else 1.0
+def _shade(attribution: float, strongest: float) -> str:
+    share = attribution / strongest if strongest else 1.0
     background, foreground = _SHADES[min(len(_SHADES) - 1, max(0, round(share * (len(_SHADES) - 1))))]
     return f"\x1b[48;5;{background};38;5;{foreground}m"
 

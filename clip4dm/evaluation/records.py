@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from clip4dm import scores
-from clip4dm.benchmarks.base import Judgement, Sample, SortedBy, Span
-from clip4dm.detection import Detection, Word
-from clip4dm.errors import InputError
-from clip4dm.layers import layer_mean
-from clip4dm.published import f_clip_score_published, sum_negative
+from clip4dm import published, scores
+from clip4dm.benchmarks.base import Benchmark, Judgement, Sample
+from clip4dm.captions.tracked import Span
+from clip4dm.captions.words import EncodedCaption, Unit
+from clip4dm.detection import Detection, Word, make_detection
+from clip4dm.scores import SortedBy
 
 # What a unit is, in a record's "units": DROPPED is punctuation that the published code drops in threshold mode.
 CANDIDATE, PUNCTUATION, DROPPED = 0, 1, 2
@@ -72,70 +72,77 @@ def stored_fields(detection: Detection) -> dict[str, Any]:
 
 
 def score_record(
-    record: Mapping[str, Any], sample: Sample, benchmark, settings: Settings, *, half: bool = False
+    record: Mapping[str, Any], sample: Sample, benchmark: Benchmark, settings: Settings, *, half: bool = False
 ) -> Scored:
     """A record (with `stored_fields`) judged by its benchmark under the given settings.
 
-    half: numbers rounded as the published code's are, which keeps attributions and 100 times the cosine in fp16.
+    half: numbers rounded as the published code's are (`published.half`). Errors: NotFinite.
     """
-    units = record["units"]
-    values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
-    per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
-    cosine = record["cosine"]
-    if not (np.isfinite(per_layer).all() and np.isfinite(cosine)):
-        raise InputError(f"sample {sample.id}: its stored attributions or its cosine are not finite numbers")
-    if half:
-        per_layer, cosine = _half(per_layer), float(_half(100 * cosine) / 100)
-    means = layer_mean(per_layer, settings.start_layer_text, settings.layers)
-    if half:
-        means = _half(means)
-    everything = []
-    for (start, end, kind, scored), value in zip(units, means.tolist(), strict=True):
-        attribution = value if scored else None
-        everything.append(
-            (
-                kind,
-                Word(
-                    sample.caption[start:end],
-                    start,
-                    end,
-                    attribution,
-                    scores.is_misaligned(attribution, settings.epsilon),
-                ),
-            )
-        )
-    words = tuple(word for kind, word in everything if kind == CANDIDATE)
-    dropped = DROPPED if settings.sorted_by == "threshold" else None
-    published_words = tuple(word for kind, word in everything if kind != dropped and word.scored)
+    detection = detection_of(record, sample.caption, settings, half=half)
+    published_words = detection.published_words
 
-    def judged(candidates):
-        return benchmark.judge(sample, candidates, settings.sorted_by, settings.epsilon)
+    def judged(words: tuple[Word, ...]) -> Judgement:
+        return benchmark.judge(sample, words, settings.sorted_by, settings.epsilon)
 
-    attributions = [word.attribution for word in words]
-    published = judged(published_words)
-    total = published.sum_negative
+    as_published = judged(published_words)
+    total = as_published.sum_negative
     if total is None:
-        total = sum_negative([word.attribution for word in published_words], settings.sorted_by, settings.epsilon)
+        values = [word.attribution for word in published_words if word.attribution is not None]
+        total = published.sum_negative(values, settings.sorted_by, settings.epsilon)
     return Scored(
-        words=words,
+        words=detection.words,
         published_words=published_words,
-        published=published,
-        sound=judged(words),
-        clip_score=scores.clip_score(cosine),
-        f_clip_score=scores.f_clip_score(cosine, attributions, settings.epsilon),
-        f_clip_score_published=f_clip_score_published(cosine, total),
+        published=as_published,
+        sound=judged(detection.words),
+        clip_score=detection.clip_score,
+        f_clip_score=detection.f_clip_score,
+        f_clip_score_published=published.f_clip_score_published(detection.cosine, total),
         sum_negative=total,
-        misaligned_sum=scores.misaligned_sum(attributions, settings.epsilon),
-        cosine=cosine,
+        misaligned_sum=scores.misaligned_sum([word.attribution for word in detection.words], settings.epsilon),
+        cosine=detection.cosine,
     )
 
 
-def _half(values):
-    return np.asarray(values, dtype=np.float16).astype(np.float32)
+def detection_of(record: Mapping[str, Any], caption: str, settings: Settings, *, half: bool = False) -> Detection:
+    """The Detection that a record was made of, under the given settings; its tokens are not kept."""
+    units = tuple(
+        Unit(
+            text=caption[start:end],
+            start=start,
+            end=end,
+            candidate=kind == CANDIDATE,
+            scored=bool(scored),
+            dropped_by_published=kind == DROPPED,
+            beyond_context=False,
+        )
+        for start, end, kind, scored in record["units"]
+    )
+    values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
+    per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
+    cosine, layers, start_layer_text = record["cosine"], settings.layers, settings.start_layer_text
+    if half:
+        last = scores.last_layers(start_layer_text, layers)
+        means = scores.mean_over_layers(published.half(per_layer).astype(np.float64), last)
+        per_layer, cosine = published.half(means)[None], published.half_cosine(cosine)
+        layers, start_layer_text = 1, -1  # averaged already
+    return make_detection(
+        EncodedCaption(caption, (), (), units, record["truncated"], padded=False),
+        per_layer,
+        cosine,
+        layers=layers,
+        sorted_by=settings.sorted_by,
+        epsilon=settings.epsilon,
+        start_layer_text=start_layer_text,
+    )
 
 
 def make_record(
-    sample: Sample, detection: Detection, benchmark, settings: Settings, *, ref_clip_score: float | None = None
+    sample: Sample,
+    detection: Detection,
+    benchmark: Benchmark,
+    settings: Settings,
+    *,
+    ref_clip_score: float | None = None,
 ) -> dict[str, Any]:
     """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later."""
     stored = stored_fields(detection)

@@ -23,7 +23,7 @@ from clip4dm.evaluation.store.finished import open_run, read_caption_metrics, sa
 from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, RESULT, SAMPLES, RunError, write_json, write_sealed
 from clip4dm.files.reading import kind_of
 from clip4dm.files.streams import default_workers
-from clip4dm.layers import first_layer
+from clip4dm.scores import last_layers
 
 Say = Callable[[str], None]
 
@@ -135,7 +135,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     device = f"cuda:{workers.local_rank}" if workers.world > 1 and _takes_cuda(options.device) else options.device
     model = load_model(options.backbone, options.pretrained, device, options.precision)
     layers = model.tower.layers
-    first_layer(options.start_layer_text, layers)
+    last_layers(options.start_layer_text, layers)
     settings = Settings(sorted_by, epsilon, options.start_layer_text, layers)
     batch_size = options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE)
     # All layers are explained and stored, so that re-scoring can average any number of the last ones.
@@ -201,7 +201,7 @@ def rescore(
         was.layers,
     )
     check_settings(settings.sorted_by, settings.epsilon)
-    first_layer(settings.start_layer_text, settings.layers)
+    last_layers(settings.start_layer_text, settings.layers)
     entailment, nli_reason = None, config["nli_reason"]
     if benchmark.has_nli and settings != was:
         entailment, nli_reason = _entailment(nli_model or config["args"]["nli_model"], "auto", say)
@@ -366,7 +366,7 @@ def _entailment(name: str, device: str, say: Say):
 
 
 def _settings_name(settings: Settings) -> str:
-    explained = settings.layers - first_layer(settings.start_layer_text, settings.layers)
+    explained = last_layers(settings.start_layer_text, settings.layers)
     return f"{settings.sorted_by}_{settings.epsilon:g}_last{explained}"
 
 

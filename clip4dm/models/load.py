@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.errors import ModelError
 from clip4dm.models.compact import is_compact, load_compact
-from clip4dm.models.sources import ModelError, WeightsSource, file_sha256, is_torchscript, resolve_source, short_reason
+from clip4dm.models.sources import WeightsSource, file_sha256, is_torchscript, resolve_source, short_reason
 
 if TYPE_CHECKING:
     import torch
@@ -90,11 +91,12 @@ def load_model(
     model = _build(source, precision, target, cache_dir).eval().requires_grad_(False)
     tokenizer = _tokenizer(source, cache_dir)
 
+    from clip4dm.models.verify import verify_text
     from clip4dm.towers.image import ImageTower
     from clip4dm.towers.text import TextTower
 
     tower = TextTower(model)
-    tower.verify(model, tokenizer)
+    verify_text(tower, model, tokenizer)
     return LoadedModel(
         model=model,
         preprocess=_preprocess(model),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clip4dm.errors import CLIP4DMError
+from clip4dm.errors import ModelError
 from clip4dm.models.config import ConfigError, read_config
 from clip4dm.models.hub import OFFLINE_HELP, cached_file, check_hub_reachable
 
@@ -30,10 +30,6 @@ USUAL_TAGS = {
     "ViT-g-14": "laion2b_s34b_b88k",
     "ViT-bigG-14": "laion2b_s39b_b160k",
 }
-
-
-class ModelError(CLIP4DMError, ValueError):
-    """A model that cannot be loaded: what was given, what is allowed, how to go on."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Matrix products without gradients, by the faster of PyTorch's two CPU libraries.
+"""What numbers need of a machine: matrix products by the faster of PyTorch's two CPU libraries, rows of unit length.
 
 The rule: oneDNN where PyTorch runs AVX-512 on an AMD processor, MKL (PyTorch's own choice) everywhere else. MKL keeps
 AVX-512 for Intel's processors; oneDNN, which comes with PyTorch and which it takes for bf16, uses it on both. Measured
@@ -27,6 +27,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     ):
         return F.linear(x, weight, bias)
     return _onednn()(x.contiguous(), weight.contiguous(), bias, "none", [], "")
+
+
+def unit_length(rows: Tensor) -> Tensor:
+    """(n, width) -> the same, each row of length 1, also rows whose squares are too large or too small for fp32.
+
+    By a power of two first, which changes no digit.
+    """
+    _, exponent = torch.frexp(rows.abs().amax(-1, keepdim=True))
+    return F.normalize(torch.ldexp(rows, -exponent), dim=-1)
 
 
 @functools.cache

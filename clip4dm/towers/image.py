@@ -1,67 +1,73 @@
 """The image tower: the features that `encode_image` gives, with less work.
 
-open_clip's own vision transformer read at its class token is run here block by block. Of the last block only the
-class token's row is computed, since nothing else is read, and matrix products go through `linear`. Any other tower
+open_clip's own vision transformer read at its class token is run here block by block. Of the last block only the class
+token's row is computed, since nothing else is read, and matrix products go through `arithmetic.linear`. Any other tower
 (ResNet, timm, attention pooling, ...) is run as it is.
 """
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from clip4dm.towers.arithmetic import linear
-from clip4dm.towers.text import after_attention, heads_of
+from clip4dm.towers.blocks import Block, OpenCLIPBlock, attend
 
 LEAST_AGREEMENT = {torch.float32: 0.99999, torch.bfloat16: 0.99, torch.float16: 0.99}
 
 
 class ImageTower:
-    """A model's image tower. `native`: whether it is run here; decided at the first picture, by comparing features."""
+    """A model's image tower. size: of its pictures, (height, width) in pixels.
+
+    native: whether it is run here; decided once, by comparing the features of one picture.
+    """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.native: bool | None = None if can_be_run(model.visual) else False
+        self.model = cast(Any, model)
+        self.visual = self.model.visual
+        size = self.visual.image_size
+        self.size: tuple[int, int] = (size[0], size[1]) if isinstance(size, (tuple, list)) else (size, size)
+        self.native = is_known(self.visual)
+        if self.native:
+            self.blocks: list[Block] = [OpenCLIPBlock(block, linear) for block in self.visual.transformer.resblocks]
+            self.native = self._agrees()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(n, 3, size, size) in the tower's dtype -> (n, features), fp32, unit length. No gradient is recorded."""
         with torch.inference_mode():
-            if self.native is None:
-                own = self.model.encode_image(pixels[:1]).float()
-                agreement = F.cosine_similarity(own, class_token_features(self.model.visual, pixels[:1]).float())
-                self.native = bool(agreement.item() >= LEAST_AGREEMENT.get(pixels.dtype, 0.99))
-            features = (
-                class_token_features(self.model.visual, pixels) if self.native else self.model.encode_image(pixels)
-            )
+            features = self.class_token_features(pixels) if self.native else self.model.encode_image(pixels)
             return F.normalize(features.float(), dim=-1)
 
+    def class_token_features(self, pixels: Tensor) -> Tensor:
+        """(n, 3, size, size) -> (n, features), as VisionTransformer.forward gives them but for rounding."""
+        x = self.visual._embeds(pixels)  # (n, tokens, width)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block.rest(x, attend(*block.heads(x)))
+        token = x[:, :1]  # (n, 1, width): the last block's other rows are never read
+        token = last.rest(token, attend(*last.heads(x, queried=token)))
+        pooled = self.visual.ln_post(token[:, 0])
+        return cast(Tensor, pooled if self.visual.proj is None else pooled @ self.visual.proj)
 
-def can_be_run(visual: nn.Module) -> bool:
-    """Whether a tower has the parts that `class_token_features` knows."""
-    from open_clip.transformer import VisionTransformer
+    def _agrees(self) -> bool:
+        """Whether the tower's own features of a made-up picture are the ones computed here."""
+        weight = self.visual.conv1.weight
+        height, width = self.size
+        pixels = torch.linspace(-2, 2, 3 * height * width, device=weight.device).view(1, 3, height, width)
+        pixels = pixels.to(weight.dtype)
+        with torch.inference_mode():
+            own, ours = self.model.encode_image(pixels).float(), self.class_token_features(pixels).float()
+        return F.cosine_similarity(own, ours).item() >= LEAST_AGREEMENT.get(weight.dtype, 0.99)
+
+
+def is_known(visual: nn.Module) -> bool:
+    """Whether a tower has the parts that `ImageTower.class_token_features` reads, and no others."""
+    from open_clip.transformer import VisionTransformer  # takes seconds
 
     if type(visual) is not VisionTransformer or visual.attn_pool is not None or visual.pool_type != "tok":
         return False
-    known = all(
-        hasattr(block, "ln_1")
-        and not hasattr(block, "ln_1_kv")
-        and hasattr(block, "ls_1")
-        and getattr(block.attn, "in_proj_weight", None) is not None
-        for block in visual.transformer.resblocks
-    )
+    known = all(OpenCLIPBlock.fits(block) for block in visual.transformer.resblocks)
     return known and not visual.training and hasattr(visual, "_embeds")
-
-
-def class_token_features(visual: nn.Module, pixels: Tensor) -> Tensor:
-    """(n, 3, size, size) -> (n, features), as VisionTransformer.forward gives them but for rounding."""
-    x = visual._embeds(pixels)  # (n, tokens, width)
-    *blocks, last = visual.transformer.resblocks
-    for block in blocks:
-        q, k, v = heads_of(block, x, linear=linear)
-        x = after_attention(block, x, F.scaled_dot_product_attention(q, k, v, scale=1.0), linear)
-    token = x[:, :1]  # (n, 1, width): the last block's other rows are never read
-    q, k, v = heads_of(last, x, token, linear)
-    token = after_attention(last, token, F.scaled_dot_product_attention(q, k, v, scale=1.0), linear)
-    pooled = visual.ln_post(token[:, 0])
-    return pooled if visual.proj is None else pooled @ visual.proj

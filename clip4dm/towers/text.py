@@ -1,36 +1,65 @@
-"""open_clip's text transformers, taken apart: embeddings, blocks with visible attention, pooling, projection.
-
-PyTorch's MultiheadAttention and SDPA return no attention map that gradients can reach, so the blocks are run here
-from their own weights, with nothing patched. `TextTower.verify` compares the result with the model's `encode_text`,
-so that a text tower which does something else is refused instead of explained wrongly.
-"""
+"""open_clip's text transformers, taken apart: embeddings, blocks with visible attention, pooling, projection."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from clip4dm.captions.words import EncodedCaption, encode_caption
-from clip4dm.models.sources import ModelError
+from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import ModelError
+from clip4dm.towers.blocks import Block, OpenCLIPBlock, attend
 
-Linear = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]
+
+@dataclass(frozen=True)
+class LastLayers:
+    """The tower from some layer on, in the working dtype: its blocks, and what makes a feature of the last output."""
+
+    start: int
+    blocks: list[Block]
+    ln_final: nn.Module
+    projection: Tensor | nn.Module | None
+
+    def feature(self, pooled: Tensor) -> Tensor:
+        """The last layer's output where the feature is read, (n, width) -> unit text features (n, features)."""
+        pooled = self.ln_final(pooled)
+        if isinstance(self.projection, nn.Module):
+            pooled = self.projection(pooled)
+        elif self.projection is not None:
+            pooled = pooled @ self.projection
+        return F.normalize(pooled, dim=-1)
+
+    def since(self, start: int) -> LastLayers:
+        return LastLayers(start, self.blocks[start - self.start :], self.ln_final, self.projection)
+
+
+@dataclass(frozen=True)
+class State:
+    """What enters a layer: x (captions, tokens from `shared` on, width), and keys and values of all tokens.
+
+    k, v: (captions, heads, tokens, head width); empty after the last layer.
+    """
+
+    x: Tensor
+    k: Tensor
+    v: Tensor
 
 
 class TextTower:
     """The text side of an open_clip CLIP, CustomTextCLIP or CoCa model.
 
-    causal: every token sees only earlier ones and the feature is read at the end-of-text token, so that the
-    exact fast path of `attribution` applies. layers: the number of blocks.
+    causal: every token sees only earlier ones and the feature is read at the end-of-text token, so that the fast exact
+    path of `attribution.replay` applies. layers: the number of blocks.
     Errors: ModelError if the text tower is not one of open_clip's own.
     """
 
-    def __init__(self, model: nn.Module):
-        text = getattr(model, "text", model)
+    def __init__(self, model: nn.Module) -> None:
+        text = cast(Any, getattr(model, "text", model))  # open_clip's towers differ in their parts, and are not typed
         needed = ("token_embedding", "positional_embedding", "transformer", "ln_final", "text_projection")
         if not all(hasattr(text, name) for name in needed) or not hasattr(text.transformer, "resblocks"):
             raise ModelError(
@@ -38,7 +67,7 @@ class TextTower:
                 "and its attention cannot be explained. Take a backbone such as ViT-B-32."
             )
         self.text = text
-        self.blocks = list(text.transformer.resblocks)
+        self.blocks: list[Block] = [OpenCLIPBlock(block) for block in text.transformer.resblocks]
         self.layers = len(self.blocks)
         self.attn_mask = text.attn_mask
         self.pool_type = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
@@ -50,33 +79,38 @@ class TextTower:
             and self.pool_type in ("argmax", "eos")
             and not getattr(text, "use_pad_mask", False)
         )
-        self._float: tuple[int, list[nn.Module], nn.Module, Tensor | nn.Module | None] | None = None
+        self._copies: LastLayers | None = None
 
     @property
     def device(self) -> torch.device:
-        return self.text.positional_embedding.device
+        return cast(torch.device, self.text.positional_embedding.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.blocks[0].dtype
+
+    @property
+    def working_dtype(self) -> torch.dtype:
+        """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     @property
     def features(self) -> int:
         """The width of text and image features."""
         projection = self.text.text_projection
         if projection is None:
-            return self.text.ln_final.weight.shape[0]
-        return projection.out_features if isinstance(projection, nn.Module) else projection.shape[1]
-
-    @property
-    def working_dtype(self) -> torch.dtype:
-        """The dtype of attributions and cosines: fp32, whatever the tower runs in (float64 for a float64 tower)."""
-        return torch.float64 if self._dtype() == torch.float64 else torch.float32
+            return int(self.text.ln_final.weight.shape[0])
+        return int(projection.shape[1] if isinstance(projection, Tensor) else projection.out_features)
 
     def batch(self, captions: Sequence[EncodedCaption]) -> tuple[Tensor, Tensor]:
-        """Captions -> token ids (batch, tokens) as `pad` makes them, and where each text feature is read (batch,)."""
+        """Captions -> token ids (captions, tokens) as `pad` makes them, and where each feature is read (captions,)."""
         ids = self.pad([caption.ids for caption in captions], captions[0].padded)
         lengths = torch.tensor([len(caption.ids) for caption in captions], device=self.device)
         return ids, self.pooled_position(ids, lengths)
 
     def pad(self, ids: Sequence[Sequence[int]], padded: bool) -> Tensor:
-        """Token ids -> (batch, tokens) int64 on the tower's device.
+        """Token ids -> (captions, tokens) int64 on the tower's device.
 
         Causal towers are cut at the batch's longest caption, since what follows the end is never seen; others are
         padded with 0 to the context they were trained with, where the tokenizer has not done so.
@@ -88,18 +122,18 @@ class TextTower:
         return batch.to(self.device)
 
     def pooled_position(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Where the text feature is read: (batch,) positions. lengths: tokens of each caption, without padding."""
+        """Where the text feature is read: (captions,) positions. lengths: tokens of each caption, without padding."""
         last = ids.shape[1] - 1 + int(self.has_cls)
         if self.has_cls or self.pool_type == "last":
             return torch.full_like(lengths, last)
         if self.pool_type == "first":
             return torch.zeros_like(lengths)
         if self.pool_type == "eos":
-            return (ids == self.eos_id).int().argmax(dim=1)
-        return lengths - 1  # the end-of-text token itself, not the largest id: see tokens.py
+            return torch.eq(ids, int(self.eos_id)).int().argmax(dim=1)
+        return lengths - 1  # the end-of-text token itself, not the largest id: see captions/tokens.py
 
     def embed(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(batch, tokens) ids -> (batch, tokens, width) and the additive attention mask, or None."""
+        """(captions, tokens) ids -> (captions, tokens, width) and the additive attention mask, or None."""
         if hasattr(self.text, "_embeds"):  # TextTransformer: knows about class tokens and padding masks
             x, mask = self.text._embeds(ids)
         else:
@@ -108,107 +142,58 @@ class TextTower:
             x = x + self.text.positional_embedding[: ids.shape[1]].to(dtype)
             mask = self.attn_mask
         if mask is not None and mask.ndim == 3:
-            mask = mask.view(len(ids), -1, *mask.shape[1:])  # (batch, heads, tokens, tokens)
+            mask = mask.view(len(ids), -1, *mask.shape[1:])  # (captions, heads, tokens, tokens)
         if mask is not None:
             mask = mask[..., : x.shape[1], : x.shape[1]]
         return x, mask
 
-    def float_part(self, start: int) -> tuple[list[nn.Module], nn.Module, Tensor | nn.Module | None]:
-        """Blocks from `start` on, ln_final and the projection in the working dtype: themselves, or copies made once."""
-        if self._dtype() == self.working_dtype:
-            return self.blocks[start:], self.text.ln_final, self.text.text_projection
-        if self._float is None or self._float[0] > start:
-            # Kept for the next batch. Copies are made of the last layers only: at most what is asked for.
-            def as_float(part):
-                return copy.deepcopy(part).float()
+    def states(self, ids: Tensor, shared: int = 0) -> Iterator[State]:
+        """Every layer's input, then the last one's output; what follows a layer is computed when it is asked for.
 
-            projection = self.text.text_projection
-            if projection is not None:
-                projection = projection.detach().float() if isinstance(projection, Tensor) else as_float(projection)
-            self._float = (start, [as_float(b) for b in self.blocks[start:]], as_float(self.text.ln_final), projection)
-        first, blocks, ln_final, projection = self._float
-        return blocks[start - first :], ln_final, projection
+        ids: (captions, tokens). shared: how many leading tokens all captions have in common; these are computed once
+        and left out of x. More than 0 needs a causal mask.
+        """
+        x, mask = self.embed(ids)
+        head, x = x[:1, :shared], x[:, shared:]
+        for block in self.blocks:
+            q, k, v = block.heads(x)
+            if shared and mask is not None:
+                head_q, head_k, head_v = block.heads(head)
+                k = torch.cat([head_k.expand(len(x), -1, -1, -1), k], dim=-2)
+                v = torch.cat([head_v.expand(len(x), -1, -1, -1), v], dim=-2)
+            yield State(x, k, v)
+            x = block.rest(x, attend(q, k, v, mask if mask is None else mask[..., shared:, :]))
+            if shared and mask is not None:
+                head = block.rest(head, attend(head_q, head_k, head_v, mask[:shared, :shared]))
+        yield State(x, x.new_empty(0), x.new_empty(0))
 
-    def finish(self, pooled: Tensor, ln_final: nn.Module, projection: Tensor | nn.Module | None) -> Tensor:
-        """The pooled token (n, width) -> unit text feature (n, features)."""
-        pooled = ln_final(pooled)
-        if projection is not None:
-            pooled = projection(pooled) if isinstance(projection, nn.Module) else pooled @ projection
-        return F.normalize(pooled, dim=-1)
+    def last_layers(self, start: int) -> LastLayers:
+        """The tower from layer `start` on in the working dtype: itself, or copies that are made once and kept."""
+        text = self.text
+        if self.dtype == self.working_dtype:
+            return LastLayers(start, self.blocks[start:], text.ln_final, text.text_projection)
+        if self._copies is None or self._copies.start > start:  # of the last layers only: at most what is asked for
+            projection = copy.deepcopy(text.text_projection)
+            self._copies = LastLayers(
+                start,
+                [block.float() for block in self.blocks[start:]],
+                copy.deepcopy(text.ln_final).float(),
+                None if projection is None else projection.float(),
+            )
+        return self._copies.since(start)
 
-    def verify(self, model: nn.Module, tokenizer) -> None:
-        """Compare this reading of the tower with the model's own `encode_text`. Errors: ModelError."""
-        from clip4dm.attribution.replay import attribute
-
-        caption = "a photo of a cat and a dog"
-        encoded = encode_caption(tokenizer, caption)
+    def encode(self, captions: Sequence[EncodedCaption]) -> Tensor:
+        """Unit text features (captions, features) in the working dtype; no gradient is recorded."""
+        shared = shared_tokens(captions) if self.causal else 0
+        ids, pooled = self.batch(captions)
         with torch.no_grad():
-            own = F.normalize(model.encode_text(tokenizer([caption]).to(self.device)).float(), dim=-1)
-        try:
-            ours = attribute(self, [encoded], own).text_features
-        except (AttributeError, RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"the text tower {type(self.text).__name__} could not be taken apart ({error}); "
-                "it is not a native open_clip transformer as this version knows them"
-            ) from error
-        agreement = float((own * ours).sum())
-        if not math.isfinite(agreement):
-            raise ModelError(
-                "the text tower gives features that are NaN or infinite: its weights are damaged, or it "
-                "overflows in this precision (--precision fp32 does not)"
-            )
-        least = 0.9999 if self._dtype() == torch.float32 else 0.98
-        if not agreement >= least:
-            raise ModelError(
-                f"the text tower {type(self.text).__name__} computes something else than its blocks say "
-                f"(cosine {agreement:.4f} with encode_text), so its words cannot be explained"
-            )
-
-    def _dtype(self) -> torch.dtype:
-        return self.blocks[0].attn.in_proj_weight.dtype
+            *_, output = self.states(ids, shared)
+            x = output.x[torch.arange(len(ids)), pooled - shared]
+            return self.last_layers(self.layers).feature(x.to(self.working_dtype))
 
 
-def heads_of(
-    block: nn.Module, x: Tensor, queried: Tensor | None = None, linear: Linear = F.linear
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of x (..., tokens, width) -> each (..., heads, tokens, head width).
-
-    Queries carry the attention's scale. queried: the tokens whose queries are wanted, if not all of x's. linear:
-    multiplies by a weight and adds a bias. Covers nn.MultiheadAttention and open_clip's own Attention.
-    """
-    attn = block.attn
-    weight, bias = attn.in_proj_weight, attn.in_proj_bias
-    if queried is None:
-        q, k, v = linear(block.ln_1(x), weight, bias).chunk(3, dim=-1)
-    else:
-        width = x.shape[-1]
-        q = linear(block.ln_1(queried), weight[:width], None if bias is None else bias[:width])
-        k, v = linear(block.ln_1(x), weight[width:], None if bias is None else bias[width:]).chunk(2, dim=-1)
-    q, k, v = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-3, -2) for t in (q, k, v))
-    if getattr(attn, "logit_scale", None) is not None:  # scaled cosine attention
-        scale = attn.logit_scale.clamp(max=attn.logit_scale_max).exp()
-        return F.normalize(q, dim=-1) * scale, F.normalize(k, dim=-1), v
-    if hasattr(attn, "ln_q"):
-        q, k = attn.ln_q(q), attn.ln_k(k)
-    return q * q.shape[-1] ** -0.5, k, v
-
-
-def after_attention(block: nn.Module, x: Tensor, mixed: Tensor, linear: Linear = F.linear) -> Tensor:
-    """The rest of a block: x (..., tokens, width), mixed values (..., heads, tokens, head width) -> x's shape."""
-    attn = block.attn
-    if getattr(attn, "head_scale", None) is not None:
-        mixed = mixed * attn.head_scale
-    mixed = mixed.transpose(-3, -2).flatten(-2)
-    if hasattr(attn, "ln_inner"):
-        mixed = attn.ln_inner(mixed)
-    out = linear(mixed, attn.out_proj.weight, attn.out_proj.bias)
-    if hasattr(block, "ln_attn"):
-        out = block.ln_attn(out)
-    x = x + block.ls_1(out)
-    return x + block.ls_2(_feed_forward(block.mlp, block.ln_2(x), linear))
-
-
-def _feed_forward(mlp: nn.Module, x: Tensor, linear: Linear) -> Tensor:
-    for layer in mlp if isinstance(mlp, nn.Sequential) else (mlp,):
-        x = linear(x, layer.weight, layer.bias) if type(layer) is nn.Linear else layer(x)
-    return x
+def shared_tokens(captions: Sequence[EncodedCaption]) -> int:
+    """How many leading tokens, start and template, all captions have in common: these need computing once."""
+    leading = [next((i for i, unit in enumerate(c.unit_of) if unit >= 0), len(c.ids)) for c in captions]
+    count = min(*leading, *(len(c.ids) - 1 for c in captions))  # never the end token
+    return count if all(c.ids[:count] == captions[0].ids[:count] for c in captions) else 0

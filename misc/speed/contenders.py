@@ -20,7 +20,7 @@ from speed.published_procedure import explain_pair, to_hugging_face
 from torch import Tensor
 
 from clip4dm import CLIP4DM
-from clip4dm.attribution.replay import attribute, text_features
+from clip4dm.attribution.attribute import attribute
 from clip4dm.errors import InputError
 from clip4dm.files.images import load_image
 from clip4dm.files.streams import ahead
@@ -184,7 +184,7 @@ def stages(model: LoadedModel, load: Load) -> dict[str, float]:
     encoded = detector.encode_captions([caption for _, caption in load.pairs])
     order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
     of = torch.tensor([i for i, _ in load.pairs])
-    timed("text", lambda: [text_features(model.tower, [encoded[i] for i in part]) for part in _parts(order)])
+    timed("text", lambda: [model.tower.encode([encoded[i] for i in part]) for part in _parts(order)])
     timed(
         "text and attribution",
         lambda: [attribute(model.tower, [encoded[i] for i in part], rows[of[part]], -3) for part in _parts(order)],

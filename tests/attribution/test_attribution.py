@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from contract import COSINE, FLOAT64, LOW_PRECISION, assert_attributions
 
-from clip4dm.attribution.replay import attribute, text_features
+from clip4dm.attribution.attribute import attribute
 from clip4dm.captions.words import encode_caption
-from clip4dm.layers import first_layer
-from clip4dm.models.sources import ModelError
+from clip4dm.errors import ModelError
+from clip4dm.models.verify import verify_text
+from clip4dm.scores import last_layers
 from clip4dm.towers.text import TextTower
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
@@ -119,7 +120,7 @@ def test_against_open_clips_own_forward(tower_case, monkeypatch):
         assert result.cosine[i].item() == pytest.approx(cosine, abs=COSINE)
         got = result.per_layer[i][:, 1 : length - 1]
         assert_attributions(got, wanted[:, 1 : length - 1])
-        torch.testing.assert_close(text_features(tower, [encoded[i]])[0], text, rtol=0, atol=COSINE)
+        torch.testing.assert_close(tower.encode([encoded[i]])[0], text, rtol=0, atol=COSINE)
 
 
 def test_replay_equals_full_for_every_start(tower_case):
@@ -197,10 +198,10 @@ def test_low_precision_towers_are_explained_in_fp32(detector, tiny_folder):
 
 
 def test_start_layers_out_of_range():
-    assert [first_layer(i, 12) for i in (-12, -3, 0, 11)] == [0, 9, 0, 11]
+    assert [12 - last_layers(i, 12) for i in (-12, -3, 0, 11)] == [0, 9, 0, 11]
     for wrong in (-13, 12):
         with pytest.raises(ValueError, match="12 layers, so it may be -12 to 11"):
-            first_layer(wrong, 12)
+            last_layers(wrong, 12)
 
 
 def test_a_foreign_text_tower_is_refused(tokenizer):
@@ -216,7 +217,7 @@ def test_a_tower_that_does_something_else_is_refused(tokenizer):
     own = model.encode_text
     model.encode_text = lambda text: own(text).roll(1, -1)
     with pytest.raises(ModelError, match="computes something else than its blocks say"):
-        TextTower(model).verify(model, tokenizer)
+        verify_text(TextTower(model), model, tokenizer)
 
 
 def test_siglip_with_a_sentencepiece_like_tokenizer_from_a_folder(tmp_path):

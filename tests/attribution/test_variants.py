@@ -10,9 +10,12 @@ from contract import COSINE, assert_attributions
 from making import make_foil, make_pictures
 from test_parity_huggingface import CAPTIONS, EMBED, LAYERS, pair_of_models
 
-from clip4dm.attribution.replay import attention_gradients, attribute
-from clip4dm.attribution.variants import AGGREGATIONS, SIGNS, Variant, detect_variants
+from clip4dm.attribution.attribute import attribute
+from clip4dm.attribution.batch import Batch
+from clip4dm.attribution.plain import attention_gradients
+from clip4dm.attribution.variants import AGGREGATIONS, SIGNS, Variant
 from clip4dm.captions.words import encode_caption
+from clip4dm.evaluation.ablation import detect_variants
 from clip4dm.towers.text import TextTower
 
 
@@ -54,10 +57,9 @@ def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer)
     features = torch.nn.functional.normalize(torch.randn(2, EMBED), dim=-1)
     from clip4dm.attribution.variants import token_attributions
 
-    ids = tower.pad([e.ids for e in encoded], encoded[0].padded)
-    at = tower.pooled_position(ids, torch.tensor([len(e.ids) for e in encoded]))
-    maps, gradients, _, _ = attention_gradients(tower, ids, at, torch.arange(2), features, 0)
-    got = token_attributions(maps, gradients, at, variant)
+    batch = Batch.of(tower, encoded, features)
+    maps = attention_gradients(tower, batch, 0)
+    got = token_attributions(maps.attention, maps.gradients, batch.pooled, variant)
     for i, e in enumerate(encoded):
         length = len(e.ids)
         out = hf.text_model(input_ids=torch.tensor([list(e.ids)]), output_attentions=True)

@@ -134,7 +134,7 @@ LOST = """
 def test_a_signal_that_cannot_be_raised_ends_the_command_too(body):
     script = (
         "import os, signal, sys, threading, time\n"
-        "from clip4dm import cli\n"
+        "from clip4dm.commands import cli\n"
         "cli.PATIENCE = 0.1\n"
         "sys.argv = ['waits.py']\n"
         "def main():\n"

@@ -12,9 +12,10 @@ import torch
 from making import make_tiny_clip
 from safetensors.torch import load_file
 
+from clip4dm.errors import ModelError
 from clip4dm.models.config import read_config
 from clip4dm.models.load import load_model, pick_device
-from clip4dm.models.sources import ModelError, resolve_source
+from clip4dm.models.sources import resolve_source
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from contract import COSINE, assert_attributions
 
-from clip4dm.attribution.replay import attribute
+from clip4dm.attribution.attribute import attribute
 from clip4dm.captions.words import encode_caption
 from clip4dm.towers.text import TextTower
 

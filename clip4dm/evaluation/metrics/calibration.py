@@ -21,7 +21,7 @@ from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.records import Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
-from clip4dm.scores import f_clip_score
+from clip4dm.scores import below, f_clip_score
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequ
 
 def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
     """precision, recall and f1 of words, AP of F-CLIPScore (originals positive), and LA where hits are known."""
-    said = words.attribution < epsilon
+    said = below(words.attribution, epsilon)
 
     def count(chosen: np.ndarray) -> np.ndarray:
         return np.bincount(words.sample[chosen], minlength=len(words.image))

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clip4dm.attribution.replay import text_features
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.scores import ref_clip_score
@@ -43,6 +42,6 @@ def encode_texts(detector: CLIP4DM, texts: Sequence[str]) -> Tensor:
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
     for start in range(0, len(order), detector.batch_size):
         batch = order[start : start + detector.batch_size]
-        for i, feature in zip(batch, text_features(detector.model.tower, [encoded[i] for i in batch]), strict=True):
+        for i, feature in zip(batch, detector.model.tower.encode([encoded[i] for i in batch]), strict=True):
             rows[i] = feature
     return torch.stack(rows) if rows else torch.empty(0)

@@ -1,0 +1,64 @@
+"""What goes into an attribution and what comes out of it: a batch of image-caption pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import InputError
+from clip4dm.towers.text import TextTower
+
+
+@dataclass(frozen=True)
+class Batch:
+    """P pairs of C distinct captions and images, on the tower's device.
+
+    ids: (C, T) tokens. pooled: (C,) where each text feature is read. pairs: (P,) the caption of each pair.
+    image_features: (P, features), unit length, in the tower's working dtype.
+    """
+
+    ids: Tensor
+    pooled: Tensor
+    pairs: Tensor
+    image_features: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        tower: TextTower,
+        captions: Sequence[EncodedCaption],
+        image_features: Tensor,
+        caption_of: Sequence[int] | None = None,
+    ) -> Batch:
+        """caption_of: for each pair the index of its caption; None = pair i has caption i. Errors: InputError."""
+        pairs = list(range(len(captions))) if caption_of is None else list(caption_of)
+        if image_features.ndim != 2 or len(image_features) != len(pairs):
+            raise InputError(
+                f"expected {len(pairs)} image features (pairs, features), got {tuple(image_features.shape)}"
+            )
+        ids, pooled = tower.batch(captions)
+        features = image_features.to(tower.device, tower.working_dtype)
+        return cls(ids, pooled, torch.tensor(pairs, dtype=torch.long, device=tower.device), features)
+
+    @property
+    def row(self) -> Tensor:
+        """(P,) where each pair's text feature is read."""
+        return self.pooled[self.pairs]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What a batch of P pairs gives, in the working dtype on the tower's device.
+
+    per_layer: (P, explained layers, T), R[l] at every token position, start and end tokens included: which
+    columns are words is the caption's to say (`EncodedCaption.unit_of`).
+    text_features: (P, features), unit length. cosine: (P,).
+    """
+
+    per_layer: Tensor
+    text_features: Tensor
+    cosine: Tensor
