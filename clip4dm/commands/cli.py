@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from clip4dm.errors import CLIP4DMError
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
@@ -88,7 +88,7 @@ def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
     debug: with the traceback instead. Anything else is a bug and keeps its traceback.
     """
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         tell(f"{program}: note: {message}")
 
     previous, warnings.showwarning = warnings.showwarning, show

@@ -71,7 +71,7 @@ class TextTower:
         self.layers = len(self.blocks)
         self.attn_mask = text.attn_mask
         self.pool_type = getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax"))
-        self.eos_id = getattr(text, "text_eos_id", getattr(text, "eos_id", None))
+        self.eos_id: Any = getattr(text, "text_eos_id", getattr(text, "eos_id", None))
         self.has_cls = getattr(text, "cls_emb", None) is not None
         self.causal = (
             self.attn_mask is not None
@@ -129,7 +129,7 @@ class TextTower:
         if self.pool_type == "first":
             return torch.zeros_like(lengths)
         if self.pool_type == "eos":
-            return torch.eq(ids, int(self.eos_id)).int().argmax(dim=1)
+            return torch.eq(ids, self.eos_id).int().argmax(dim=1)
         return lengths - 1  # the end-of-text token itself, not the largest id: see captions/tokens.py
 
     def embed(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
