@@ -34,6 +34,16 @@ BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_data_options(parser)
+    add_model_options(parser, BACKBONE)
+    _add_figure_options(parser)
+    _add_run_options(parser)
+    add_debug_option(parser)
+    parser.set_defaults(start_layer_text=None)
+    return parser.parse_args(arguments(argv))
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data_path",
@@ -46,7 +56,9 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     data.add_argument("--reference_path", metavar="FILE", help="COCO captions JSON: FOIL's references")
     data.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
-    add_model_options(parser, BACKBONE)
+
+
+def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     method = add_method_options(parser)
     method.add_argument(
         "--sorted_by",
@@ -80,6 +92,9 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         metavar="NAME",
         help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)",
     )
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument("--output", default="./output", metavar="DIR", help="default: %(default)s")
     run.add_argument(
@@ -112,9 +127,6 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         help="no model: every metric anew from a finished run's "
         "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text",
     )
-    add_debug_option(parser)
-    parser.set_defaults(start_layer_text=None)
-    return parser.parse_args(arguments(argv))
 
 
 def main(argv: list[str] | None = None, program: str = "main.py") -> None:
