@@ -277,7 +277,7 @@ def violations(tokenizer, caption: str, template: str) -> list[str]:
 
 def _as_open_clip(tokenizer, text: str, ids: tuple[int, ...]) -> bool:
     """Whether open_clip gives the same ids, of all texts that it can read and that do not name its special tokens."""
-    from clip4dm.captions.tracked import base_clean
+    from clip4dm.captions.cleaning import base_clean
 
     cleaned = base_clean(text).text.lower()
     if "<start_of_text>" in cleaned or "<end_of_text>" in cleaned:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from os.path import commonprefix
+from typing import Literal, cast
 
 import ftfy
 import regex
@@ -28,12 +29,19 @@ _CHARACTER = re.compile("\r\n|[\ud800-\udbff][\udc00-\udfff]|[^ -~]")
 _MATCHES = {"unescape_html": chardata.HTML_ENTITY_RE, "remove_terminal_escapes": fixes.ANSI_RE}
 _CLUSTER = regex.compile(r"\X")  # no normalisation reaches beyond it
 
+_Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
 _AMPERSANDS = re.compile(r"(&(?:amp;){32})((?:amp;)+)")
 _MARKS = regex.compile(r"\P{ccc=0}{32,}")
 
 
 def fix_text(source: str) -> Tracked:
-    """ftfy.fix_text(source), each character with its span in the source."""
+    """ftfy.fix_text(source), each character with its span in the source.
+
+    >>> fixed = fix_text("dÃ©jÃ\\xa0 vu")
+    >>> fixed.text, fixed.span(1, 2)
+    ('déjà vu', (1, 3))
+    """
     return Tracked.identity(source).replace(_lines(source))
 
 
@@ -71,7 +79,7 @@ def _sorted_marks(marks: str) -> str:
     return "".join(sorted(marks, key=unicodedata.combining)) if all(classes) else marks
 
 
-def _follow(tracked: Tracked, fixed: str, plan: list[tuple[str, str]]) -> Tracked:
+def _follow(tracked: Tracked, fixed: str, plan: Sequence[tuple[str, str]]) -> Tracked:
     followed = tracked
     try:
         for action, name in plan:
@@ -96,7 +104,7 @@ def _step(tracked: Tracked, action: str, name: str) -> Tracked:
             return tracked.sub(_UTF8_SEQUENCE, lambda sequence: sequence.encode("latin-1").decode(name))
         return Tracked(tracked.text.encode("latin-1").decode(name), tracked.spans)
     if action == "normalize":
-        return tracked.replace(_normalized(tracked.text, name))
+        return tracked.replace(_normalized(tracked.text, cast(_Form, name)))
     fix = ftfy.FIXERS[name]
     if name == "decode_inconsistent_utf8":
         return tracked.replace(_embedded(tracked.text))
@@ -108,7 +116,7 @@ def _step(tracked: Tracked, action: str, name: str) -> Tracked:
     return tracked.sub(_MATCHES.get(name, _CHARACTER), fix)
 
 
-def _on_bytes(fix):
+def _on_bytes(fix: Callable[[bytes], bytes]) -> Callable[[str], str]:
     return lambda text: fix(text.encode("latin-1")).decode("latin-1")
 
 
@@ -121,7 +129,7 @@ def _embedded(text: str) -> Iterator[Edit]:
             yield match.start(), match.end(), _follow(Tracked.identity(piece), fixed, plan or [])
 
 
-def _normalized(text: str, form: str) -> Iterator[Edit]:
+def _normalized(text: str, form: _Form) -> Iterator[Edit]:
     for match in _CLUSTER.finditer(text):
         cluster = match.group()
         new = unicodedata.normalize(form, cluster)

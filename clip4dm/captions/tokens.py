@@ -1,7 +1,7 @@
 """Token ids with character spans: what open_clip's tokenizers do, plus where in the text each token stands.
 
 `tokenize(tokenizer, text)` gives the ids that the text tower reads and, for each id, the [start, end) it covers
-in the base-cleaned text (`tracked.base_clean`), or None for start, end, padding and class tokens. Linear in the
+in the base-cleaned text (`cleaning.base_clean`), or None for start, end, padding and class tokens. Linear in the
 text's length, give or take a logarithm.
 
 Difference from open_clip, on purpose: a caption's literal "<end_of_text>" is text like any other. As a special
@@ -13,21 +13,89 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol, overload
 
-from clip4dm.captions.tracked import Span, Tracked, align, base_clean, canonicalize, lower
+import regex
+
+from clip4dm.captions.cleaning import base_clean, canonicalize, lower
+from clip4dm.captions.tracked import Span, Tracked, align
 from clip4dm.errors import CLIP4DMError
 
 if TYPE_CHECKING:
-    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+    import torch
+    from typing_extensions import TypeIs
 
+# CLIP's pattern without its special tokens.
+_PATTERN = regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
 _LONG = 256  # bytes of a word from which open_clip's own merging, quadratic and kept in memory for ever, is left
 
 
 class TokenizerError(CLIP4DMError, ValueError):
     """A tokenizer that cannot say which characters a token covers."""
+
+
+class BPETokenizer(Protocol):
+    """What is used of open_clip's SimpleTokenizer, CLIP's own byte pair encoding."""
+
+    context_length: int | None
+    clean_fn: Callable[[str], str]
+    encoder: Mapping[str, int]
+    byte_encoder: Mapping[int, str]
+    bpe_ranks: Mapping[tuple[str, str], int]
+    sot_token_id: int
+    eot_token_id: int
+
+    def __call__(self, texts: str | list[str]) -> torch.Tensor:
+        """Texts -> token ids (texts, context), int64."""
+
+    def bpe(self, token: str) -> str:
+        """A word, its bytes written as characters -> its pieces, parted by blanks, the last with "</w>"."""
+
+
+class Encoding(Protocol):
+    """What transformers makes of one text."""
+
+    @overload
+    def __getitem__(self, name: Literal["input_ids", "special_tokens_mask"], /) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, name: Literal["offset_mapping"], /) -> list[Span]: ...
+
+
+class FastTokenizer(Protocol):
+    """What is used of transformers' tokenizers. is_fast: it can say where in the text its tokens stand."""
+
+    is_fast: bool
+    sep_token_id: int | None
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        return_offsets_mapping: bool,
+        return_special_tokens_mask: bool,
+        max_length: int | None = None,
+        padding: str | bool = False,
+        truncation: bool = False,
+    ) -> Encoding:
+        """A text -> its tokens."""
+
+
+class HFTokenizer(Protocol):
+    """What is used of open_clip's HFTokenizer and SigLipTokenizer, which wrap one of transformers'.
+
+    The first alone has clean_fn, strip_sep_token and tokenizer_mode too.
+    """
+
+    tokenizer: FastTokenizer
+    context_length: int
+
+    def __call__(self, texts: str | list[str]) -> torch.Tensor:
+        """Texts -> token ids (texts, context), int64."""
+
+
+Tokenizer = BPETokenizer | HFTokenizer
 
 
 @dataclass(frozen=True)
@@ -47,27 +115,29 @@ class Tokens:
     padded: bool
 
 
-def tokenize(tokenizer: SimpleTokenizer | HFTokenizer, text: str) -> Tokens:
-    """The ids and spans of a text (template and caption together). Errors: TokenizerError."""
-    if hasattr(tokenizer, "bpe"):
-        return _tokenize_bpe(tokenizer, text)
-    return _tokenize_hf(tokenizer, text)
+def tokenize(tokenizer: Tokenizer, text: str) -> Tokens:
+    """The ids and spans of a text (template and caption together). Errors: TokenizerError.
+
+    >>> from open_clip import get_tokenizer
+    >>> tokens = tokenize(get_tokenizer("ViT-B-32"), "A red cup")
+    >>> tokens.ids, tokens.spans
+    ((49406, 320, 736, 1937, 49407), (None, (0, 1), (2, 5), (6, 9), None))
+    """
+    return _tokenize_bpe(tokenizer, text) if _is_bpe(tokenizer) else _tokenize_hf(tokenizer, text)
 
 
-@lru_cache(maxsize=1)
-def _pattern():
-    import regex
-
-    # CLIP's pattern without its special tokens.
-    return regex.compile(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE)
+def _is_bpe(tokenizer: Tokenizer) -> TypeIs[BPETokenizer]:
+    return hasattr(tokenizer, "bpe")
 
 
-def _tokenize_bpe(tokenizer: SimpleTokenizer, text: str) -> Tokens:
+def _tokenize_bpe(tokenizer: BPETokenizer, text: str) -> Tokens:
     base = base_clean(text)
     final = _final_clean(base, tokenizer.clean_fn, text)
     room = (tokenizer.context_length or 77) - 2
-    ids, spans, dropped = [], [], []
-    for match in _pattern().finditer(final.text):
+    ids: list[int] = []
+    spans: list[Span] = []
+    dropped: list[Span] = []
+    for match in _PATTERN.finditer(final.text):
         if len(ids) >= room:  # what does not fit need not be merged
             dropped.append(final.span(*match.span()))
             continue
@@ -94,16 +164,21 @@ def _final_clean(base: Tracked, clean_fn: Callable[[str], str], text: str) -> Tr
 
     open_clip's three ways of cleaning differ in this step alone; an unknown one is asked for the whole and aligned.
     """
-    from open_clip.tokenizer import get_clean_fn
+    from open_clip.tokenizer import get_clean_fn  # here, since it takes torch with it
 
     plain = Tracked.identity(base.text)
-    for name, step in (("lower", lower), ("whitespace", lambda same: same), ("canonicalize", canonicalize)):
+    steps = {"lower": lower, "whitespace": _as_it_is, "canonicalize": canonicalize}
+    for name, step in steps.items():
         if clean_fn is get_clean_fn(name):
             return step(plain)
     return align(base.text, clean_fn(text))
 
 
-def _bpe(tokenizer: SimpleTokenizer, encoded: str) -> list[str]:
+def _as_it_is(tracked: Tracked) -> Tracked:
+    return tracked
+
+
+def _bpe(tokenizer: BPETokenizer, encoded: str) -> list[str]:
     if len(encoded) < _LONG:
         return tokenizer.bpe(encoded).split(" ")
     return merge_long(encoded, tokenizer.bpe_ranks)
@@ -112,8 +187,12 @@ def _bpe(tokenizer: SimpleTokenizer, encoded: str) -> list[str]:
 def merge_long(encoded: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """What open_clip's `bpe` makes of a word, in n log n: round by round, every place of the lowest pair is merged.
 
-    A place is the index of a pair's left symbol; `left` and `right` link the symbols that are still there.
+    encoded: one word, not empty, its bytes written as characters. ranks: of the pairs that merge, the lowest first.
+
+    >>> merge_long("cups", {("u", "p"): 0, ("c", "up"): 1})
+    ['cup', 's</w>']
     """
+    # A place is the index of a pair's left symbol; `left` and `right` link the symbols that are still there.
     symbols = [*encoded[:-1], encoded[-1] + "</w>"]
     end = len(symbols)
     left, right = list(range(-1, end - 1)), list(range(1, end + 1))
@@ -162,8 +241,8 @@ def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
             f"{type(inner).__name__} cannot say where its tokens stand in the text. "
             "Give a model folder whose tokenizer has a tokenizer.json (a fast tokenizer)."
         )
-    if getattr(tokenizer, "tokenizer_mode", ""):
-        raise TokenizerError(f"tokenizer mode {tokenizer.tokenizer_mode!r} is not supported, only the standard mode.")
+    if mode := getattr(tokenizer, "tokenizer_mode", ""):
+        raise TokenizerError(f"tokenizer mode {mode!r} is not supported, only the standard mode.")
     base = base_clean(text)
     final = _final_clean(base, _hf_clean(tokenizer), text)
     context = tokenizer.context_length
@@ -185,15 +264,14 @@ def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
     return Tokens(base, tuple(ids), tuple(spans), tuple(everything[fitted:]), padded=True)
 
 
-def _hf_clean(tokenizer: HFTokenizer):
-    if hasattr(tokenizer, "clean_fn"):
-        return tokenizer.clean_fn
-    from open_clip.tokenizer import get_clean_fn
+def _hf_clean(tokenizer: HFTokenizer) -> Callable[[str], str]:
+    from open_clip.tokenizer import get_clean_fn  # here, since it takes torch with it
 
-    return get_clean_fn("canonicalize")  # open_clip's SigLipTokenizer has it built in
+    clean_fn: Callable[[str], str] = getattr(tokenizer, "clean_fn", None) or get_clean_fn("canonicalize")
+    return clean_fn  # SigLipTokenizer has none of its own: it canonicalises
 
 
-def _hf_spans(final: Tracked, encoding) -> list[Span | None]:
+def _hf_spans(final: Tracked, encoding: Encoding) -> list[Span | None]:
     spans: list[Span | None] = []
     for (start, end), special in zip(encoding["offset_mapping"], encoding["special_tokens_mask"], strict=True):
         # Sentencepiece tokens count the blank before a word as theirs.

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from clip4dm import published
-from clip4dm.captions.tokens import Tokens, tokenize
+from clip4dm.captions.tokens import Tokenizer, Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
 from clip4dm.errors import CLIP4DMError
 
@@ -67,10 +67,17 @@ class EncodedCaption:
     padded: bool
 
 
-def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaption:
+def encode_caption(tokenizer: Tokenizer, caption: str, template: str = "") -> EncodedCaption:
     """Template + caption as token ids, with the caption's words and which tokens are theirs.
 
-    Errors: CaptionError where the caption is no string or the template alone fills the context.
+    tokenizer: a loaded model's. caption: any string, also an empty one. template: put before it as it is, with its
+    blank; its words are none of the caption's. Errors: CaptionError where the caption is no string or the template
+    alone fills the context; TokenizerError.
+
+    >>> from open_clip import get_tokenizer
+    >>> encoded = encode_caption(get_tokenizer("ViT-B-32"), "a cup of coke.", "A photo depicts ")
+    >>> [unit.text for unit in encoded.units], encoded.unit_of
+    (['a', 'cup', 'of', 'coke', '.'], (-1, -1, -1, -1, 0, 1, 2, 3, 4, -1))
     """
     if not isinstance(caption, str):
         raise CaptionError(f"a caption is a string, got {type(caption).__name__}: {caption!r:.80}")
@@ -108,7 +115,11 @@ def encode_caption(tokenizer, caption: str, template: str = "") -> EncodedCaptio
 
 
 def is_punctuation(text: str) -> bool:
-    """Whether a text holds nothing but punctuation, white space and invisible characters."""
+    """Whether a text holds nothing but punctuation, white space and invisible characters.
+
+    >>> is_punctuation("--"), is_punctuation("(a)")
+    (True, False)
+    """
     return all(c in _ASCII_PUNCTUATION or unicodedata.category(c)[0] in "PZC" for c in text)
 
 
@@ -124,11 +135,18 @@ class Piece:
 
     @property
     def candidate(self) -> bool:
+        """Whether it holds more than punctuation."""
         return not is_punctuation(self.text)
 
 
 def split(base: Tracked, caption: str, template_length: int) -> list[Piece]:
-    """The caption's units, from the base-cleaned text of template and caption. `text` is the cleaned one."""
+    """The caption's units, in order, each piece's text the cleaned one.
+
+    base: the base-cleaned text of template and caption. template_length: characters of the template as given.
+
+    >>> [piece.text for piece in split(Tracked.identity("A photo of a cup, red."), "a cup, red.", 11)]
+    ['a', 'cup', ',', 'red', '.']
+    """
     # Where the caption begins in the cleaned text: the first character that stands for nothing of the template.
     begin = next((i for i, (start, _) in enumerate(base.spans) if start >= template_length), len(base.text))
     found: list[tuple[int, int]] = []

@@ -14,8 +14,9 @@ from fuzz_captions import PIECES, fuzz, make_caption, violations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from clip4dm.captions.cleaning import base_clean, unescape
 from clip4dm.captions.tokens import _final_clean, merge_long, tokenize
-from clip4dm.captions.tracked import Tracked, align, base_clean, unescape
+from clip4dm.captions.tracked import Tracked, align
 from clip4dm.captions.words import CaptionError, encode_caption, is_punctuation, split
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ")
