@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm import __version__
-from clip4dm.models.sources import file_sha256
+from clip4dm.files.reading import file_sha256
 
 _PACKAGES = ("torch", "open_clip_torch", "pillow", "numpy", "scikit-learn", "scipy")
 

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from PIL import Image, UnidentifiedImageError, features
 
-from clip4dm.errors import CLIP4DMError
-from clip4dm.models.sources import short_reason
+from clip4dm.errors import CLIP4DMError, short_reason
 
 if TYPE_CHECKING:
     import torch

@@ -6,6 +6,7 @@ refused before anything is read of them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -84,6 +85,17 @@ def read_json(path: Path) -> Any:
         return parse_json(text)
     except ValueError as error:
         raise FileError(f"{path} is no JSON: {error} (is the file whole?)") from None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits. Errors: OSError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "empty"; path.touch(); file_sha256(path)[:8]
+    'e3b0c442'
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_json(text: str) -> Any:

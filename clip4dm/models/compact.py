@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +19,15 @@ CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 
 
-def save_compact(folder: Path, model: torch.nn.Module, config: dict, tokens: list[int]) -> Path:
-    """Write a model folder in fp16 with the embeddings of `tokens` alone. Returns the weights' path.
+# torch, open_clip and safetensors are imported inside functions: they take seconds that `--help` must not wait for.
+def save_compact(folder: Path, model: torch.nn.Module, config: dict[str, Any], tokens: list[int]) -> Path:
+    """Write a model folder in fp16 with the embeddings of `tokens` alone. Returns the weights' path. Errors: OSError.
 
-    config: open_clip's model_cfg. The folder is read by load_model, not by open_clip itself.
+    config: open_clip's model_cfg, with vision_cfg.image_size in pixels. tokens: ids below the vocabulary's size, in
+    the order their rows are written. The folder is read by `load_model`, not by open_clip itself:
+
+        save_compact(Path("small"), model, config, tokens=[320, 1125, 49406, 49407])
+        load_model(pretrained="small")
     """
     import torch
     from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -53,7 +58,12 @@ def save_compact(folder: Path, model: torch.nn.Module, config: dict, tokens: lis
 
 
 def is_compact(path: Path) -> bool:
-    """Whether a weights file is of this kind."""
+    """Whether a weights file is of this kind; False too for one that cannot be read.
+
+    >>> from clip4dm.models.names import DEMO_FOLDER
+    >>> is_compact(DEMO_FOLDER / WEIGHTS_NAME), is_compact(DEMO_FOLDER / CONFIG_NAME)
+    (True, False)
+    """
     from safetensors import SafetensorError, safe_open
 
     if path.suffix != ".safetensors":
@@ -66,14 +76,18 @@ def is_compact(path: Path) -> bool:
 
 
 def load_compact(model: torch.nn.Module, path: Path) -> None:
-    """Load a compact file into a model of its architecture. Errors: RuntimeError, KeyError, as load_state_dict's."""
+    """Load a compact file into a model of its architecture, in place.
+
+    Rows of tokens that the file does not hold become the mean of those it does. Errors: RuntimeError, KeyError, as
+    load_state_dict's, where the file belongs to another architecture.
+    """
     import torch
     from safetensors.torch import load_file
 
     state = load_file(str(path))
     rows = state.pop(ROWS).long()
     known = state[EMBEDDING].float()  # (rows, width)
-    full = known.mean(0).repeat(len(model.token_embedding.weight), 1)  # (vocabulary, width)
+    full = known.mean(0).repeat(len(model.state_dict()[EMBEDDING]), 1)  # (vocabulary, width)
     full[rows] = known
     state[EMBEDDING] = full
     with torch.no_grad():

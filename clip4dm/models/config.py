@@ -10,7 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from clip4dm.errors import CLIP4DMError
+from clip4dm.errors import ModelError
 from clip4dm.files.reading import FileError, is_number, read_json
 
 SIZES = {
@@ -38,25 +38,28 @@ _NAMES = {
 }
 
 
-class ConfigError(CLIP4DMError, ValueError):
+class ConfigError(ModelError):
     """A configuration that is none: which file, which field, and what was expected."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """model_cfg of an open_clip_config.json. Errors: ConfigError."""
+    """model_cfg of an open_clip_config.json: embed_dim, vision_cfg, text_cfg, perhaps quick_gelu. Errors: ConfigError.
+
+    preprocess_cfg is checked with it, and left to open_clip, which reads the file again. A field that is null, or that
+    open_clip does not name, passes.
+
+    >>> from clip4dm.models.names import DEMO_FOLDER
+    >>> sorted(read_config(DEMO_FOLDER / "open_clip_config.json"))
+    ['embed_dim', 'text_cfg', 'vision_cfg']
+    """
     try:
         content = read_json(path)
     except FileError as error:
         raise ConfigError(f"{path} is no open_clip configuration: {error}") from None
-    config = content.get("model_cfg") if isinstance(content, dict) else None
-    parts = [config.get(part) for part in ("text_cfg", "vision_cfg")] if isinstance(config, dict) else [None]
-    pictures = content.get("preprocess_cfg") or {} if isinstance(content, dict) else {}
-    if not all(isinstance(part, dict) for part in (*parts, pictures)):
-        raise ConfigError(
-            f"{path} is no open_clip configuration; expected JSON with model_cfg: {{embed_dim, "
-            "vision_cfg, text_cfg} and preprocess_cfg: {...}"
-        )
-    from open_clip import CLIPTextCfg, CLIPVisionCfg
+    config = _object(content, "model_cfg", path)
+    images, texts = _object(config, "vision_cfg", path), _object(config, "text_cfg", path)
+    pictures = _object(content, "preprocess_cfg", path) if content.get("preprocess_cfg") else {}
+    from open_clip import CLIPTextCfg, CLIPVisionCfg  # here, since it takes torch with it
     from open_clip.transform import PreprocessCfg
 
     top = {
@@ -69,10 +72,21 @@ def read_config(path: Path) -> dict[str, Any]:
         "multimodal_cfg": dict,
     }
     _check(config, top, f"{path}: ")
-    _check(config["vision_cfg"], typing.get_type_hints(CLIPVisionCfg), f"{path}: vision_cfg.")
-    _check(config["text_cfg"], typing.get_type_hints(CLIPTextCfg), f"{path}: text_cfg.")
+    _check(images, typing.get_type_hints(CLIPVisionCfg), f"{path}: vision_cfg.")
+    _check(texts, typing.get_type_hints(CLIPTextCfg), f"{path}: text_cfg.")
     _check(pictures, typing.get_type_hints(PreprocessCfg), f"{path}: preprocess_cfg.")
     return config
+
+
+def _object(content: Any, name: str, path: Path) -> dict[str, Any]:
+    """content[name], where both are objects of JSON."""
+    found = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{path} is no open_clip configuration; expected JSON with model_cfg: {{embed_dim, "
+            "vision_cfg, text_cfg} and preprocess_cfg: {...}"
+        )
+    return found
 
 
 def _check(content: dict[str, Any], hints: dict[str, Any], where: str) -> None:

@@ -8,6 +8,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from clip4dm.models.names import DEMO, USUAL_TAGS
+
 OFFLINE_HELP = (
     "Without a network: on a machine that has one, run the same command once and copy its Hugging Face cache "
     "(the folder named by HF_HOME, ~/.cache/huggingface by default) here, or copy the weights alone and give "
@@ -15,8 +17,13 @@ OFFLINE_HELP = (
 )
 
 
+# huggingface_hub and open_clip are imported inside functions: they take seconds that `--help` must not wait for.
 def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | None:
-    """A hub file from the local cache alone; the hub is not asked, so that a cached model needs no network."""
+    """The path of a hub file in the local cache, None where it is not there.
+
+    The hub is not asked, so that a cached model needs no network. repository: "organisation/name". filename: of the
+    file, or of its safetensors twin. cache_dir: None for Hugging Face's own.
+    """
     from huggingface_hub import try_to_load_from_cache
     from open_clip.pretrained import _get_safe_alternatives
 
@@ -28,7 +35,10 @@ def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | 
 
 
 def check_hub_reachable() -> None:
-    """Fail at once where the hub's name is unknown: its client would retry for half a minute, file by file."""
+    """Fail at once where the hub's name is unknown: its client would retry for half a minute, file by file.
+
+    Says nothing where a proxy is set, which alone knows. Errors: OSError.
+    """
     from huggingface_hub import constants
 
     if not urllib.request.getproxies():
@@ -36,9 +46,13 @@ def check_hub_reachable() -> None:
 
 
 def weights_at_hand(backbone: str | None, pretrained: str | None = None, cache_dir: str | None = None) -> bool:
-    """Of a backbone and a tag, an hf-hub name, a file or a folder. False where nothing is known by that name."""
-    from clip4dm.models.sources import DEMO, USUAL_TAGS
+    """Whether the weights lie on this machine: nothing is fetched, no network asked.
 
+    backbone, pretrained: as of `load_model`. False also where nothing is known by that name.
+
+    >>> weights_at_hand("demo"), weights_at_hand("hf-hub:nobody/nothing")
+    (True, False)
+    """
     if backbone == DEMO or (pretrained and Path(pretrained).exists()):
         return True
     for name in (backbone or "", pretrained or ""):

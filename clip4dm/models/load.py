@@ -10,24 +10,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clip4dm.errors import ModelError
+from clip4dm.errors import ModelError, short_reason
+from clip4dm.files.reading import file_sha256
+from clip4dm.models.activation import is_torchscript
 from clip4dm.models.compact import is_compact, load_compact
-from clip4dm.models.sources import WeightsSource, file_sha256, is_torchscript, resolve_source, short_reason
+from clip4dm.models.names import DEFAULT_BACKBONE
+from clip4dm.models.sources import WeightsSource, resolve_source
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from clip4dm.captions.tokens import Tokenizer
     from clip4dm.towers.image import ImageTower
     from clip4dm.towers.text import TextTower
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-DEFAULT_BACKBONE = "ViT-B-32"
 
 __all__ = ["LoadedModel", "ModelError", "load_model", "pick_device", "DEFAULT_BACKBONE", "PRECISIONS"]
 
@@ -36,14 +39,15 @@ __all__ = ["LoadedModel", "ModelError", "load_model", "pick_device", "DEFAULT_BA
 class LoadedModel:
     """A CLIP ready to be explained: in eval mode, no parameter requires a gradient.
 
-    preprocess: RGB PIL image -> float tensor (3, size, size). tower: the text transformer, taken apart;
-    image_tower: the image tower, run with less work where it can be.
+    preprocess: PIL image -> float tensor (3, size, size), normalised. tokenizer: open_clip's. tower: the text
+    transformer, taken apart; image_tower: the image tower, run with less work where it can be.
     backbone, pretrained: what was loaded, as open_clip spells it. weights_path: the file the weights came from.
+    quick_gelu: the activation. precision: one of PRECISIONS, of the towers alone.
     """
 
     model: torch.nn.Module
     preprocess: Callable[[Image.Image], torch.Tensor]
-    tokenizer: Any
+    tokenizer: Tokenizer
     tower: TextTower
     image_tower: ImageTower
     backbone: str
@@ -82,7 +86,11 @@ def load_model(
     usual tag. device: "auto", "cpu", "cuda", "cuda:1", "mps". precision: "fp32", "bf16" or "fp16", of the towers
     alone. quick_gelu: the activation of a checkpoint file that does not say it (None: as the backbone's name says);
     where the weights do say it, a contradiction is an error.
+    cache_dir: for what is fetched, None for the libraries' own.
     Errors: ModelError, saying what was given, what is allowed and how to go on.
+
+        model = load_model("ViT-L-14")                       # OpenAI's weights, fetched once
+        model = load_model(pretrained="models/my_clip")      # a folder: nothing is fetched
     """
     if precision not in PRECISIONS:
         raise ModelError(f"unknown precision {precision!r}; allowed: {', '.join(PRECISIONS)}")
@@ -113,7 +121,13 @@ def load_model(
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """ "auto" -> cuda, mps or cpu, whichever is there first; a name -> that device, checked to be there."""
+    """ "auto" -> cuda, mps or cpu, whichever is there first; a name -> that device, checked to be there.
+
+    Errors: ModelError, saying which devices there are.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
@@ -137,17 +151,16 @@ def pick_device(device: str = "auto") -> torch.device:
 def _build(source: WeightsSource, precision: str, device: torch.device, cache_dir: str | None) -> torch.nn.Module:
     import open_clip
 
-    loaders = {is_torchscript: _load_torchscript, is_compact: load_compact}
-    own_loader = next((load for fits, load in loaders.items() if fits(source.weights_path)), None)
+    own_loader = _own_loader(source.weights_path)
+    names_weights = source.name.startswith(("local-dir:", "hf-hub:"))
+    model: torch.nn.Module
     with warnings.catch_warnings(), _silent_log() if own_loader else contextlib.nullcontext():
         # The mismatch it warns of cannot occur: the activation was resolved from the weights.
         warnings.filterwarnings("ignore", message="QuickGELU mismatch")
         try:
             model = open_clip.create_model(
                 source.name,
-                pretrained=None
-                if source.name.startswith(("local-dir:", "hf-hub:")) or own_loader
-                else str(source.weights_path),
+                pretrained=None if names_weights or own_loader else str(source.weights_path),
                 load_weights=own_loader is None,
                 precision=precision,
                 device=device,
@@ -167,8 +180,15 @@ def _build(source: WeightsSource, precision: str, device: torch.device, cache_di
     return model
 
 
+def _own_loader(weights: Path) -> Callable[[torch.nn.Module, Path], None] | None:
+    """What loads a file of a kind that open_clip does not; None for those it does."""
+    if is_torchscript(weights):
+        return _load_torchscript
+    return load_compact if is_compact(weights) else None
+
+
 @contextlib.contextmanager
-def _silent_log():
+def _silent_log() -> Iterator[None]:
     """open_clip logs that nothing was loaded, when it was told that the weights come afterwards."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -181,25 +201,31 @@ def _silent_log():
 def _load_torchscript(model: torch.nn.Module, path: Path) -> None:
     import torch
 
-    state = torch.jit.load(str(path), map_location="cpu").state_dict()
+    archive: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+    state = archive.state_dict()  # torch leaves `load` without types
     for key in ("input_resolution", "context_length", "vocab_size", "attn_mask"):
         state.pop(key, None)
     model.load_state_dict(state)
 
 
-def _tokenizer(source: WeightsSource, cache_dir: str | None):
+def _tokenizer(source: WeightsSource, cache_dir: str | None) -> Tokenizer:
     import open_clip
 
     try:
-        return open_clip.get_tokenizer(source.name, cache_dir=cache_dir)
+        tokenizer: Tokenizer = open_clip.get_tokenizer(source.name, cache_dir=cache_dir)
     except Exception as error:  # transformers and the hub raise many kinds when a tokenizer's files are missing
         raise ModelError(
             f"the tokenizer of {source.backbone} could not be loaded ({short_reason(error)}). "
             "Without a network, give --pretrained a folder that holds the tokenizer's files beside the weights."
         ) from error
+    return tokenizer
 
 
-def _preprocess(model: torch.nn.Module):
+def _preprocess(model: torch.nn.Module) -> Callable[[Image.Image], torch.Tensor]:
+    from open_clip import get_model_preprocess_cfg
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    return image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    transform: Callable[[Image.Image], torch.Tensor] = image_transform_v2(
+        PreprocessCfg(**get_model_preprocess_cfg(model)), is_train=False
+    )
+    return transform

@@ -7,36 +7,44 @@ clearly why it cannot.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
-import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from clip4dm.errors import ModelError
-from clip4dm.models.config import ConfigError, read_config
+from clip4dm.errors import ModelError, short_reason
+from clip4dm.models.activation import activation_of_file, check_activation
+from clip4dm.models.config import read_config
 from clip4dm.models.hub import OFFLINE_HELP, cached_file, check_hub_reachable
+from clip4dm.models.names import (
+    DEFAULT_BACKBONE,
+    DEMO,
+    DEMO_FOLDER,
+    QUICKGELU,
+    USUAL_TAGS,
+    architecture,
+    is_built_in,
+    known_backbone,
+)
 
-QUICKGELU = "-quickgelu"
-DEMO = "demo"  # the model of our own: no download, and it knows drawn scenes alone
-DEMO_FOLDER = Path(__file__).parent / "demo"
-USUAL_TAGS = {
-    "ViT-B-32": "openai",
-    "ViT-B-16": "openai",
-    "ViT-L-14": "openai",
-    "ViT-L-14-336": "openai",
-    "ViT-H-14": "laion2b_s32b_b79k",
-    "ViT-g-14": "laion2b_s34b_b88k",
-    "ViT-bigG-14": "laion2b_s39b_b160k",
-}
+# What tells two architectures apart.
+_TELLING = (
+    "embed_dim",
+    "vision_cfg.layers",
+    "vision_cfg.width",
+    "vision_cfg.patch_size",
+    "text_cfg.layers",
+    "text_cfg.width",
+)
 
 
 @dataclass(frozen=True)
 class WeightsSource:
     """A resolved model. name: what open_clip is asked for. backbone, pretrained: how a person calls it.
 
-    preprocess: overrides of open_clip's preprocessing that belong to a tag (mean, std, interpolation, ...).
+    weights_path: the file that is there now. quick_gelu: the activation it needs. preprocess: overrides of open_clip's
+    preprocessing that belong to a tag (mean and std, three numbers each; interpolation; resize_mode; size in pixels).
     """
 
     name: str
@@ -50,7 +58,15 @@ class WeightsSource:
 def resolve_source(
     backbone: str | None, pretrained: str | None, quick_gelu: bool | None = None, cache_dir: str | None = None
 ) -> WeightsSource:
-    """Find the weights, fetching a tag's through open_clip's hub if they are not cached. Errors: ModelError."""
+    """Find the weights; those of a tag or an hf-hub name are fetched if they are not cached. Errors: ModelError.
+
+    Arguments as of `load_model`. What is looked for, in this order: the demo model; an hf-hub name; a folder; a
+    checkpoint file; an open_clip tag.
+
+    >>> source = resolve_source("demo", None)
+    >>> source.backbone, source.pretrained, source.weights_path.name, source.quick_gelu
+    ('demo', 'scenes', 'open_clip_model.safetensors', False)
+    """
     if backbone and backbone.lower() == DEMO:
         if pretrained:
             raise ModelError(f"--backbone {DEMO} brings its own weights; leave --pretrained away")
@@ -64,56 +80,10 @@ def resolve_source(
             return _from_folder(place, backbone, quick_gelu)
     elif backbone and Path(backbone.removeprefix("local-dir:")).expanduser().is_dir():
         return _from_folder(Path(backbone.removeprefix("local-dir:")).expanduser(), None, quick_gelu)
-    name = known_backbone(backbone or "ViT-B-32")
+    name = known_backbone(backbone or DEFAULT_BACKBONE)
     if pretrained and Path(pretrained).expanduser().is_file():
         return _from_file(name, Path(pretrained).expanduser(), quick_gelu)
     return _from_tag(name, pretrained, quick_gelu, cache_dir)
-
-
-def known_backbone(backbone: str) -> str:
-    """open_clip's spelling of a backbone's name. Errors: ModelError with the nearest names."""
-    import open_clip
-
-    models = {name.lower(): name for name in open_clip.list_models()}
-    asked = backbone.replace("/", "-").lower()
-    if asked in models:
-        _check_native(models[asked])
-        return models[asked]
-    if asked.endswith(QUICKGELU) and asked.removesuffix(QUICKGELU) in models:
-        return models[asked.removesuffix(QUICKGELU)] + QUICKGELU
-    near = [models[n] for n in difflib.get_close_matches(asked, models, n=4, cutoff=0.5)]
-    raise ModelError(
-        f"unknown backbone {backbone!r}; nearest names: {', '.join(near) or 'none'} "
-        f"(all {len(models)}: python -c 'import open_clip; print(open_clip.list_models())'). "
-        "A folder with open_clip_config.json and weights, or hf-hub:ORG/NAME, may be given instead."
-    )
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, the form in which OpenAI published its weights."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.split("/")[-1] == "constants.pkl" for name in archive.namelist())
-
-
-def _check_native(name: str) -> None:
-    import open_clip
-
-    config = open_clip.get_model_config(name)
-    hf_name = config["text_cfg"].get("hf_model_name")
-    if hf_name:
-        raise ModelError(
-            f"the text tower of {name} is a Hugging Face model ({hf_name}), not open_clip's own transformer, and its "
-            "attention cannot be explained here. Take a backbone with a native text tower, such as ViT-B-32, "
-            "ViT-L-14, ViT-H-14, or a SigLIP, EVA02 or CoCa one."
-        )
 
 
 def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: str | None) -> WeightsSource:
@@ -138,7 +108,7 @@ def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: st
             f"folder, {Path.cwd()}."
         )
     needed = bool(config.get("quick_gelu", False))
-    _check_activation(needed, quick_gelu, f"the weights {base}:{tag}")
+    check_activation(needed, quick_gelu, f"the weights {base}:{tag}")
     hub, filename = os.path.split(config.get("hf_hub", ""))
     path = cached_file(hub, filename or "open_clip_pytorch_model.bin", cache_dir) if hub else None
     if path is None:
@@ -153,53 +123,13 @@ def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: st
             ) from error
     keys = ("mean", "std", "interpolation", "resize_mode", "size")
     preprocess = {key: config[key] for key in keys if key in config}
-    return WeightsSource(base if _is_built_in(base) else name, base, tag, Path(path), needed, preprocess)
+    return WeightsSource(base if is_built_in(base) else name, base, tag, Path(path), needed, preprocess)
 
 
 def _from_file(name: str, path: Path, quick_gelu: bool | None) -> WeightsSource:
-    said = True if name.endswith(QUICKGELU) else None
+    needed = activation_of_file(name, path, quick_gelu)
     base = name.removesuffix(QUICKGELU)
-    known = True if is_torchscript(path) else _activation_by_hash(path)
-    if known is None:
-        known = _named_activation(name, said, quick_gelu)
-    else:
-        for claim in (said, quick_gelu):
-            _check_activation(known, claim, f"{path} (recognised as published weights)")
-    return WeightsSource(base if _is_built_in(base) else name, base, path.name, path, known)
-
-
-def _named_activation(name: str, said: bool | None, quick_gelu: bool | None) -> bool:
-    import warnings
-
-    if said is not None and quick_gelu is not None:
-        _check_activation(said, quick_gelu, f"the name {name}")
-    if quick_gelu is not None or said is not None:
-        return bool(quick_gelu or said)
-    import open_clip
-
-    own = bool(open_clip.get_model_config(name).get("quick_gelu", False))
-    if not own:
-        warnings.warn(
-            f"a checkpoint file does not say its activation; taken as plain GELU, as the name {name} says. "
-            f"If it was trained with QuickGELU (as OpenAI's and some others were), say --backbone {name}{QUICKGELU}.",
-            stacklevel=5,
-        )
-    return own
-
-
-def _activation_by_hash(path: Path) -> bool | None:
-    """The activation of a published file, recognised by the SHA-256 that open_clip's table holds for it."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained
-
-    if path.suffix != ".pt":
-        return None
-    digest = file_sha256(path)
-    for model, tag in list_pretrained():
-        config = get_pretrained_cfg(model, tag)
-        parts = config.get("url", "").rsplit("/", 2)
-        if digest in parts or (len(parts) == 3 and parts[2].endswith(f"-{digest[:8]}.pt")):
-            return bool(config.get("quick_gelu", False))
-    return None
+    return WeightsSource(base if is_built_in(base) else name, base, path.name, path, needed)
 
 
 def _from_folder(folder: Path, backbone: str | None, quick_gelu: bool | None) -> WeightsSource:
@@ -221,7 +151,7 @@ def _from_folder(folder: Path, backbone: str | None, quick_gelu: bool | None) ->
         )
     config = _read_config(config_path)
     activation = bool(config.get("quick_gelu", False))
-    _check_activation(activation, quick_gelu, f"{config_path}")
+    check_activation(activation, quick_gelu, f"{config_path}")
     if backbone:
         _check_same_architecture(config, backbone, folder)
     return WeightsSource(f"local-dir:{folder}", folder.resolve().name, "folder", Path(weights), activation)
@@ -245,7 +175,7 @@ def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> Weig
             ) from error
     config = _read_config(Path(config_path))
     activation = bool(config.get("quick_gelu", False))
-    _check_activation(activation, quick_gelu, f"the configuration of {name}")
+    check_activation(activation, quick_gelu, f"the configuration of {name}")
     if Path(config_path).parent == Path(weights).parent and not config["text_cfg"].get("hf_tokenizer_name"):
         load_as = f"local-dir:{Path(weights).parent}"  # all that is needed is here: the hub need not be asked again
     else:
@@ -253,17 +183,8 @@ def _from_hub(name: str, quick_gelu: bool | None, cache_dir: str | None) -> Weig
     return WeightsSource(load_as, repository.split("/")[-1], name, Path(weights), activation)
 
 
-def short_reason(error: Exception) -> str:
-    """An exception as part of one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:160] + '...'}"
-
-
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = read_config(path)
-    except ConfigError as error:
-        raise ModelError(str(error)) from None
+    config = read_config(path)
     tower = config["text_cfg"].get("hf_model_name")
     if tower:
         raise ModelError(
@@ -273,44 +194,22 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _check_same_architecture(config: dict[str, Any], backbone: str, folder: Path) -> None:
-    import open_clip
-
-    asked = open_clip.get_model_config(known_backbone(backbone).removesuffix(QUICKGELU))
-    keys = (
-        ("embed_dim",),
-        ("vision_cfg", "layers"),
-        ("vision_cfg", "width"),
-        ("vision_cfg", "patch_size"),
-        ("text_cfg", "layers"),
-        ("text_cfg", "width"),
-    )
-    for key in keys:
-        found, wanted = config, asked
-        for part in key:
-            found, wanted = found.get(part), wanted.get(part)
-            if found is None or wanted is None:
-                break
-        else:
-            if found != wanted:
-                raise ModelError(
-                    f"{folder} is no {backbone}: its {'.'.join(key)} is {found}, not {wanted}. "
-                    "Leave --backbone away to take the folder as it is."
-                )
+    asked = architecture(known_backbone(backbone).removesuffix(QUICKGELU))
+    for name in _TELLING:
+        found, wanted = _value(config, name), _value(asked, name)
+        if None not in (found, wanted) and found != wanted:
+            raise ModelError(
+                f"{folder} is no {backbone}: its {name} is {found}, not {wanted}. "
+                "Leave --backbone away to take the folder as it is."
+            )
 
 
-def _check_activation(needed: bool, claimed: bool | None, what: str) -> None:
-    if claimed is not None and claimed != needed:
-        names = {True: "QuickGELU", False: "plain GELU"}
-        raise ModelError(
-            f"{what} needs {names[needed]}, but {names[claimed]} was asked for; leave the activation "
-            "unsaid to get the right one"
-        )
-
-
-def _is_built_in(name: str) -> bool:
-    import open_clip
-
-    return name in open_clip.list_models()
+def _value(config: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name; None where the configuration does not say it."""
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if value is not None else None
+    return value
 
 
 def _listed(tags: list[str]) -> str:

@@ -31,10 +31,10 @@ from clip4dm.evaluation.store.runfiles import (
     read_sealed,
     write_sealed,
 )
-from clip4dm.files.reading import FileError, is_number
+from clip4dm.files.reading import FileError, file_sha256, is_number
 from clip4dm.files.reading import read_json as read_any_json
 from clip4dm.models.hub import weights_at_hand
-from clip4dm.models.sources import file_sha256, resolve_source
+from clip4dm.models.sources import resolve_source
 
 # The paper's GPU, one pair at a time: what a run may take where nothing was measured.
 PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}

@@ -231,7 +231,7 @@ def test_without_a_network_there_is_a_way_on(backbone, pretrained, tmp_path, mon
 def test_usual_tags_are_tags_of_open_clip():
     from open_clip.pretrained import list_pretrained_tags_by_model
 
-    from clip4dm.models.sources import USUAL_TAGS
+    from clip4dm.models.names import USUAL_TAGS
 
     assert all(tag in list_pretrained_tags_by_model(name) for name, tag in USUAL_TAGS.items())
 

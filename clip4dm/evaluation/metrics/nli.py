@@ -130,7 +130,7 @@ class EntailmentModel:
 
 def _load(name: str) -> tuple[Any, Any]:
     """(model, tokenizer), from the folder or the cache alone where possible, else from the hub."""
-    from clip4dm.models.sources import short_reason
+    from clip4dm.errors import short_reason
 
     try:
         import transformers

@@ -26,8 +26,7 @@ from clip4dm.evaluation.store.runfiles import (
     read_sealed,
 )
 from clip4dm.evaluation.store.storedrecord import check_record
-from clip4dm.files.reading import FileError, check_regular, is_number, parse_json
-from clip4dm.models.sources import file_sha256
+from clip4dm.files.reading import FileError, check_regular, file_sha256, is_number, parse_json
 from clip4dm.scores import SORTED_BY
 
 REMEDY = (
