@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from making import make_tiny_clip
+from places import SHARED
 
 # A shell has what it runs in the background ignore Ctrl-C, and nohup SIGHUP; the programs that tests start would too.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -36,7 +37,6 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of published outputs and real data beside the project, where there is one."""
-    folder = Path(__file__).parent.parent.parent / "shared"
-    if not folder.is_dir():
+    if not SHARED.is_dir():
         pytest.skip("no ../shared: the published implementation's outputs and the real data are not here")
-    return folder
+    return SHARED

@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-ROOT = Path(__file__).parent.parent
+from places import ROOT
+
 sys.path.insert(0, str(ROOT))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from contract import COSINE, assert_attributions
 from making import make_foil, make_pictures
-from test_parity_huggingface import CAPTIONS, EMBED, LAYERS, pair_of_models
+from twin_models import CAPTIONS, EMBED, LAYERS, pair_of_models
 
 from clip4dm.attribution.attribute import attribute
 from clip4dm.attribution.batch import Batch

@@ -9,7 +9,6 @@ import math
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 from random import Random
 
 import make_shapes_benchmark
@@ -17,6 +16,7 @@ import pytest
 import torch
 import train_demo_model
 from making import make_tiny_clip
+from places import ROOT
 
 from clip4dm.benchmarks.shapes.captions import every_word, write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
@@ -25,7 +25,6 @@ from clip4dm.benchmarks.shapes.lexicon import KINDS
 from clip4dm.benchmarks.shapes.scenes import sample_scene
 from clip4dm.models.compact import is_compact, load_compact, save_compact
 
-ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(5_000_000, 5_001_500)
 
 

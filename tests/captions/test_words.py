@@ -6,13 +6,13 @@ import difflib
 import html
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fuzz_captions import PIECES, fuzz, make_caption, violations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from places import ROOT
 
 from clip4dm.captions.cleaning import base_clean, unescape
 from clip4dm.captions.tokens import _final_clean, merge_long, tokenize
@@ -227,9 +227,7 @@ def test_the_fuzzer_makes_the_same_captions_again_without_torch():
         "import sys; from fuzz_captions import make_caption; print(ascii(make_caption(3, 14)))\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2] / "misc", check=True, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "misc", check=True, capture_output=True, text=True)
     assert done.stdout == ascii(make_caption(3, 14)) + "\n"
 
 

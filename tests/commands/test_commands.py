@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from making import make_foil, make_pictures
-
-ROOT = Path(__file__).parents[2]
+from places import ROOT
 
 # Python reads this before the program: at the first audit event (python.org: "Audit events table") of that name whose
 # arguments contain the text, the process gets the signal.

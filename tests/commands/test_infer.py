@@ -8,13 +8,11 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from clip4dm.commands import infer
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

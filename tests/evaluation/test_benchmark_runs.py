@@ -9,8 +9,8 @@ import os
 import numpy as np
 import pytest
 from contract import ENTAILMENT
+from entailment_model import save_entailment_model
 from making import make_pictures
-from test_nli import save as save_entailment_model
 
 from clip4dm.benchmarks.richhf import token_spans
 from clip4dm.benchmarks.tfrecord import write_examples
@@ -116,6 +116,7 @@ def test_seetrue_with_and_without_its_entailment_model(tiny_folder, tmp_path, pi
             [i, f'"{prompt}"', name, "odd" if i % 2 else "even", "the dog is not Red"]
             for i, (name, prompt) in enumerate(zip(names, PROMPTS, strict=True))
         )
+    pytest.importorskip("transformers", reason="entailment needs the optional package transformers")
     model = save_entailment_model(tmp_path / "nli")
     result, lines, _, outcome = run(tiny_folder, tmp_path, tmp_path / "s.csv", pictures, nli_model=str(model))
     assert result["NLI"]["n"] == len(PROMPTS) and "AP" not in result and "LA" not in result

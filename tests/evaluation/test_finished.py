@@ -16,6 +16,7 @@ import epsilon_study
 import pytest
 import reproduce_tables
 from making import make_foil, make_pictures, make_tiny_clip
+from places import ROOT
 
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.commands import evaluate as main_script
@@ -366,4 +367,4 @@ def test_a_refusal_needs_no_torch():
         "import sys\nfrom pathlib import Path\nfrom clip4dm.evaluation.store.finished import open_run\ntry: open_run(Path('none'))\n"
         "except RuntimeError: pass\nassert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=Path(main_script.__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

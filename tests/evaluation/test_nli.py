@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from contract import ENTAILMENT
+from entailment_model import save_entailment_model
+from places import ROOT
 
 from clip4dm.evaluation.metrics.nli import EntailmentModel, NLIUnavailable
 
 pytest.importorskip("transformers", reason="entailment needs the optional package transformers")
 
-ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef" * 2 + "01234567"
-WORDS = "a the dog cat car is not red blue on , . < / s >".split()
 PAIRS = [
     ("the dog is not red", "dog"),
     ("a cat is on the car", "the blue cat, dog"),
@@ -33,82 +33,9 @@ PAIRS = [
 PREMISES, HYPOTHESES = [list(column) for column in zip(*PAIRS, strict=True)]
 
 
-def make_tokenizer(positions: int):
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        cls_token="<s>",
-        sep_token="</s>",
-        model_max_length=positions,
-        model_input_names=["input_ids", "attention_mask"],
-    )
-
-
-def make_model(kind: str, labels: list[str]):
-    import torch
-    from transformers import BartConfig, BartForSequenceClassification, RobertaConfig, RobertaForSequenceClassification
-
-    torch.manual_seed(0)
-    shared = {
-        "vocab_size": 4 + len(WORDS),
-        "pad_token_id": 1,
-        "bos_token_id": 0,
-        "eos_token_id": 2,
-        "num_labels": len(labels),
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: number for number, label in enumerate(labels)},
-    }
-    if kind == "bart":
-        return BartForSequenceClassification(
-            BartConfig(
-                d_model=16,
-                encoder_layers=1,
-                decoder_layers=1,
-                encoder_attention_heads=2,
-                decoder_attention_heads=2,
-                encoder_ffn_dim=32,
-                decoder_ffn_dim=32,
-                max_position_embeddings=32,
-                init_std=1.0,
-                **shared,
-            )
-        )
-    return RobertaForSequenceClassification(
-        RobertaConfig(
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=34,
-            initializer_range=1.0,
-            **shared,
-        )
-    )
-
-
-def save(
-    folder: Path, kind: str = "bart", labels=("contradiction", "neutral", "entailment"), positions: int = 32
-) -> Path:
-    make_model(kind, list(labels)).save_pretrained(folder)
-    make_tokenizer(positions).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def bart(tmp_path_factory) -> Path:
-    return save(tmp_path_factory.mktemp("bart"))
+    return save_entailment_model(tmp_path_factory.mktemp("bart"))
 
 
 def by_transformers(folder: Path, contradiction: int, entailment: int) -> list[float]:
@@ -138,7 +65,7 @@ def by_transformers(folder: Path, contradiction: int, entailment: int) -> list[f
     ],
 )
 def test_entailment_is_transformers_own_whatever_the_labels_order(tmp_path, kind, labels):
-    folder = save(tmp_path, kind, labels)
+    folder = save_entailment_model(tmp_path, kind, labels)
     ours = EntailmentModel.load(folder, device="cpu", batch_size=3).entailment(PREMISES, HYPOTHESES)
     places = [label.strip().lower() for label in labels]
     expected = by_transformers(folder, places.index("contradiction"), places.index("entailment"))
@@ -177,7 +104,7 @@ def test_special_tokens_spelt_in_a_text_are_text(bart):
 
 @pytest.mark.parametrize("kind, positions", [("bart", 10**30), ("roberta", 10**30), ("bart", 20)])
 def test_long_texts_are_cut_to_what_the_model_takes(tmp_path, kind, positions):
-    model = EntailmentModel.load(save(tmp_path, kind, positions=positions), device="cpu")
+    model = EntailmentModel.load(save_entailment_model(tmp_path, kind, positions=positions), device="cpu")
     assert model.max_tokens == min(positions, 32)  # RoBERTa's 34 positions begin at 2
     (value,) = model.entailment(["the dog is red " * 50], ["a blue cat " * 50])
     assert 0 < value < 1

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from places import SHARED
 
 from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.evaluation.paper import PAPER, format_table, paper_value
 
-TABLES = Path(__file__).parents[2] / "shared" / "spec" / "paper_tables.json"
+TABLES = SHARED / "spec" / "paper_tables.json"
 B32, H14 = ("ViT-B-32", "openai"), ("ViT-H-14", "laion2b_s32b_b79k")
 HUB_H14 = "CLIP-ViT-H-14-laion2B-s32B-b79K"
 METHODS = {"CLIP4DM (ViT-B/32)": B32, "CLIP4DM (ViT-H/14)": H14}

@@ -8,12 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from killable import members
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
 FORKED = """
 import multiprocessing, os
 def child(number):

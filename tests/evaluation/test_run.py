@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from contract import assert_records
 from making import make_coco_captions, make_foil, make_pictures, make_tiny_clip
+from places import ROOT
 
 from clip4dm.evaluation.run import Options, evaluate, rescore
 from clip4dm.evaluation.store.runstore import RunError
 
-ROOT = Path(__file__).parents[2]
 IMAGES = 23
 
 

@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from clip4dm.evaluation.store import runstore
 from clip4dm.evaluation.store.runstore import SAMPLES, SUMS, RunError, RunStore, write_json
@@ -215,7 +216,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path):
     """RLIMIT_FSIZE stands for the disk: no file beyond that many bytes, in a child."""
     code = """
 import resource, sys
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path[:0] = [{root!r}, {tests!r}, {tests!r} + "/evaluation"]
 from pathlib import Path
 from test_runstore import *
 store = RunStore(Path({folder!r}), BLOCKS)
@@ -229,14 +230,13 @@ try:
 except RunError as error:
     print(error)
 """
-    root = Path(__file__).parents[2]
     for size in range(1, len(WHOLE) + 40, 31):
         folder = tmp_path / str(size)
         done = subprocess.run(
             [
                 sys.executable,
                 "-c",
-                code.format(root=str(root), tests=str(root / "tests" / "evaluation"), size=size, folder=str(folder)),
+                code.format(root=str(ROOT), tests=str(ROOT / "tests"), size=size, folder=str(folder)),
             ],
             capture_output=True,
             text=True,

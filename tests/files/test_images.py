@@ -11,7 +11,6 @@ import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,13 +19,12 @@ import torch
 from fuzz_pictures import valid_files
 from making import make_foil, make_pictures
 from PIL import Image, PngImagePlugin
+from places import ROOT
 
 from clip4dm import CLIP4DM
 from clip4dm.evaluation.loading import _Pictures
 from clip4dm.files import images
 from clip4dm.files.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, load_image
-
-ROOT = Path(__file__).parents[2]
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 255, (30, 40, 3), dtype=np.uint8)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import download_richhf_image
 import pytest
@@ -14,11 +13,10 @@ from badserver import jpeg
 from fetching.fetch_folder import read_manifest
 from fetching.folder import MANIFEST, MISSING
 from fetching.hub_rows import PictureStore
+from places import ROOT
 
 from clip4dm.benchmarks import read_benchmark
 from clip4dm.benchmarks.tfrecord import write_examples
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def names(folder):

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import download_coco_image
 import download_nocaps_image
@@ -16,10 +15,10 @@ import pytest
 from badserver import jpeg, serving
 from fetching.fetch_folder import MANIFEST, MISSING, read_manifest
 from PIL import Image
+from places import ROOT
 
 from clip4dm.benchmarks import read_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 COCO = [f"COCO_val2014_{i:012d}.jpg" for i in range(1, 6)]
 
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from badserver import jpeg, serving
@@ -19,8 +18,8 @@ from fetching.fetch import Fetcher, FetchError, Interrupted, Limits, check_url
 from fetching.fetch_folder import Wanted, fetch_all, read_manifest
 from fetching.folder import MANIFEST, MISSING, safe_path
 from fetching.transfer import NOTE_FROM
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK = Limits(timeout=1.0, retries=2, back_off=0.01, max_bytes=1 << 20)
 
 

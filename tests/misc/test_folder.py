@@ -5,15 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from badserver import jpeg, serving
 from fetching.fetch import Limits
 from fetching.fetch_folder import Wanted, fetch_all, read_manifest
 from fetching.folder import MANIFEST, MISSING
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 QUICK = Limits(timeout=2.0, retries=0, back_off=0.01)
 
 

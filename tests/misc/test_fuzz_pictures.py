@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from fuzz_pictures import fuzz
-
-ROOT = Path(__file__).parents[2]
+from places import ROOT
 
 
 def test_two_thousand_files_changed_at_random(tmp_path):

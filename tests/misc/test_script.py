@@ -6,12 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from badserver import serving, started
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ("coco", "nocaps", "richhf", "seetrue")
 
 

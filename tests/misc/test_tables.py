@@ -8,7 +8,6 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import epsilon_study
 import numpy as np
@@ -17,6 +16,7 @@ import reproduce_tables
 from make_random_model import make_random_model
 from making import make_coco_captions, make_foil, make_pictures
 from PIL import Image
+from places import ROOT
 from reproducing import study
 from reproducing.paper_tables import TABLES
 from sklearn.metrics import average_precision_score
@@ -29,7 +29,6 @@ from clip4dm.evaluation.metrics.caption_metrics import CaptionMetricsUnavailable
 from clip4dm.evaluation.records import Settings, from_line
 from clip4dm.evaluation.run import Options, evaluate, rescore
 
-ROOT = Path(__file__).resolve().parents[2]
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: pycocoevalcap's tokenizer needs it")
 
 

@@ -8,15 +8,14 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import download_coco_image
 import pytest
 from badserver import jpeg, serving, started
 from fetching.folder import MISSING
 from PIL import Image
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 GOOD = [f"COCO_val2014_{i:012d}.jpg" for i in range(1, 4)]
 
 

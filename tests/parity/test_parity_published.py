@@ -14,6 +14,7 @@ from contract import (
     assert_published,
     attribution_tolerance,
 )
+from places import ROOT
 from seeded_model import write_seeded_model
 
 from clip4dm import CLIP4DM
@@ -22,7 +23,7 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.evaluation.records import Settings, score_record, stored_fields
 from clip4dm.evaluation.run import Options, evaluate
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = ROOT / "tests" / "golden"
 ROWS = json.loads((GOLDEN / "reference_outputs.json").read_text())
 RUNS = {  # name: annotations, pictures, sorted_by
     "hat": ("hat/hat-subset.json", "coco/val2014", "threshold"),
