@@ -3,7 +3,7 @@
     from clip4dm import CLIP4DM
     detector = CLIP4DM.from_pretrained("ViT-B-32")
     detection, = detector.detect("photo.jpg", ["a cup of coke"])
-    [word.text for word in detection.words if word.misaligned]
+    [word.text for word in detection.misaligned]
 
 Source: "Extract Free Dense Misalignment from CLIP", AAAI 2025, arXiv 2412.18404.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clip4dm.models.load import load_model
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """The public names, imported when first asked for: torch and open_clip take seconds, `--help` must not."""
     if name in _HOMES:
         return getattr(import_module(f"clip4dm.{_HOMES[name]}"), name)
