@@ -121,7 +121,7 @@ def load_model(
 
 
 def pick_device(device: str = "auto") -> torch.device:
-    """ "auto" -> cuda, mps or cpu, whichever is there first; a name -> that device, checked to be there.
+    """A device by name, checked to be there; "auto" is cuda, mps or cpu, whichever is there first.
 
     Errors: ModelError, saying which devices there are.
 
