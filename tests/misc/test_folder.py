@@ -14,6 +14,7 @@ from fetching.folder import MANIFEST, MISSING
 from places import ROOT
 
 QUICK = Limits(timeout=2.0, retries=0, back_off=0.01)
+WITH_MISC = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "misc")])}
 
 
 @pytest.fixture
@@ -287,14 +288,12 @@ def test_two_calls_do_not_write_into_one_folder(server, tmp_path):
     command = [
         sys.executable,
         "-c",
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
-        "fetch_all([Wanted('a.jpg', sys.argv[3])], Path(sys.argv[2]), quiet=True)",
-        str(ROOT),
+        "import sys\nfrom pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
+        "fetch_all([Wanted('a.jpg', sys.argv[2])], Path(sys.argv[1]), quiet=True)",
         str(tmp_path),
         f"{server.url}/hang/a",
     ]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, env=WITH_MISC)
     try:
         while not server.counts["/hang/a"]:
             assert process.poll() is None
@@ -351,18 +350,18 @@ def test_a_file_larger_than_the_system_allows_fails_alone(server, tmp_path):
         [
             sys.executable,
             "-c",
-            "import resource, sys; sys.path.insert(0, sys.argv[1])\n"
+            "import resource, sys\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))\n"
             "from pathlib import Path\nfrom fetching.fetch_folder import Wanted, fetch_all\n"
-            "summary = fetch_all([Wanted(name + '.jpg', sys.argv[3] + name) for name in ('a', 'big', 'c')], Path(sys.argv[2]), "
+            "summary = fetch_all([Wanted(name + '.jpg', sys.argv[2] + name) for name in ('a', 'big', 'c')], Path(sys.argv[1]), "
             "quiet=True)\nprint(summary.fetched, summary.failed)",
-            str(ROOT),
             str(tmp_path),
             f"{server.url}/ok/",
         ],
         capture_output=True,
         text=True,
         check=True,
+        env=WITH_MISC,
     )
     assert done.stdout == "2 {'big.jpg': 'File too large'}\n"
     assert files(tmp_path) == {"a.jpg", "c.jpg", MANIFEST, MISSING}
