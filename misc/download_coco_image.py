@@ -86,10 +86,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--zip", action="store_true", help="all of val2014 in one file")
     parser.add_argument("--zip_url", default=ZIP_URL, help="default: %(default)s")
     add_fetch_options(parser)
-    with script(PROGRAM):
-        args = parser.parse_args(argv)
-        if not args.zip and args.data_path is None:
-            parser.error("say which pictures: --data_path FILE, or --zip for all of them")
+    args = parser.parse_args(argv)
+    if not args.zip and args.data_path is None:
+        parser.error("say which pictures: --data_path FILE, or --zip for all of them")
+    with script(PROGRAM, args.debug):
         if args.zip and not args.verify:
             fetch_zip(args)
         if args.data_path is not None:

@@ -20,6 +20,7 @@ from clip4dm.commands.cli import run_command
 if TYPE_CHECKING:
     from fetching.fetch_folder import Wanted
 
+PROGRAM = "download_nocaps_image.py"
 BASE_URL = "https://s3.amazonaws.com/nocaps/val/"
 
 
@@ -59,14 +60,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--save_dir", type=Path, default=Path("./data/nocaps"), help="default: %(default)s")
     parser.add_argument("--base_url", default=BASE_URL, help="of pictures without a URL (default: %(default)s)")
     add_fetch_options(parser)
-    with script("download_nocaps_image.py"):
-        args = parser.parse_args(argv)
-        run(
-            "download_nocaps_image.py",
-            wanted_pictures(args.foil_path, args.meta_path, args.base_url),
-            args.save_dir,
-            args,
-        )
+    args = parser.parse_args(argv)
+    with script(PROGRAM, args.debug):
+        run(PROGRAM, wanted_pictures(args.foil_path, args.meta_path, args.base_url), args.save_dir, args)
 
 
 if __name__ == "__main__":

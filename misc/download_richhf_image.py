@@ -15,11 +15,12 @@ import itertools
 import warnings
 from pathlib import Path, PurePosixPath
 
-from fetching.script import finish, json_beside, script
+from fetching.script import add_verify_option, finish, json_beside, script
 
-from clip4dm.commands.cli import run_command
+from clip4dm.commands.cli import add_debug_option, run_command
 from clip4dm.errors import InputError
 
+PROGRAM = "download_richhf_image.py"
 DATASET = "yuvalkirstain/pickapic_v1"
 SPLITS = ("test", "validation", "train")  # the small ones first: the stream ends when all is found
 COLUMNS = ("caption", "image_0_uid", "jpg_0", "image_1_uid", "jpg_1")
@@ -212,7 +213,7 @@ def download(args: argparse.Namespace) -> None:
         write_json(json_path, out)
         write_missing(args.save_dir, summary)
         print(f"{len(out)} of {len(rows)} rows: {json_path}")
-    finish("download_richhf_image.py", summary, args.save_dir, args.verify)
+    finish(PROGRAM, summary, args.save_dir, args.verify)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -228,9 +229,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--splits", nargs="+", default=SPLITS, help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
-    parser.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
-    with script("download_richhf_image.py"):
-        download(parser.parse_args(argv))
+    add_verify_option(parser)
+    add_debug_option(parser)
+    args = parser.parse_args(argv)
+    with script(PROGRAM, args.debug):
+        download(args)
 
 
 if __name__ == "__main__":

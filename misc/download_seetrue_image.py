@@ -22,6 +22,7 @@ from clip4dm.errors import InputError
 if TYPE_CHECKING:
     from fetching.fetch_folder import Summary
 
+PROGRAM = "download_seetrue_image.py"
 DATASET = "mismatch-quest/SeeTRUE-Feedback"
 GATED_HELP = (
     f"It is gated: accept its terms at https://huggingface.co/datasets/{DATASET}, make a token with read "
@@ -131,11 +132,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--split", default="test", help="of a hub data set (default: %(default)s)")
     parser.add_argument("--revision", help="of a hub data set (default: the one recorded, else the newest)")
     add_fetch_options(parser)
-    with script("download_seetrue_image.py"):
-        args = parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    with script(PROGRAM, args.debug):
         json_path = args.json_path or json_beside(args.save_dir)
         if args.verify and not args.csv_path:
-            finish("download_seetrue_image.py", verify_rows(args, json_path), args.save_dir, True)
+            finish(PROGRAM, verify_rows(args, json_path), args.save_dir, True)
             return
         rows, summary = from_csv(args) if args.csv_path else from_hub(args)
         if not (args.verify or summary.interrupted):
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
             write_json(json_path, rows)
             write_missing(args.save_dir, summary)
             print(f"{len(rows)} rows: {json_path}")
-        finish("download_seetrue_image.py", summary, args.save_dir, args.verify)
+        finish(PROGRAM, summary, args.save_dir, args.verify)
 
 
 if __name__ == "__main__":

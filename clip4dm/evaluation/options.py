@@ -48,10 +48,12 @@ class Whole:
 
 @dataclass(frozen=True)
 class Finite:
-    """A finite number, not below `lowest`. such_as: an example, for the error."""
+    """A finite number from lowest to highest. such_as: an example, for the error. what: what it is a number of."""
 
     such_as: str
     lowest: float = -math.inf
+    highest: float = math.inf
+    what: str = "a finite number"
 
     def __call__(self, text: str) -> float:
         """For argparse."""
@@ -66,13 +68,14 @@ class Finite:
             number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
         except (TypeError, OverflowError, ValueError):
             number = math.nan
-        if not math.isfinite(number) or number < self.lowest:
+        if not math.isfinite(number) or not self.lowest <= number <= self.highest:
             raise InputError(f"{name} is {value!r:.60}; it must be {self}")
         return number
 
     def __str__(self) -> str:
-        bound = f" from {self.lowest:g} on" if self.lowest > -math.inf else ""
-        return f"a finite number{bound}, such as {self.such_as}"
+        bound = f" from {self.lowest:g}" if self.lowest > -math.inf else ""
+        bound += f" to {self.highest:g}" if self.highest < math.inf else " on" if bound else ""
+        return f"{self.what}{bound}, such as {self.such_as}"
 
 
 EPSILON = Finite("-5e-05")

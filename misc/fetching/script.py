@@ -4,45 +4,39 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from clip4dm.commands.cli import one_line_errors, signal_of, tell
-from clip4dm.errors import InputError
+from clip4dm.commands.cli import add_debug_option, one_line_errors, signal_of, tell
+from clip4dm.evaluation.options import Finite, Whole
 
 if TYPE_CHECKING:  # imported while a script runs, where Ctrl-C is a line; and --help is quick
     from fetching.fetch import Limits
     from fetching.fetch_folder import Summary, Wanted
 
+WORKERS, RETRIES, BYTES = Whole(1, 256), Whole(0, 1000), Whole(1, 1 << 50)
+SECONDS = Finite("30", lowest=0.01, highest=86400, what="a number of seconds")
+
 
 @contextlib.contextmanager
-def script(program: str) -> Iterator[None]:
+def script(program: str, debug: bool = False) -> Iterator[None]:
     """Expected errors end a script with one line and status 2; an interruption says that the same command goes on.
 
-    The rest of how it ends is `clip4dm.commands.cli.run_command`'s.
+    debug: errors with their traceback instead. The rest of how it ends is `clip4dm.commands.cli.run_command`'s.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal's encoding does not have
     try:
-        with one_line_errors(program), _no_depth():
+        with one_line_errors(program, debug):
             yield
     except KeyboardInterrupt as error:
         tell(f"\n{program}: interrupted: the same command goes on")
         raise SystemExit(128 + signal_of(error)) from None
-
-
-@contextlib.contextmanager
-def _no_depth() -> Iterator[None]:
-    try:
-        yield
-    except RecursionError:
-        raise InputError("a file is nested too deeply to be read as JSON; is it the right one?") from None
 
 
 def json_beside(save_dir: Path) -> Path:
@@ -58,43 +52,21 @@ def url_below(base_url: str, name: str) -> str:
 
 def add_fetch_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("fetching")
-    group.add_argument("--workers", type=_whole(1, 256), default=8, help="files side by side (default: %(default)s)")
-    group.add_argument(
-        "--retries", type=_whole(0, 1000), default=5, help="in a row, without progress (default: %(default)s)"
-    )
+    group.add_argument("--workers", type=WORKERS, default=8, help="files side by side (default: %(default)s)")
+    group.add_argument("--retries", type=RETRIES, default=5, help="in a row, without progress (default: %(default)s)")
     group.add_argument(
         "--timeout",
-        type=_seconds,
+        type=SECONDS,
         default=30.0,
         help="seconds without an answer; twice that for its headers (default: %(default)s)",
     )
-    group.add_argument(
-        "--max_bytes", type=_whole(1, 1 << 50), default=100 << 20, help="of one file (default: %(default)s)"
-    )
+    group.add_argument("--max_bytes", type=BYTES, default=100 << 20, help="of one file (default: %(default)s)")
+    add_verify_option(group)
+    add_debug_option(parser)
+
+
+def add_verify_option(group: argparse._ActionsContainer) -> None:
     group.add_argument("--verify", action="store_true", help="fetch nothing: look whether every file is there, whole")
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r:.60} is not a whole number from {least} to {most}")
-        return value
-
-    return read
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.01 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r:.60} is not a number of seconds from 0.01 to 86400")
-    return value
 
 
 def limits_of(args: argparse.Namespace, max_bytes: int | None = None) -> Limits:
