@@ -13,26 +13,25 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fetching.fetch import Fetcher, FetchError, Interrupted, Limits, check_picture, file_digest
+from fetching.checks import check_picture, file_digest
+from fetching.fetch import Fetcher, Interrupted, Limits
 from fetching.folder import (
     FULL,
-    MANIFEST,
     MISSING,
     NOTE,
     PART,
-    JsonLines,
-    json_line,
+    FetchError,
     locked,
     printable,
-    read_json_lines,
     reason_of,
     safe_path,
     tells_case_apart,
     write_whole,
 )
+from fetching.manifest import Entry, Manifest
 from tqdm import tqdm
 
 from clip4dm.commands.cli import signal_of
@@ -49,16 +48,6 @@ class Wanted:
     url: str
     size: int | None = None
     sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A file that is there: a line of the manifest."""
-
-    name: str
-    url: str
-    size: int
-    sha256: str
 
 
 @dataclass
@@ -87,35 +76,6 @@ class Summary:
         if self.stopped:
             text += f"; stopped ({self.stopped}): once there is room, the same command goes on"
         return text + ("; interrupted: the same command goes on" if self.interrupted else "")
-
-
-def read_manifest(save_dir: Path) -> dict[str, Entry]:
-    """name -> entry; the last line of a name counts. Lines that are none, such as one cut off by a kill, do not."""
-    entries: dict[str, Entry] = {}
-    for row in read_json_lines(save_dir / MANIFEST):
-        entry = Entry(*(row.get(name) for name in ("name", "url", "size", "sha256")))
-        if all(isinstance(text, str) for text in (entry.name, entry.url, entry.sha256)) and type(entry.size) is int:
-            entries[entry.name] = entry
-    return entries
-
-
-class Manifest:
-    """The manifest while files come in: a line is on disk before the next file is counted. writing: or only read."""
-
-    def __init__(self, save_dir: Path, writing: bool = True) -> None:
-        self.path, self.entries = save_dir / MANIFEST, read_manifest(save_dir)
-        self.lines = JsonLines(self.path, map(asdict, self.entries.values())) if writing else None
-
-    def add(self, entry: Entry) -> None:
-        self.entries[entry.name] = entry
-        if self.lines:
-            self.lines.add(asdict(entry))
-
-    def close(self) -> None:
-        """Write it anew, a line a file, by name."""
-        if self.lines:
-            self.lines.close()
-            write_whole(self.path, "".join(json_line(asdict(self.entries[name])) for name in sorted(self.entries)))
 
 
 def look_at(path: Path, wanted: Wanted, entry: Entry | None, check: Callable[[Path], None]) -> Entry | str:

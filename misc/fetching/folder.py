@@ -14,9 +14,11 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+
+from filelock import lock_descriptor
 
 from clip4dm.errors import CLIP4DMError, InputError
 
@@ -101,21 +103,36 @@ def append(path: Path) -> IO[bytes]:
     return open(path, "ab", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0)))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write under a temporary name, then rename. A link at the path is replaced, not followed.
+@contextlib.contextmanager
+def whole_file(path: Path, check: Callable[[Path], None] = lambda path: None) -> Iterator[IO[bytes]]:
+    """A file to write, under a temporary name beside its own, which it gets once `check` is content with it.
 
-    A lone surrogate becomes a backslash escape, which in JSON is the very same character again.
+    Not clip4dm.files.writing.replace_file, which takes its bytes at once and a temporary name of its own: here a
+    picture is looked at before it gets its name; what stands at the temporary name, be it a link, is put away and
+    not written through; and that name is one that no untrusted name can have (see `safe_path`), and the same in every
+    call, so that what a killed call has left does not stay.
     """
     partial = path.with_name(path.name + PART)
     try:
         with create(partial) as file:
-            file.write(text.encode("utf-8", "backslashreplace"))
+            yield file
+        check(partial)
         partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text as a `whole_file`. A link at the path is replaced, not followed.
+
+    A lone surrogate becomes a backslash escape, which in JSON is the very same character again.
+    """
+    try:
+        with whole_file(path) as file:
+            file.write(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         error.filename = error.filename or str(path)  # a full disk does not say whose
         raise
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class JsonLines:
@@ -167,20 +184,19 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One download at a time writes into a folder. Errors: ValueError if another does."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    """One download at a time writes into a folder. Errors: InputError if another does.
+
+    The system lets go of the lock when the process ends, however it ends.
+    """
+    if os.name == "nt":  # where a folder cannot be opened
         yield
         return
+    # The folder itself is locked: a lock file would stay in it, and would have to be no link either.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another download is writing into {folder}; wait for it or end it") from None
-        except OSError:
-            pass  # a file system without locks
+        with contextlib.suppress(OSError):  # a file system without locks
+            if not lock_descriptor(descriptor, blocking=False):
+                raise InputError(f"another download is writing into {folder}; wait for it or end it")
         yield
     finally:
         os.close(descriptor)

@@ -14,9 +14,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from fetching.fetch import FetchError, check_picture
-from fetching.fetch_folder import Entry, Manifest, Wanted, look_at
-from fetching.folder import FULL, PART, SOURCE, create, locked, read_json_object, reason_of, safe_path, write_whole
+from fetching.checks import check_picture
+from fetching.fetch_folder import Wanted, look_at
+from fetching.folder import (
+    FULL,
+    SOURCE,
+    FetchError,
+    locked,
+    read_json_object,
+    reason_of,
+    safe_path,
+    whole_file,
+    write_whole,
+)
+from fetching.manifest import Entry, Manifest
 
 from clip4dm.errors import CLIP4DMError
 
@@ -169,14 +180,8 @@ class PictureStore:
             if not data:
                 raise FetchError("the data set holds no bytes for it")
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + PART)
-            try:
-                with create(partial) as file:
-                    file.write(data)
-                check(partial)
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
+            with whole_file(path, check) as file:
+                file.write(data)
             self.manifest.add(Entry(name, self.source, len(data), hashlib.sha256(data).hexdigest()))
             self.failed.pop(name, None)
             return True

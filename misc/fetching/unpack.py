@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from fetching.fetch import FetchError, check_picture
+from fetching.checks import check_picture
 from fetching.fetch_folder import Summary
-from fetching.folder import FULL, PART, create, locked, reason_of, safe_path
+from fetching.folder import FULL, FetchError, locked, reason_of, safe_path, whole_file
 
 from clip4dm.errors import InputError
 
@@ -68,15 +68,9 @@ def unpack(archive_path: Path, save_dir: Path, max_bytes: int) -> Summary:
 def _take(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, max_bytes: int) -> None:
     if member.file_size > max_bytes:
         raise FetchError(f"{member.file_size} bytes, over the limit of {max_bytes} (--max_bytes)")
-    partial = path.with_name(path.name + PART)
-    try:
-        with create(partial) as target, archive.open(member) as source:
-            while block := _next_block(source):
-                target.write(block)
-        check_picture(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path, check_picture) as target, archive.open(member) as source:
+        while block := _next_block(source):
+            target.write(block)
 
 
 def _next_block(source) -> bytes:

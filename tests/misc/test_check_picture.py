@@ -5,7 +5,8 @@ import zlib
 
 import pytest
 from badserver import jpeg
-from fetching.fetch import FetchError, check_picture
+from fetching.checks import check_picture
+from fetching.folder import FetchError
 from PIL import Image, JpegImagePlugin
 
 

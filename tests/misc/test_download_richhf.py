@@ -10,10 +10,10 @@ import time
 import download_richhf_image
 import pytest
 from badserver import jpeg
-from fetching.fetch_folder import read_manifest
 from fetching.folder import MANIFEST, MISSING
 from fetching.hub_rows import PictureStore
 from places import ROOT
+from fetching.manifest import read_manifest
 
 from clip4dm.benchmarks import read_benchmark
 from clip4dm.benchmarks.tfrecord import write_examples
@@ -367,7 +367,7 @@ def test_a_file_name_of_no_encoding_costs_itself(tmp_path, capsys):
 
 
 def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, capsys, monkeypatch):
-    from fetching import hub_rows
+    from fetching import folder
 
     pick_a_pic(tmp_path / "parquet", number=1)
     arguments = [
@@ -378,9 +378,9 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, capsys, monk
         "--save_dir",
         str(tmp_path / "out"),
     ]
-    inner = hub_rows.create
+    inner = folder.create
     monkeypatch.setattr(
-        hub_rows, "create", lambda path: open("/dev/full", "wb") if path.name.startswith("u4") else inner(path)
+        folder, "create", lambda path: open("/dev/full", "wb") if path.name.startswith("u4") else inner(path)
     )
     with pytest.raises(SystemExit) as stopped:
         download_richhf_image.main(arguments)
@@ -389,7 +389,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path, capsys, monk
     assert len(error) == 1 and "No space left on device, at 'u4.png'" in error[0]
     assert not list((tmp_path / "out").glob("*.part"))
     assert set(read_manifest(tmp_path / "out")) == {"u3.png"}
-    monkeypatch.setattr(hub_rows, "create", inner)
+    monkeypatch.setattr(folder, "create", inner)
     download_richhf_image.main(arguments)
     assert "2 of 2 files" in capsys.readouterr().out
 

@@ -13,7 +13,8 @@ import download_nocaps_image
 import download_seetrue_image
 import pytest
 from badserver import jpeg, serving
-from fetching.fetch_folder import MANIFEST, MISSING, read_manifest
+from fetching.folder import MANIFEST, MISSING
+from fetching.manifest import read_manifest
 from PIL import Image
 from places import ROOT
 

@@ -15,8 +15,9 @@ import time
 import pytest
 from badserver import jpeg, serving
 from fetching.fetch import Fetcher, FetchError, Interrupted, Limits, check_url
-from fetching.fetch_folder import Wanted, fetch_all, read_manifest
+from fetching.fetch_folder import Wanted, fetch_all
 from fetching.folder import MANIFEST, MISSING, safe_path
+from fetching.manifest import read_manifest
 from fetching.transfer import NOTE_FROM
 from places import ROOT
 

@@ -9,9 +9,10 @@ import sys
 import pytest
 from badserver import jpeg, serving
 from fetching.fetch import Limits
-from fetching.fetch_folder import Wanted, fetch_all, read_manifest
+from fetching.fetch_folder import Wanted, fetch_all
 from fetching.folder import MANIFEST, MISSING
 from places import ROOT
+from fetching.manifest import read_manifest
 
 QUICK = Limits(timeout=2.0, retries=0, back_off=0.01)
 WITH_MISC = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "misc")])}
