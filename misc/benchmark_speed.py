@@ -247,7 +247,7 @@ def _memory(args: argparse.Namespace, name: str) -> int:
 
 
 def _random_weights(scratch: Path, backbone: str) -> str:
-    from make_random_model import make_random_model
+    from speed.random_model import make_random_model
 
     return str(make_random_model(scratch / f"random-{backbone}", backbone))
 

@@ -13,13 +13,13 @@ import epsilon_study
 import numpy as np
 import pytest
 import reproduce_tables
-from make_random_model import make_random_model
 from making import make_coco_captions, make_foil, make_pictures
 from PIL import Image
 from places import ROOT
 from reproducing import study
 from reproducing.paper_tables import TABLES
 from sklearn.metrics import average_precision_score
+from speed.random_model import make_random_model
 
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.evaluation.metrics import caption_metrics as caption_metrics_module
