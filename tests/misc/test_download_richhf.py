@@ -12,8 +12,8 @@ import pytest
 from badserver import jpeg
 from fetching.folder import MANIFEST, MISSING
 from fetching.hub_rows import PictureStore
-from places import ROOT
 from fetching.manifest import read_manifest
+from places import ROOT
 
 from clip4dm.benchmarks import read_benchmark
 from clip4dm.benchmarks.tfrecord import write_examples

@@ -11,8 +11,8 @@ from badserver import jpeg, serving
 from fetching.fetch import Limits
 from fetching.fetch_folder import Wanted, fetch_all
 from fetching.folder import MANIFEST, MISSING
-from places import ROOT
 from fetching.manifest import read_manifest
+from places import ROOT
 
 QUICK = Limits(timeout=2.0, retries=0, back_off=0.01)
 WITH_MISC = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "misc")])}
