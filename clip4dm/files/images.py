@@ -13,9 +13,10 @@ import warnings
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import IO, TYPE_CHECKING, Any, Union, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError, features
 
 from clip4dm.errors import CLIP4DMError, short_reason
@@ -23,7 +24,7 @@ from clip4dm.errors import CLIP4DMError, short_reason
 if TYPE_CHECKING:
     import torch
 
-ImageLike = Union[str, "PathLike[str]", Image.Image, np.ndarray, "torch.Tensor"]
+ImageLike = Union[str, "PathLike[str]", Image.Image, NDArray[Any], "torch.Tensor"]
 
 # The formats that cameras, scanners, drawing programs and the web make, and the part of Pillow that each needs: AVIF's
 # and WebP's are not in every build. JPEG stands for MPO too, two JPEGs of a phone in one file, which has no opener of
@@ -40,8 +41,10 @@ MAX_ASPECT = 100  # long side : short side
 
 # Else a damaged TIFF prints lines, up to one for each row of pixels: Python those that Pillow logs, libtiff its own.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-with contextlib.suppress(AttributeError, OSError):  # a Pillow without libtiff, or with its symbols hidden
-    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
+with contextlib.suppress(ImportError, AttributeError, OSError):  # a Pillow without libtiff, or with its symbols hidden
+    from PIL import _imaging
+
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 class ImageError(CLIP4DMError, ValueError):
@@ -62,6 +65,10 @@ def load_image(image: ImageLike) -> Image.Image:
     short side to the model's size before it crops: 200,000 x 1 pixels would become 10,000 megapixels), and those
     with more pixels than Pillow decodes (twice Image.MAX_IMAGE_PIXELS, 179 megapixels).
     Errors: ImageError, naming the file, whatever is wrong with it.
+
+    >>> grey = load_image(np.array([[0, 255]], dtype=np.uint8))
+    >>> grey.mode, grey.size
+    ('L', (2, 1))
     """
     if isinstance(image, (str, PathLike)):
         return _open(Path(os.fsdecode(image)))
@@ -78,11 +85,11 @@ def load_image(image: ImageLike) -> Image.Image:
     return _eight_bit(image, name)
 
 
-def _as_rows(image: np.ndarray | torch.Tensor) -> np.ndarray:
+def _as_rows(image: NDArray[Any] | torch.Tensor) -> NDArray[np.uint8]:
     """A raw picture as an array (H, W) or (H, W, 3)."""
     is_tensor = hasattr(image, "detach")
     try:
-        array = np.asarray(image.detach().cpu() if is_tensor else image)
+        array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
     except Exception as error:  # a tensor that is sparse or on no device, a ragged list, any object's own __array__
         kind = type(image).__name__
         raise ImageError(f"no picture can be made of the given {kind} ({short_reason(error)})") from error
@@ -135,7 +142,7 @@ def _check_file(path: Path, name: str) -> None:
         raise ImageError(f"{name} has {status.st_size} bytes; image files of up to {MAX_BYTES} are read")
 
 
-def _unidentified(file, name: str) -> str:
+def _unidentified(file: IO[bytes], name: str) -> str:
     """What to say of a file that no opener takes. Only its first bytes are looked at, no other decoder is called."""
     file.seek(0)
     start = file.read(16)
@@ -221,7 +228,8 @@ class _Silence:
     """
 
     def __init__(self) -> None:
-        self.lock, self.inside, self.filter = threading.Lock(), 0, None
+        self.lock, self.inside = threading.Lock(), 0
+        self.filter: Any = None  # of `warnings`, which keeps its form to itself
 
     def __enter__(self) -> None:
         with self.lock:
@@ -230,12 +238,12 @@ class _Silence:
                 warnings.filterwarnings("ignore", module=r"PIL\.")
                 self.filter = warnings.filters[0]
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with self.lock:
             self.inside -= 1
             if self.inside == 0:
                 with contextlib.suppress(ValueError):  # someone else put all filters back
-                    warnings.filters.remove(self.filter)
+                    cast(list[Any], warnings.filters).remove(self.filter)  # a list, said to be any sequence
 
 
 _SILENCE = _Silence()

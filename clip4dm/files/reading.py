@@ -24,7 +24,13 @@ class FileError(CLIP4DMError, ValueError):
 
 
 def kind_of(path: Path) -> str | None:
-    """What stands at a path, in words: "a file", "a folder", "a pipe", ...; None where there is nothing."""
+    """What stands at a path, in words: "a file", "a folder", "a pipe", ...; None where there is nothing.
+
+    Links are followed. Errors: FileError where the system does not let it be looked at.
+
+    >>> kind_of(Path("/")), kind_of(Path("/no/such/thing"))
+    ('a folder', None)
+    """
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -43,7 +49,10 @@ def kind_of(path: Path) -> str | None:
 
 
 def check_regular(path: Path, largest: int | None = None) -> None:
-    """Errors: FileError for what is no regular file, or has more bytes than `largest`."""
+    """Errors: FileError for what is no regular file, or has more bytes than `largest`. Nothing of it is read.
+
+    >>> check_regular(Path(__file__))
+    """
     kind = kind_of(path)
     if kind is None:
         raise FileError(f"no such file: {path}")
@@ -60,7 +69,11 @@ def check_regular(path: Path, largest: int | None = None) -> None:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file, with or without a byte order mark. Errors: FileError."""
+    """A UTF-8 file's text, without its byte order mark. Errors: FileError, also beyond LARGEST_TEXT bytes.
+
+    >>> read_text(Path(__file__)).startswith("Reading what lies on a disk", 3)
+    True
+    """
     check_regular(path, LARGEST_TEXT)
     try:
         with open(path, "rb") as file:
@@ -77,7 +90,12 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file. Errors: FileError."""
+    """A JSON file's content. Errors: FileError for one that is empty, no UTF-8, or no JSON as `parse_json` takes it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "data.json"; _ = path.write_text('{"id": 1}'); read_json(path)
+    {'id': 1}
+    """
     text = read_text(path)
     if not text.strip():
         raise FileError(f"{path} is empty")
@@ -99,7 +117,13 @@ def file_sha256(path: Path) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """JSON as its standard has it: no NaN, no Infinity, no number beyond a float. Errors: ValueError."""
+    """JSON as its standard has it: no NaN, no Infinity, no number beyond a float.
+
+    Errors: ValueError, by Python's own or as InputError.
+
+    >>> parse_json("[1, 2.5]")
+    [1, 2.5]
+    """
     try:
         return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except RecursionError:
@@ -107,7 +131,11 @@ def parse_json(text: str) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value from JSON is a number that a float can hold, true and false not among them."""
+    """Whether a value from JSON is a number that a float can hold, true and false not among them.
+
+    >>> is_number(3), is_number(True), is_number("3")
+    (True, False, False)
+    """
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e308 < value < 1e308
 
 

@@ -14,7 +14,11 @@ Result = TypeVar("Result")
 
 
 def default_workers() -> int:
-    """Workers for decoding: one a core, at most eight."""
+    """Workers for decoding: one for each core that this process may use, at most eight.
+
+    >>> 1 <= default_workers() <= 8
+    True
+    """
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
@@ -23,6 +27,9 @@ def ahead(load: Callable[[Item], Result], items: Iterable[Item], threads: int | 
 
     threads: None for one a core; Pillow and PyTorch let go of Python's lock while they decode and resize. At most
     four items a thread are held, so that memory does not depend on how many there are.
+
+    >>> list(ahead(str.upper, "abc", threads=2))
+    ['A', 'B', 'C']
     """
     threads = threads or default_workers()
     remaining = iter(items)
