@@ -32,7 +32,7 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
     from fetching.fetch_folder import Wanted
 
     from clip4dm.benchmarks import BenchmarkError
-    from clip4dm.benchmarks.labels import field, read_json
+    from clip4dm.benchmarks.fields import field, read_json
 
     urls = {}
     for number, row in enumerate(field(read_json(meta_path), "images", list, str(meta_path))):

@@ -109,7 +109,7 @@ def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
     from fetching.fetch_folder import Wanted, fetch_all
 
     from clip4dm.benchmarks import BenchmarkError
-    from clip4dm.benchmarks.labels import field, read_json
+    from clip4dm.benchmarks.fields import field, read_json
 
     rows = read_json(json_path)
     if not isinstance(rows, list):

@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
+from clip4dm.captions.tracked import Span
 from clip4dm.errors import CLIP4DMError
+from clip4dm.scores import SortedBy
 
-Span = tuple[int, int]  # [start, end) in characters of the caption as given
-SortedBy = Literal["threshold", "most_negative"]
+__all__ = [
+    "Benchmark",
+    "BenchmarkError",
+    "Judgement",
+    "ORIGINAL",
+    "Reading",
+    "Sample",
+    "ScoredWord",
+    "Span",
+    "SortedBy",
+]
+
+ORIGINAL = "ORIG"  # the label of a caption that is true of its picture
 
 
 @dataclass(frozen=True)
@@ -21,10 +35,12 @@ class Sample:
     """One image-caption pair and what is known about it.
 
     id: unique in its file and stable over runs. image: path relative to the image folder.
-    spans: the caption's misaligned character spans, () for a caption that is true of its image.
+    spans: the caption's misaligned character spans, () for a caption that is true of its image, or whose label stands
+    nowhere in it.
     misaligned: whether the caption as a whole is misaligned.
     label: the published `GT_foil_word` (foil word, "ORIG", joined words, caption_misalignment).
     tokens, token_labels: where the benchmark labels every token, their spans and True = misaligned.
+    references: other captions of the image, for RefCLIPScore.
     gt_score: a human score of the pair, where there is one. groups: e.g. {"domain": "in-domain"}.
     """
 
@@ -40,6 +56,26 @@ class Sample:
     token_labels: tuple[bool, ...] = ()
     gt_score: float | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+
+
+class ScoredWord(Protocol):
+    """What a decision rule asks of a word. attribution: None where it was not scored; such a word is never found."""
+
+    @property
+    def text(self) -> str:
+        """caption[start:end]."""
+
+    @property
+    def start(self) -> int:
+        """Where it begins, in characters of the caption as given."""
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+
+    @property
+    def attribution(self) -> float | None:
+        """Negative where the word pulls image and text apart."""
 
 
 @dataclass(frozen=True)
@@ -63,42 +99,19 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """A benchmark: how its file is recognised and read, how a sample is judged, what is measured of it.
-
-    rule: the decision rule in a line. structure: its file in a line, for errors. positive: the class whose average
-    precision is taken, None where there is none. sorted_by, epsilon: the paper's usual. group_keys: of Sample.groups.
-    recognises(content): whether parsed JSON, CSV rows, or the path of something else is its file.
-    reader(path, content, img_dir, reference_path) -> samples, and the reasons for which rows were left out, counted.
-    judge(sample, words, sorted_by, epsilon) -> Judgement; words have text, start, end, attribution.
-    """
-
-    name: str
-    title: str
-    rule: str
-    structure: str
-    positive: Literal["original", "misaligned"] | None
-    sorted_by: SortedBy
-    epsilon: float
-    recognises: Callable[[Any], bool]
-    reader: Callable[..., tuple[list[Sample], dict[str, int]]]
-    judge: Callable[..., Judgement]
-    group_keys: tuple[str, ...] = ()
-    has_location: bool = False
-    has_tokens: bool = False
-    has_correlation: bool = False
-    has_nli: bool = False
-
-
-@dataclass(frozen=True)
 class Reading:
     """The samples of a file and what there is to say of them. left_out: rows that are no samples, by reason."""
 
     samples: Sequence[Sample]
-    left_out: Mapping[str, int]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """Counts: samples, images, misaligned captions, those whose label was located, and what was not, and why."""
+        """Counts: samples, images, misaligned captions, those whose label was located, and what was not, and why.
+
+        >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
+        >>> Reading([sample]).describe()["located"]
+        1
+        """
         misaligned = [sample for sample in self.samples if sample.misaligned]
         labelled_tokens = any(sample.tokens for sample in self.samples)
         unlocated: dict[str, int] = {}
@@ -115,6 +128,35 @@ class Reading:
             "not located": unlocated,
             "left out": dict(self.left_out),
         }
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark: how its file is recognised and read, how a sample is judged, what is measured of it.
+
+    rule: the decision rule in a line. structure: its file in a line, for errors. positive: the class whose average
+    precision is taken, None where there is none. sorted_by, epsilon: the paper's usual. group_keys: of Sample.groups.
+    recognises(content): whether parsed JSON, CSV rows, or the path of something else is its file.
+    reader(path, content, img_dir, reference_path) -> Reading, in the file's order. Errors: BenchmarkError.
+    judge(sample, words, sorted_by, epsilon) -> Judgement; words: the caption's, in order, as the rule takes them.
+    has_...: what is measured: location accuracy, precision and recall of tokens, correlation with gt_score, entailment.
+    """
+
+    name: str
+    title: str
+    rule: str
+    structure: str
+    positive: Literal["original", "misaligned"] | None
+    sorted_by: SortedBy
+    epsilon: float
+    recognises: Callable[[Any], bool]
+    reader: Callable[[Path, Any, Path | None, Path | None], Reading]
+    judge: Callable[[Sample, Sequence[ScoredWord], SortedBy, float], Judgement]
+    group_keys: tuple[str, ...] = ()
+    has_location: bool = False
+    has_tokens: bool = False
+    has_correlation: bool = False
+    has_nli: bool = False
 
 
 class BenchmarkError(CLIP4DMError, ValueError):

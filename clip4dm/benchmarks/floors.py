@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clip4dm.benchmarks.base import Sample
+from clip4dm.benchmarks.base import Benchmark, Sample, ScoredWord
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class _Chosen:
     attribution: float
 
 
-def floors(sample: Sample, words: Sequence, benchmark) -> tuple[float | None, float | None]:
+def floors(sample: Sample, words: Sequence[ScoredWord], benchmark: Benchmark) -> tuple[float | None, float | None]:
     """(chance, longest): how often a word drawn at random is a hit, and whether the longest word is one.
 
     words: the sample's, as the benchmark's rule takes them. Of equally long words the last counts, since nouns end
     their phrases. None where a hit does not count, as in a caption that is true.
+
+        chance, longest = floors(sample, detection.words, get_benchmark("foil"))    # e.g. 0.25, 1.0
     """
 
     def hit(chosen: int) -> bool | None:

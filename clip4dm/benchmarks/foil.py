@@ -10,40 +10,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import (
-    changed_spans,
-    field,
-    inside,
-    overlaps_any,
-    read_json,
-    substring_spans,
-    whole_word_spans,
-)
+from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
+from clip4dm.benchmarks.fields import field, inside, read_json
+from clip4dm.benchmarks.labels import changed_phrase, changed_spans, substring_spans, whole_word_spans
 from clip4dm.benchmarks.rules import judge_lowest_word
+from clip4dm.captions.tracked import Span
+from clip4dm.scores import EPSILON
 
-ORIGINAL = "ORIG"
+Id = int | str  # of an image, a caption or a pair
 GROUP_KEYS = ("pos", "kind")  # of SugarCrepe, and of misc/make_shapes_benchmark.py
 
 
 def recognises(content: Any) -> bool:
+    """Whether parsed JSON is FOIL's: images, and annotations of which the first has a foil_word.
+
+    >>> recognises({"images": [], "annotations": [{"foil_word": "ORIG"}]}), recognises([])
+    (True, False)
+    """
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         return False
     rows = content["annotations"]
     return "images" in content and bool(rows) and isinstance(rows[0], dict) and "foil_word" in rows[0]
 
 
-def read(
-    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
-) -> tuple[list[Sample], dict[str, int]]:
-    """FOIL's captions in file order. reference_path: COCO captions JSON; a caption is no reference of itself, by id."""
-    images = {}
+def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None) -> Reading:
+    """FOIL's captions in file order. Errors: BenchmarkError.
+
+    reference_path: COCO captions JSON; a caption is no reference of itself, by id. The pictures of img_dir are not
+    looked at.
+    """
+    images: dict[Id, str] = {}
     for number, row in enumerate(field(content, "images", list, str(path))):
         where = f"{path}, images[{number}]"
         images[field(row, "id", (int, str), where)] = inside(field(row, "file_name", str, where), where)
     references = _references(reference_path) if reference_path else {}
     rows = field(content, "annotations", list, str(path))
-    originals: dict[Any, str] = {}
+    originals: dict[Id, str] = {}
     for number, row in enumerate(rows):
         where = f"{path}, annotations[{number}]"
         if field(row, "foil_word", str, where) == ORIGINAL:
@@ -72,22 +74,20 @@ def read(
                 groups=_groups(rows, number),
             )
         )
-    return _distinct(samples), {}
+    return Reading(_distinct(samples))
 
 
 def locate(caption: str, foil_word: str, original: str | None) -> tuple[Span, ...]:
     """The foil word's span: where the caption differs from its original, else the whole word, else the letters.
 
-    Where a foil was swapped for a part of a word ("snowboard" in "snowboarder"), the letters are the label.
+    Where a foil was swapped for a part of a word ("snowboard" in "snowboarder"), the letters are the label. original:
+    the true caption, None where the file has none. () where the word stands nowhere.
+
+    >>> locate("a dog by a dog", "dog", "a dog by a cat")
+    ((11, 14),)
     """
-    words, letters = whole_word_spans(caption, foil_word), substring_spans(caption, foil_word)
-    if original is not None:
-        changed = changed_spans(original, caption)
-        for candidates in (words, letters):
-            meant = tuple(span for span in candidates if overlaps_any(span, changed))
-            if meant:
-                return meant
-    return (words or letters)[:1]
+    meant = changed_phrase(caption, foil_word, changed_spans(original, caption)) if original is not None else ()
+    return meant or (whole_word_spans(caption, foil_word) or substring_spans(caption, foil_word))[:1]
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:
@@ -101,7 +101,7 @@ def _distinct(samples: list[Sample]) -> list[Sample]:
     return renamed
 
 
-def _groups(rows: list, number: int) -> dict[str, str]:
+def _groups(rows: list[Any], number: int) -> dict[str, str]:
     """The part of speech or the kind that the foil of a pair states, for both; they stand side by side in the files."""
     mine = rows[number].get("foil_id")
     for row in (rows[number], *rows[max(0, number - 1) : number + 2]):
@@ -110,10 +110,10 @@ def _groups(rows: list, number: int) -> dict[str, str]:
     return {}
 
 
-def _references(path: Path) -> dict[Any, list[tuple[Any, str]]]:
+def _references(path: Path) -> dict[Id, list[tuple[Id, str]]]:
     """image id -> (annotation id, caption) of a COCO captions file."""
     content = read_json(path)
-    by_image: dict[Any, list[tuple[Any, str]]] = {}
+    by_image: dict[Id, list[tuple[Id, str]]] = {}
     for number, row in enumerate(field(content, "annotations", list, str(path))):
         where = f"{path}, annotations[{number}]"
         entry = (field(row, "id", (int, str), where), field(row, "caption", str, where))
@@ -128,7 +128,7 @@ FOIL = Benchmark(
     structure='{"images": [{id, file_name}], "annotations": [{id, image_id, caption, foil_id, foil_word}]}',
     positive="original",
     sorted_by="most_negative",
-    epsilon=-5e-5,
+    epsilon=EPSILON,
     recognises=recognises,
     reader=read,
     judge=judge_lowest_word,

@@ -11,25 +11,28 @@ import re
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample
-from clip4dm.benchmarks.labels import field, flags, inside, texts, unique_id
+from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
+from clip4dm.benchmarks.fields import field, flags, has_columns, inside, texts, unique_id
 from clip4dm.benchmarks.rules import judge_lowest_phrase
+from clip4dm.scores import EPSILON
 
 
 def recognises(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and isinstance(content[0], dict)
-        and {"caption", "grounding"} <= set(content[0])
-    )
+    """Whether parsed JSON is HAT's: rows with caption and grounding.
+
+    >>> recognises([{"caption": "a cup", "grounding": [["a", 0], ["cup", 1]]}])
+    True
+    """
+    return has_columns(content, "caption", "grounding")
 
 
-def read(
-    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
-) -> tuple[list[Sample], dict[str, int]]:
-    """HAT's captions in file order. Errors: BenchmarkError where the grounding's words are not the caption's."""
-    samples, seen = [], {}
+def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None) -> Reading:
+    """HAT's captions in file order; each row brings its references, so that reference_path is not read.
+
+    Errors: BenchmarkError, also where the grounding's words are not the caption's.
+    """
+    samples: list[Sample] = []
+    seen: dict[str, str] = {}
     for number, row in enumerate(content):
         where = f"{path}, row {number}"
         caption, image = field(row, "caption", str, where), inside(field(row, "image_path", str, where), where)
@@ -49,11 +52,11 @@ def read(
                 caption=caption,
                 misaligned=any(labels),
                 spans=spans,
-                label=" ".join(caption[start:end].strip(".,") for start, end in spans) or "ORIG",
+                label=" ".join(caption[start:end].strip(".,") for start, end in spans) or ORIGINAL,
                 references=references,
             )
         )
-    return samples, {}
+    return Reading(samples)
 
 
 HAT = Benchmark(
@@ -64,7 +67,7 @@ HAT = Benchmark(
     structure="a list of {sample_id, caption, grounding: [[word, is_hallucinated], ...], image_path, references}",
     positive="misaligned",
     sorted_by="threshold",
-    epsilon=-5e-5,
+    epsilon=EPSILON,
     recognises=recognises,
     reader=read,
     judge=judge_lowest_phrase,

@@ -1,23 +1,29 @@
-"""Locating labels as character spans of a caption, and rules that compare spans. Pure functions."""
+"""Locating labels as character spans of a caption, and comparing spans. Pure functions."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from collections.abc import Iterable
 
-from clip4dm.benchmarks.base import BenchmarkError, Span
-from clip4dm.files import reading as files
-from clip4dm.files.reading import FileError
+from clip4dm.captions.tracked import Span
 
 
 def overlaps(a: Span, b: Span) -> bool:
+    """Whether two spans share a character.
+
+    >>> overlaps((0, 3), (2, 5)), overlaps((0, 3), (3, 5))
+    (True, False)
+    """
     return a[0] < b[1] and b[0] < a[1]
 
 
 def overlaps_any(span: Span, spans: Iterable[Span]) -> bool:
+    """Whether a span shares a character with one of several.
+
+    >>> overlaps_any((0, 3), [(4, 6), (2, 5)])
+    True
+    """
     return any(overlaps(span, other) for other in spans)
 
 
@@ -25,6 +31,9 @@ def changed_spans(original: str, changed: str) -> tuple[Span, ...]:
     """The spans of `changed` that replace something in `original`, compared by white-space-separated tokens.
 
     A replaced token's outer punctuation is left out where both sides share it: "shirt." -> "skirt." gives "skirt".
+
+    >>> changed_spans("a cup of coffee.", "a cup of coke.")
+    ((9, 13),)
     """
     old, new = list(re.finditer(r"\S+", original)), list(re.finditer(r"\S+", changed))
     matcher = difflib.SequenceMatcher(
@@ -51,7 +60,11 @@ def _without_shared_punctuation(before: str, text: str, start: int, end: int) ->
 
 
 def whole_word_spans(text: str, phrase: str) -> tuple[Span, ...]:
-    """Where a phrase stands in a text, any case and any white space between its words, at word boundaries."""
+    """Where a phrase stands in a text, any case and any white space between its words, at word boundaries.
+
+    >>> whole_word_spans("Cup by cup, a cupboard", "cup")
+    ((0, 3), (7, 10))
+    """
     parts = phrase.split()
     if not parts:
         return ()
@@ -60,89 +73,26 @@ def whole_word_spans(text: str, phrase: str) -> tuple[Span, ...]:
 
 
 def substring_spans(text: str, phrase: str) -> tuple[Span, ...]:
-    """Where a phrase stands in a text, any case and white space, boundaries or not."""
+    """Where a phrase stands in a text, any case and white space, boundaries or not.
+
+    >>> substring_spans("a cupboard", "cup")
+    ((2, 5),)
+    """
     parts = phrase.split()
     if not parts:
         return ()
     return tuple(match.span() for match in re.finditer(r"\s+".join(map(re.escape, parts)), text, re.IGNORECASE))
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file. Errors: BenchmarkError."""
-    try:
-        return files.read_json(Path(path))
-    except FileError as error:
-        raise BenchmarkError(str(error)) from None
+def changed_phrase(text: str, phrase: str, changed: Iterable[Span]) -> tuple[Span, ...]:
+    """Where a phrase stands in what was changed: as whole words, else as letters of a longer word; () if nowhere.
 
-
-def field(row: Mapping[str, Any], name: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """row[name], checked. where: the file and record, for the error. Errors: BenchmarkError."""
-    if not isinstance(row, Mapping):
-        raise BenchmarkError(f"{where} is a {type(row).__name__}, not an object with named fields")
-    if name not in row:
-        raise BenchmarkError(f"{where} has no field {name!r}; it has: {', '.join(map(str, row)) or 'none'}")
-    if not isinstance(row[name], kind) or isinstance(row[name], bool):  # true is an int of Python's, but no number
-        raise BenchmarkError(f"{where}: field {name!r} is {row[name]!r:.60}, not {_kind_name(kind)}")
-    return row[name]
-
-
-def number(row: Mapping[str, Any], name: str, where: str) -> float:
-    """row[name] as a finite number. Errors: BenchmarkError."""
-    value = field(row, name, (int, float), where)
-    if not files.is_number(value):
-        raise BenchmarkError(f"{where}: field {name!r} is {value!r:.60}, not a finite number")
-    return float(value)
-
-
-def texts(row: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
-    """row[name] as strings. Errors: BenchmarkError."""
-    values = field(row, name, list, where)
-    for value in values:
-        if not isinstance(value, str):
-            raise BenchmarkError(f"{where}: field {name!r} is a list of strings, and {value!r:.60} is none")
-    return tuple(values)
-
-
-def flags(values: Sequence[Any], what: str, where: str) -> tuple[bool, ...]:
-    """true, false, 1 or 0, and nothing else, not "0", which is true to Python. Errors: BenchmarkError."""
-    for value in values:
-        if not (isinstance(value, (bool, int)) and value in (0, 1)):
-            raise BenchmarkError(f"{where}: {what} is {value!r:.60}, not true, false, 1 or 0")
-    return tuple(value == 1 for value in values)
-
-
-def _kind_name(kind: type | tuple[type, ...]) -> str:
-    kinds = kind if isinstance(kind, tuple) else (kind,)
-    return " or ".join(
-        dict.fromkeys(
-            {"str": "a string", "list": "a list", "dict": "an object"}.get(k.__name__, "a number") for k in kinds
-        )
-    )
-
-
-def inside(image: str, where: str) -> str:
-    """An image path that stays in the image folder, by its words. Errors: BenchmarkError for one that climbs out.
-
-    Symbolic links in the folder are followed wherever they lead: the user placed them, not the annotation file, and
-    pictures are only read. (What the download scripts write never follows one: misc/fetching/folder.py.)
+    >>> changed_phrase("a cup by a cup", "cup", [(9, 14)])
+    ((11, 14),)
     """
-    posix, windows = PurePosixPath(image), PureWindowsPath(image)
-    if (
-        not image.strip()
-        or posix.is_absolute()
-        or windows.drive
-        or windows.root
-        or "\\" in image
-        or "\0" in image
-        or ".." in posix.parts
-    ):
-        raise BenchmarkError(f"{where}: image path {image!r} does not stay inside the image folder")
-    return image
-
-
-def unique_id(name: str, seen: dict[str, str], where: str) -> str:
-    """The id, noted in `seen` with where it stands. Errors: BenchmarkError where it stands there already."""
-    if name in seen:
-        raise BenchmarkError(f"{where}: sample id {name!r:.60} occurs twice, first in {seen[name]}")
-    seen[name] = where
-    return name
+    changed = tuple(changed)
+    for candidates in (whole_word_spans(text, phrase), substring_spans(text, phrase)):
+        meant = tuple(span for span in candidates if overlaps_any(span, changed))
+        if meant:
+            return meant
+    return ()

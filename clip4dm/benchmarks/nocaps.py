@@ -6,36 +6,33 @@ Positive class: originals. The foil's labels are where it differs from the basel
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import (
-    changed_spans,
-    field,
-    inside,
-    overlaps_any,
-    substring_spans,
-    texts,
-    whole_word_spans,
-)
+from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
+from clip4dm.benchmarks.fields import field, has_columns, inside, texts
+from clip4dm.benchmarks.labels import changed_phrase, changed_spans
 from clip4dm.benchmarks.rules import judge_lowest_word
+from clip4dm.captions.tracked import Span
+from clip4dm.scores import EPSILON
 
 
 def recognises(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and isinstance(content[0], dict)
-        and {"baseline", "foil", "replacement"} <= set(content[0])
-    )
+    """Whether parsed JSON is nocaps-FOIL's: rows with baseline, foil and replacement.
+
+    >>> recognises([{"baseline": "a cup", "foil": "a cap", "replacement": ["cup", "cap"]}])
+    True
+    """
+    return has_columns(content, "baseline", "foil", "replacement")
 
 
-def read(
-    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
-) -> tuple[list[Sample], dict[str, int]]:
-    """Two samples a row, ROW-baseline and ROW-foil. The row's references serve both; none has an id to leave out by."""
-    samples = []
+def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None) -> Reading:
+    """Two samples a row, ROW-baseline and ROW-foil. The row's references serve both; none has an id to leave out by.
+
+    Errors: BenchmarkError. The pictures of img_dir are not looked at, reference_path is not read.
+    """
+    samples: list[Sample] = []
     for number, row in enumerate(content):
         where = f"{path}, row {number}"
         image = inside(field(row, "image_path", str, where), where)
@@ -43,36 +40,32 @@ def read(
         replacement = field(row, "replacement", list, where)
         if len(replacement) != 2 or not all(isinstance(word, str) for word in replacement):
             raise BenchmarkError(f"{where}: replacement is {replacement!r:.60}, not [original, foil]")
-        common = {
-            "image": image,
-            "image_id": Path(image).stem,
-            "references": texts(row, "references", where),
-            "groups": {"domain": field(row, "domain", str, where)},
-        }
-        samples.append(
-            Sample(id=f"{number}-baseline", caption=baseline, misaligned=False, spans=(), label="ORIG", **common)
+        original = Sample(
+            id=f"{number}-baseline",
+            image=image,
+            image_id=Path(image).stem,
+            caption=baseline,
+            misaligned=False,
+            spans=(),
+            label=ORIGINAL,
+            references=texts(row, "references", where),
+            groups={"domain": field(row, "domain", str, where)},
         )
-        samples.append(
-            Sample(
-                id=f"{number}-foil",
-                caption=foil,
-                misaligned=True,
-                spans=locate(baseline, foil, replacement[1]),
-                label=replacement[1],
-                **common,
-            )
-        )
-    return samples, {}
+        word = replacement[1]
+        spans = locate(baseline, foil, word)
+        foiled = replace(original, id=f"{number}-foil", caption=foil, misaligned=True, spans=spans, label=word)
+        samples += [original, foiled]
+    return Reading(samples)
 
 
 def locate(baseline: str, foil: str, word: str) -> tuple[Span, ...]:
-    """The replaced spans of the foil: the foil word where the captions differ, else whatever differs."""
+    """The replaced spans of the foil: the foil word where the captions differ, else whatever differs.
+
+    >>> locate("a cup by a cap", "a cap by a cap", "cap")
+    ((2, 5),)
+    """
     changed = changed_spans(baseline, foil)
-    for candidates in (whole_word_spans(foil, word), substring_spans(foil, word)):
-        meant = tuple(span for span in candidates if overlaps_any(span, changed))
-        if meant:
-            return meant
-    return changed
+    return changed_phrase(foil, word, changed) or changed
 
 
 NOCAPS = Benchmark(
@@ -82,7 +75,7 @@ NOCAPS = Benchmark(
     structure="a list of {image_path, references, baseline, foil, replacement, domain}",
     positive="original",
     sorted_by="most_negative",
-    epsilon=-5e-5,
+    epsilon=EPSILON,
     recognises=recognises,
     reader=read,
     judge=judge_lowest_word,

@@ -1,4 +1,4 @@
-"""The benchmarks: a registry of readers and decision rules, and recognition of a file by its structure."""
+"""The registry of benchmarks, and recognition of an annotation file by its structure, never by its name."""
 
 from __future__ import annotations
 
@@ -7,31 +7,24 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Judgement, Reading, Sample
+from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Reading
+from clip4dm.benchmarks.fields import read_json
 from clip4dm.benchmarks.foil import FOIL
 from clip4dm.benchmarks.hat import HAT
-from clip4dm.benchmarks.labels import read_json
 from clip4dm.benchmarks.nocaps import NOCAPS
 from clip4dm.benchmarks.richhf import RICHHF
 from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
 from clip4dm.files.reading import FileError, check_regular, kind_of
 
-__all__ = [
-    "BENCHMARKS",
-    "Benchmark",
-    "BenchmarkError",
-    "Judgement",
-    "Reading",
-    "Sample",
-    "get_benchmark",
-    "read_benchmark",
-]
-
 BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (FOIL, NOCAPS, HAT, RICHHF, SEETRUE)}
 
 
 def get_benchmark(name: str) -> Benchmark:
-    """A benchmark by name. Errors: BenchmarkError with the nearest names."""
+    """A benchmark by name. Errors: BenchmarkError with the nearest names.
+
+    >>> get_benchmark("foil").title, list(BENCHMARKS)
+    ('FOIL', ['foil', 'nocaps', 'hat', 'richhf', 'seetrue'])
+    """
     if name not in BENCHMARKS:
         near = difflib.get_close_matches(name.lower(), BENCHMARKS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -44,22 +37,26 @@ def read_benchmark(
 ) -> tuple[Benchmark, Reading]:
     """Read an annotation file as the benchmark of that name, or as the one whose structure it has.
 
+    path: of a JSON, CSV or tfrecord file, or of a saved Hugging Face dataset. name: a key of BENCHMARKS, or None.
+    img_dir: the image folder, where Rich-HF's tfrecords find their prompts. reference_path: COCO captions, for FOIL.
     The path says nothing of the benchmark, only the content. Errors: BenchmarkError.
+
+        benchmark, reading = read_benchmark(Path("data/nocaps_val.json"))
+        print(benchmark.title, reading.describe())
     """
     asked = get_benchmark(name) if name else None
     content = _content(Path(path))
     found = next((b for b in BENCHMARKS.values() if b.recognises(content)), None)
-    if asked is None and found is None:
+    benchmark = asked or found
+    if benchmark is None:
         listed = "; ".join(f"{b.name}: {b.structure}" for b in BENCHMARKS.values())
         raise BenchmarkError(
             f"{path} is no annotation file of a known benchmark: it is {_kind(content)}. Known are {listed}"
         )
-    if asked is not None and found is not asked:
+    if found is not benchmark:
         looks = f"; it looks like {found.name}'s" if found else f": it is {_kind(content)}"
-        raise BenchmarkError(f"{path} is no annotation file of {asked.name}{looks}. Expected {asked.structure}")
-    benchmark = found
-    samples, left_out = benchmark.reader(Path(path), content, img_dir, reference_path)
-    return benchmark, Reading(samples, left_out)
+        raise BenchmarkError(f"{path} is no annotation file of {benchmark.name}{looks}. Expected {benchmark.structure}")
+    return benchmark, benchmark.reader(Path(path), content, img_dir, reference_path)
 
 
 def _content(path: Path) -> Any:

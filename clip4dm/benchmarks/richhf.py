@@ -13,35 +13,44 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import field, flags, inside, number, read_json, unique_id
+from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
+from clip4dm.benchmarks.fields import field, flags, has_columns, inside, number, read_json, unique_id
 from clip4dm.benchmarks.rules import judge_tokens
+from clip4dm.benchmarks.tfrecord import Feature, TFRecordError, read_examples
+from clip4dm.captions.tracked import Span
 
 _TOKEN = re.compile(r'[^,.?!":; ]+')  # the published split: any of these characters parts, nothing empty stays
 METADATA = "metadata.json"
 
 
 def recognises(content: Any) -> bool:
+    """Whether parsed JSON is Rich-HF's, rows with prompt, labels and misalignment_score, or a path a tfrecord's.
+
+    >>> recognises([{"prompt": "a cup", "labels": "1 0", "misalignment_score": 0.5}]), recognises(Path(__file__))
+    (True, False)
+    """
     if isinstance(content, Path):
         return content.is_file() and _starts_like_tfrecord(content)
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and isinstance(content[0], dict)
-        and {"prompt", "labels", "misalignment_score"} <= set(content[0])
-    )
+    return has_columns(content, "prompt", "labels", "misalignment_score")
 
 
 def token_spans(prompt: str) -> tuple[Span, ...]:
-    """The spans of a prompt's tokens, as Rich-HF splits it."""
+    """The spans of a prompt's tokens, as Rich-HF splits it.
+
+    >>> token_spans("a cup, red")
+    ((0, 1), (2, 5), (7, 10))
+    """
     return tuple(match.span() for match in _TOKEN.finditer(prompt))
 
 
-def read(
-    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
-) -> tuple[list[Sample], dict[str, int]]:
-    """The prompts in file order. A row whose labels are not as many as its prompt's tokens is left out, and counted."""
-    samples, seen, left_out = [], {}, Counter()
+def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None) -> Reading:
+    """The prompts in file order. A row whose labels are not as many as its prompt's tokens is left out, and counted.
+
+    img_dir: where a tfrecord's prompts are looked for, in metadata.json. Errors: BenchmarkError.
+    """
+    samples: list[Sample] = []
+    seen: dict[str, str] = {}
+    left_out: Counter[str] = Counter()
     rows = _tfrecord_rows(path, img_dir) if isinstance(content, Path) else enumerate(content)
     for place, row in rows:
         where = f"{path}, row {place}"
@@ -63,24 +72,22 @@ def read(
                 caption=prompt,
                 misaligned=bool(wrong),
                 spans=wrong,
-                label=" ".join(prompt[start:end] for start, end in wrong) or "ORIG",
+                label=" ".join(prompt[start:end] for start, end in wrong) or ORIGINAL,
                 tokens=spans,
                 token_labels=misaligned,
                 gt_score=number(row, "misalignment_score", where),
             )
         )
-    return samples, dict(left_out)
+    return Reading(samples, dict(left_out))
 
 
-def _labels(given: list | str, where: str) -> tuple[bool, ...]:
+def _labels(given: list[Any] | str, where: str) -> tuple[bool, ...]:
     """Whether each token is aligned, of a list of 1 and 0, or the published "1 0 1"."""
     values = [{"0": 0, "1": 1}.get(text, text) for text in given.split()] if isinstance(given, str) else given
     return flags(values, "a label (1, or 0 for misaligned)", where)
 
 
 def _tfrecord_rows(path: Path, img_dir: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    from clip4dm.benchmarks.tfrecord import TFRecordError, read_examples
-
     prompts: Mapping[str, Any] | None = None
     try:
         for number, example in enumerate(read_examples(path)):
@@ -117,7 +124,7 @@ def _prompts(path: Path, img_dir: Path | None) -> Mapping[str, Any]:
     return prompts
 
 
-def _text(example: Mapping[str, Any], name: str, where: str) -> str:
+def _text(example: Mapping[str, Feature], name: str, where: str) -> str:
     values = example.get(name)
     if not values or not isinstance(values[0], bytes):
         raise BenchmarkError(f"{where} has no text {name!r}; it has: {', '.join(sorted(example)) or 'nothing'}")
@@ -142,7 +149,7 @@ RICHHF = Benchmark(
     "prompt, labels, misalignment_score}",
     positive="misaligned",
     sorted_by="threshold",
-    epsilon=-1e-5,
+    epsilon=-1e-5,  # the paper's for this benchmark alone
     recognises=recognises,
     reader=read,
     judge=judge_tokens,

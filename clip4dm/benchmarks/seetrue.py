@@ -14,27 +14,42 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Sample, Span
-from clip4dm.benchmarks.labels import field, inside, substring_spans, unique_id, whole_word_spans
+from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Reading, Sample
+from clip4dm.benchmarks.fields import field, has_columns, inside, unique_id
+from clip4dm.benchmarks.labels import substring_spans, whole_word_spans
 from clip4dm.benchmarks.rules import judge_phrases
+from clip4dm.captions.tracked import Span
 from clip4dm.files.reading import FileError, read_text
-
-_COLUMNS = {"image_caption", "caption_misalignment", "dataset_source"}
+from clip4dm.scores import EPSILON
 
 
 def recognises(content: Any) -> bool:
+    """Whether parsed JSON or a CSV's rows are SeeTRUE-Feedback's, or a path a saved dataset's.
+
+    >>> recognises([{"image_caption": "", "caption_misalignment": "", "dataset_source": ""}])
+    True
+    """
     if isinstance(content, Path):
         return is_saved_dataset(content)
-    return isinstance(content, list) and bool(content) and isinstance(content[0], dict) and _COLUMNS <= set(content[0])
+    return has_columns(content, "image_caption", "caption_misalignment", "dataset_source")
 
 
 def is_saved_dataset(path: Path) -> bool:
-    """Whether a folder was written by datasets.Dataset.save_to_disk (or DatasetDict's)."""
+    """Whether a folder was written by datasets.Dataset.save_to_disk (or DatasetDict's).
+
+    >>> is_saved_dataset(Path("/"))
+    False
+    """
     return path.is_dir() and ((path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file())
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """A CSV file's rows as dicts. Errors: BenchmarkError."""
+    """A CSV file's rows, each a dict by the header's names. Errors: BenchmarkError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "data.csv"; _ = path.write_text("id,caption\\n7,a cup\\n"); read_csv(path)
+    [{'id': '7', 'caption': 'a cup'}]
+    """
     try:
         rows = [dict(row) for row in csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)]
     except FileError as error:
@@ -47,12 +62,14 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def read(
-    path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None
-) -> tuple[list[Sample], dict[str, int]]:
-    """The feedback's captions in file order, without the quotation marks around them."""
+def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: Path | None = None) -> Reading:
+    """The feedback's captions in file order, without the quotation marks around them. Errors: BenchmarkError.
+
+    The pictures of img_dir are not looked at; there are no references.
+    """
     rows: Iterable[Mapping[str, Any]] = _saved_rows(path) if isinstance(content, Path) else content
-    samples, seen = [], {}
+    samples: list[Sample] = []
+    seen: dict[str, str] = {}
     for number, row in enumerate(rows):
         where = f"{path}, row {number}"
         caption = _unquoted(field(row, "image_caption", str, where))
@@ -72,11 +89,15 @@ def read(
                 groups={"source": field(row, "dataset_source", str, where)},
             )
         )
-    return samples, {}
+    return Reading(samples)
 
 
 def locate(caption: str, misalignment: str) -> tuple[Span, ...]:
-    """Where the misalignment stands in the caption; () where it is in other words than the caption's."""
+    """Where the misalignment stands in the caption; () where it is in other words than the caption's.
+
+    >>> locate("A red cup on a table", "Red cup."), locate("A red cup", "the cup is blue")
+    (((2, 9),), ())
+    """
     misalignment = misalignment.strip(" .,\"'")
     return (whole_word_spans(caption, misalignment) or substring_spans(caption, misalignment))[:1]
 
@@ -88,7 +109,7 @@ def _unquoted(caption: str) -> str:
 
 def _saved_rows(path: Path) -> Iterable[Mapping[str, Any]]:
     try:
-        import datasets
+        import datasets  # here: large, and needed for this kind of file alone
     except ImportError:
         raise BenchmarkError(f"{path} is a saved Hugging Face dataset; to read it: pip install datasets") from None
     try:
@@ -115,7 +136,7 @@ SEETRUE = Benchmark(
     "caption_misalignment",
     positive=None,
     sorted_by="threshold",
-    epsilon=-5e-5,
+    epsilon=EPSILON,
     recognises=recognises,
     reader=read,
     judge=judge_phrases,

@@ -1,7 +1,8 @@
 """TFRecord files of tf.train.Example, without TensorFlow.
 
 A record is: length (uint64, little endian), its masked CRC-32C (uint32), the data, their masked CRC-32C. Every sum
-is checked. The data are a tf.train.Example, read by protobuf through a descriptor made here.
+is checked. The data are a tf.train.Example, read by protobuf through a descriptor made here; protobuf and
+google-crc32c are imported where a file is read, since no other benchmark needs them.
 Source: TensorFlow's documented record format and example.proto.
 """
 
@@ -11,12 +12,43 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from clip4dm.errors import CLIP4DMError
 from clip4dm.files.reading import check_regular
 
 Feature = list[bytes] | list[float] | list[int]
 _LARGEST_RECORD = 1 << 31  # protobuf's own limit
+# example.proto and feature.proto of TensorFlow, under names of our own.
+_EXAMPLE_PROTO = """
+name: "clip4dm_example.proto" package: "clip4dm" syntax: "proto3"
+message_type { name: "BytesList" field { name: "value" number: 1 type: TYPE_BYTES label: LABEL_REPEATED } }
+message_type { name: "FloatList" field { name: "value" number: 1 type: TYPE_FLOAT label: LABEL_REPEATED } }
+message_type { name: "Int64List" field { name: "value" number: 1 type: TYPE_INT64 label: LABEL_REPEATED } }
+message_type {
+  name: "Feature"
+  oneof_decl { name: "kind" }
+  field { name: "bytes_list" number: 1 type: TYPE_MESSAGE type_name: ".clip4dm.BytesList" oneof_index: 0 }
+  field { name: "float_list" number: 2 type: TYPE_MESSAGE type_name: ".clip4dm.FloatList" oneof_index: 0 }
+  field { name: "int64_list" number: 3 type: TYPE_MESSAGE type_name: ".clip4dm.Int64List" oneof_index: 0 }
+}
+message_type {
+  name: "Features"
+  field {
+    name: "feature" number: 1 type: TYPE_MESSAGE label: LABEL_REPEATED type_name: ".clip4dm.Features.FeatureEntry"
+  }
+  nested_type {
+    name: "FeatureEntry"
+    options { map_entry: true }
+    field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+    field { name: "value" number: 2 type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: ".clip4dm.Feature" }
+  }
+}
+message_type {
+  name: "Example"
+  field { name: "features" number: 1 type: TYPE_MESSAGE label: LABEL_OPTIONAL type_name: ".clip4dm.Features" }
+}
+"""
 
 
 class TFRecordError(CLIP4DMError, ValueError):
@@ -24,17 +56,29 @@ class TFRecordError(CLIP4DMError, ValueError):
 
 
 def read_examples(path: Path) -> Iterator[dict[str, Feature]]:
-    """The Examples of a file: feature name -> list of bytes, floats or ints. Errors: TFRecordError, FileError."""
+    """The Examples of a file: feature name -> list of bytes, floats or ints. Errors: TFRecordError, FileError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "data.tfrecord"
+    >>> write_examples(path, [{"filename": [b"cup.png"], "score": [0.5]}])
+    >>> sorted(next(read_examples(path)).items())
+    [('filename', [b'cup.png']), ('score', [0.5])]
+    """
+    from google.protobuf.message import DecodeError
+
     for number, data in enumerate(_records(Path(path))):
         try:
             example = _example_class().FromString(data)
-        except Exception as error:  # protobuf's DecodeError lives in a module that differs between versions
+        except DecodeError as error:
             raise TFRecordError(f"{path}, record {number}: not a tf.train.Example ({error})") from error
         yield {name: _values(feature) for name, feature in example.features.feature.items()}
 
 
 def write_examples(path: Path, rows: Iterable[Mapping[str, Feature]]) -> None:
-    """Write Examples as TensorFlow would. Values: a list of bytes, of floats or of ints for each feature."""
+    """Write Examples as TensorFlow would. Errors: OSError.
+
+    rows: feature name -> a list of bytes, of floats or of ints, all of one kind; see `read_examples`.
+    """
     with open(path, "wb") as file:
         for row in rows:
             example = _example_class()()
@@ -80,54 +124,19 @@ def _masked(data: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _values(feature) -> Feature:
+def _values(feature: Any) -> Feature:
     kind = feature.WhichOneof("kind")
     return list(getattr(feature, kind).value) if kind else []
 
 
 @lru_cache(maxsize=1)
-def _example_class():
-    """tf.train.Example, in a pool of its own, so that TensorFlow may be loaded beside it."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+def _example_class() -> Any:
+    """tf.train.Example, in a pool of its own, so that TensorFlow may be loaded beside it.
 
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="clip4dm_example.proto", package="clip4dm", syntax="proto3")
+    The class is made at run time: what fields it has, no type checker can know.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-    def message(parent, name: str, *fields: tuple):
-        made = (parent.nested_type if hasattr(parent, "nested_type") else parent.message_type).add(name=name)
-        for number, (field_name, kind, repeated, type_name) in enumerate(fields, 1):
-            made.field.add(
-                name=field_name,
-                number=number,
-                type=kind,
-                type_name=type_name,
-                label=field.LABEL_REPEATED if repeated else field.LABEL_OPTIONAL,
-            )
-        return made
-
-    message(file, "BytesList", ("value", field.TYPE_BYTES, True, None))
-    message(file, "FloatList", ("value", field.TYPE_FLOAT, True, None))
-    message(file, "Int64List", ("value", field.TYPE_INT64, True, None))
-    feature = message(
-        file,
-        "Feature",
-        *(
-            (name, field.TYPE_MESSAGE, False, f".clip4dm.{kind}")
-            for name, kind in (("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List"))
-        ),
-    )
-    feature.oneof_decl.add(name="kind")
-    for member in feature.field:
-        member.oneof_index = 0
-    features = message(file, "Features", ("feature", field.TYPE_MESSAGE, True, ".clip4dm.Features.FeatureEntry"))
-    entry = message(
-        features,
-        "FeatureEntry",
-        ("key", field.TYPE_STRING, False, None),
-        ("value", field.TYPE_MESSAGE, False, ".clip4dm.Feature"),
-    )
-    entry.options.map_entry = True
-    message(file, "Example", ("features", field.TYPE_MESSAGE, False, ".clip4dm.Features"))
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
+    pool.Add(text_format.Parse(_EXAMPLE_PROTO, descriptor_pb2.FileDescriptorProto()))
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("clip4dm.Example"))

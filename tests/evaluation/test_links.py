@@ -4,7 +4,7 @@ import pytest
 from making import make_foil, make_pictures
 
 from clip4dm.benchmarks import BenchmarkError, read_benchmark
-from clip4dm.benchmarks.labels import inside
+from clip4dm.benchmarks.fields import inside
 from clip4dm.evaluation.run import Options, evaluate
 
 

@@ -22,7 +22,7 @@ from clip4dm.benchmarks.shapes.lexicon import (
     TEXTURES,
     plural,
 )
-from clip4dm.benchmarks.shapes.scenes import Scene, Thing, _pick, distance
+from clip4dm.benchmarks.shapes.scenes import Scene, Thing, distance, pick
 
 MENTIONED = {"object": "shape", "colour": "colour", "size": "size", "texture": "texture"}  # kind -> Mention's field
 PLAIN_WORDS = "a the and is are that this there we see lies floats together with on at near"  # they state no fact
@@ -39,12 +39,16 @@ class Mention:
     texture: str | None = None
 
     def fits(self, thing: Thing) -> bool:
+        """Whether all that is said is so of a thing."""
         return all(said is None or said == getattr(thing, name) for name, said in vars(self).items())
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What a caption says. relation: of the first mention to the second; count: of things like the one mention."""
+    """What a caption says. relation: of the first mention to the second; count: of things like the one mention.
+
+    position: of the first mention; background: of the picture. None: nothing is said of it.
+    """
 
     mentions: tuple[Mention, ...]
     relation: str | None = None
@@ -71,6 +75,7 @@ class Caption:
 
     @property
     def text(self) -> str:
+        """The words with a blank between them."""
         return " ".join(self.words)
 
 
@@ -79,6 +84,12 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
 
     Generous where words have no sharp edge (left, above), so that what does not hold is false to anyone. Counts
     are exact: "two stars" does not hold of five.
+
+    >>> scene = Scene(0, "one", "sand", (Thing("star", "red", "plain", x=0.2, y=0.5, radius=0.1, angle=0.0),))
+    >>> may_hold(Statement((Mention("star", colour="red"),), position="left"), scene)
+    True
+    >>> may_hold(Statement((Mention("star", colour="blue"),)), scene)
+    False
     """
     if statement.background not in (None, scene.background):
         return False
@@ -88,7 +99,7 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
     return any(
         all(mention.fits(thing) for mention, thing in zip(statement.mentions, things, strict=True))
         and (statement.position is None or _may_be_at(things[0], statement.position))
-        and (statement.relation is None or _may_relate(*things, statement.relation))
+        and (statement.relation is None or _may_relate(things[0], things[1], statement.relation))
         for things in permutations(scene.things, len(statement.mentions))
     )
 
@@ -107,7 +118,7 @@ def _may_relate(a: Thing, b: Thing, relation: str) -> bool:
 
 
 def relation_of(a: Thing, b: Thing) -> str:
-    """How the first of a scene's two things stands to the second."""
+    """How the first of a scene's two things stands to the second: a key of lexicon.RELATIONS."""
     if distance(a, b) + a.radius < b.radius:
         return "inside"
     if abs(a.x - b.x) > abs(a.y - b.y):
@@ -116,7 +127,12 @@ def relation_of(a: Thing, b: Thing) -> str:
 
 
 def write_caption(scene: Scene, random: Random) -> Caption:
-    """A true caption of 4 to 15 words: what is said of the scene, and in which words, is drawn by `random`."""
+    """A true caption of 4 to 15 words: what is said of the scene, and in which words, is drawn by `random`.
+
+    >>> from clip4dm.benchmarks.shapes.scenes import sample_scene
+    >>> write_caption(sample_scene(7), Random(7)).text
+    'on sand a brown house'
+    """
     while True:
         statement = _state(scene, random)
         worded = _word(statement, random)
@@ -139,7 +155,7 @@ def _state(scene: Scene, random: Random) -> Statement:
             return Statement(mentions if random.random() < 0.5 else mentions[::-1], background=background)
         return Statement(mentions, relation=relation_of(*things), background=background)
     places = [place for place in PLACES if _may_be_at(things[0], place, CLEARLY)]
-    position = _pick(random, places) if places and random.random() < 0.45 else None
+    position = pick(random, places) if places and random.random() < 0.45 else None
     return Statement((_mention(things[0], random),), position=position, background=background)
 
 
@@ -158,7 +174,7 @@ Worded = list[tuple[str, Slot | None]]
 def _word(statement: Statement, random: Random) -> Worded:
     """One of many wordings: adjectives before the noun or after a verb, the background first or last."""
     ground = (
-        _plain("on") + [(_pick(random, BACKGROUNDS[statement.background]), Slot("background"))]
+        _plain("on") + [(pick(random, BACKGROUNDS[statement.background]), Slot("background"))]
         if statement.background
         else []
     )
@@ -169,7 +185,7 @@ def _word(statement: Statement, random: Random) -> Worded:
         body = _predicate(statement, random)
     else:
         noun = _noun_phrase(statement, 0, random)
-        opening = _pick(random, ["", "", "there are", "we see"] if many else ["", "", "there is", "this is", "we see"])
+        opening = pick(random, ["", "", "there are", "we see"] if many else ["", "", "there is", "this is", "we see"])
         body = _plain(opening) + noun + _place(statement, random)
     if ground and random.random() < 0.25:
         return ground + body
@@ -180,15 +196,15 @@ def _pair(statement: Statement, random: Random) -> Worded:
     first, second = (_noun_phrase(statement, i, random) for i in (0, 1))
     if statement.relation is None:
         return (
-            _plain(_pick(random, ["", "", "there is", "we see"]))
+            _plain(pick(random, ["", "", "there is", "we see"]))
             + first
-            + _plain(_pick(random, ["and", "and", "together with"]))
+            + _plain(pick(random, ["and", "and", "together with"]))
             + second
         )
-    relation = [(_pick(random, RELATIONS[statement.relation]), Slot("relation"))]
+    relation = [(pick(random, RELATIONS[statement.relation]), Slot("relation"))]
     if random.random() < 0.2:
-        return relation + second + _plain(_pick(random, ["there is", "lies", "we see"])) + first
-    opening, verb = _pick(random, ["", "", "there is", "we see"]), _pick(random, ["", "", "is", "lies", "floats"])
+        return relation + second + _plain(pick(random, ["there is", "lies", "we see"])) + first
+    opening, verb = pick(random, ["", "", "there is", "we see"]), pick(random, ["", "", "is", "lies", "floats"])
     return _plain(opening) + first + _plain(verb if not opening else "") + relation + second
 
 
@@ -203,27 +219,32 @@ def _predicate(statement: Statement, random: Random) -> Worded:
     tail = after[:1]
     for adjective in after[1:]:
         tail = tail + _plain("and") + [adjective]
-    count = [(_pick(random, COUNTS[statement.count]), Slot("count"))] if many else []
+    count = _count(statement, random)
     link = _plain(("that are" if many else "that is") if random.random() < 0.4 else ("are" if many else "is"))
-    start = count or _plain(_pick(random, ["the", "the", "a"]))
+    start = count or _plain(pick(random, ["the", "the", "a"]))
     return start + before + noun + _place(statement, random) + link + tail
 
 
 def _noun_phrase(statement: Statement, index: int, random: Random) -> Worded:
-    many = statement.count is not None
-    start = [(_pick(random, COUNTS[statement.count]), Slot("count"))] if many else _plain("a")
+    start = _count(statement, random) or _plain("a")
     return start + _adjectives(statement, index, random) + [_noun(statement, index, random)]
 
 
+def _count(statement: Statement, random: Random) -> Worded:
+    if statement.count is None:
+        return []
+    return [(pick(random, COUNTS[statement.count]), Slot("count"))]
+
+
 def _noun(statement: Statement, index: int, random: Random) -> tuple[str, Slot]:
-    word = _pick(random, SHAPES[statement.mentions[index].shape])
+    word = pick(random, SHAPES[statement.mentions[index].shape])
     return (plural(word) if statement.count is not None else word), Slot("object", index)
 
 
 def _adjectives(statement: Statement, index: int, random: Random) -> Worded:
     mention = statement.mentions[index]
-    said = [
-        (_pick(random, values[value]), Slot(kind, index))
+    said: Worded = [
+        (pick(random, values[value]), Slot(kind, index))
         for kind, values, value in (
             ("colour", COLOURS, mention.colour),
             ("size", SIZES, mention.size),
@@ -240,8 +261,8 @@ def _adjectives(statement: Statement, index: int, random: Random) -> Worded:
 def _place(statement: Statement, random: Random) -> Worded:
     if statement.position is None:
         return []
-    preposition = _pick(random, ["at the", "on the", "near the"])
-    return _plain(preposition) + [(_pick(random, PLACES[statement.position]), Slot("position"))]
+    preposition = pick(random, ["at the", "on the", "near the"])
+    return _plain(preposition) + [(pick(random, PLACES[statement.position]), Slot("position"))]
 
 
 def _plain(text: str) -> Worded:
@@ -250,7 +271,11 @@ def _plain(text: str) -> Worded:
 
 
 def every_word() -> list[str]:
-    """All words that captions are made of, in order."""
+    """All words that captions are made of, in order.
+
+    >>> every_word()[:4]
+    ['a', 'above', 'alongside', 'and']
+    """
     stating = {word for values in KINDS.values() for words in values.values() for word in words}
     nouns = {plural(word) for words in SHAPES.values() for word in words}
     return sorted(stating | nouns | set(PLAIN_WORDS.split()))

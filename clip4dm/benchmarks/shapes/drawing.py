@@ -36,7 +36,12 @@ DETAIL_RGB = (60, 55, 55)
 
 
 def draw(scene: Scene, size: int = 128) -> Image.Image:
-    """An RGB picture of size x size pixels."""
+    """An RGB picture of size x size pixels.
+
+    >>> from clip4dm.benchmarks.shapes.scenes import sample_scene
+    >>> draw(sample_scene(7), size=64).size
+    (64, 64)
+    """
     side = size * OVERSAMPLING
     random = Random(f"drawing {scene.seed}")
     cut = GROUND_SIDE * 2 // 3
@@ -86,7 +91,11 @@ def _cloth(thing: Thing, colour: tuple[int, int, int], side: int) -> Image.Image
 
 
 def outline(thing: Thing) -> list[tuple[float, float]]:
-    """The thing's outline as a polygon, in fractions of the picture's side."""
+    """The thing's outline as a polygon: its corners (x, y), in fractions of the picture's side.
+
+    >>> len(outline(Thing("square", "red", "plain", 0.5, 0.5, 0.2, 0.0)))
+    4
+    """
     turn = math.radians(thing.angle)
     cos, sin = math.cos(turn) * thing.radius, math.sin(turn) * thing.radius
     return [(thing.x + x * cos + y * sin, thing.y - x * sin + y * cos) for x, y in _unit_outline(thing.shape)]
@@ -205,4 +214,5 @@ def _ground(background: str) -> Image.Image:
 
 
 def _tinted(colour: tuple[int, int, int], random: Random) -> tuple[int, int, int]:
-    return tuple(max(0, min(255, round(channel + TINT * (2 * random.random() - 1)))) for channel in colour)
+    red, green, blue = (max(0, min(255, round(channel + TINT * (2 * random.random() - 1)))) for channel in colour)
+    return red, green, blue

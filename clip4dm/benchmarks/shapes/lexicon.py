@@ -6,6 +6,9 @@ follow "a" begins with a consonant, so that exchanging one word never asks for a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+Value = str | int  # of a fact: a number of things, else a name
 SHAPES = {
     "circle": ("circle", "disc"),
     "square": ("square", "box"),
@@ -42,7 +45,7 @@ BACKGROUNDS = {
 }
 
 # The kinds of fact a caption can state, as the benchmark groups them.
-KINDS = {
+KINDS: dict[str, Mapping[str, tuple[str, ...]] | Mapping[int, tuple[str, ...]]] = {
     "object": SHAPES,
     "colour": COLOURS,
     "size": SIZES,
@@ -54,6 +57,19 @@ KINDS = {
 }
 
 
+def words_of(kind: str, value: Value) -> tuple[str, ...]:
+    """The words that say a value of a kind. kind: a key of KINDS; value: one of its keys.
+
+    >>> words_of("size", "small"), words_of("count", 2)
+    (('small', 'little', 'tiny'), ('two',))
+    """
+    return next(words for known, words in KINDS[kind].items() if known == value)
+
+
 def plural(noun: str) -> str:
-    """ "star" -> "stars"."""
+    """A noun of SHAPES for several things.
+
+    >>> plural("star"), plural("box")
+    ('stars', 'boxes')
+    """
     return PLURALS.get(noun, noun + "s")

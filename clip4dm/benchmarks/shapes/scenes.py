@@ -6,8 +6,10 @@ Lengths are fractions of the picture's side; x runs to the right, y downwards, f
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
 from clip4dm.benchmarks.shapes.lexicon import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES
 
@@ -15,10 +17,15 @@ SMALL_BELOW = 0.135  # a thing's radius: small below, large above; none is drawn
 SORTS = {"one": 0.35, "several": 0.20, "two": 0.45}  # how often a scene holds one thing, equal things, or a pair
 TEXTURE_WEIGHTS = {"plain": 0.55, "striped": 0.15, "dotted": 0.15, "hollow": 0.15}
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Thing:
-    """One drawn thing. radius: half its extent; angle: degrees, anticlockwise."""
+    """One drawn thing. shape, colour, texture: of the lexicon. x, y: of its centre. radius: half its extent.
+
+    angle: degrees, anticlockwise.
+    """
 
     shape: str
     colour: str
@@ -30,6 +37,7 @@ class Thing:
 
     @property
     def size(self) -> str:
+        """ "small" or "large", as the lexicon has it."""
         return "small" if self.radius < SMALL_BELOW else "large"
 
 
@@ -44,16 +52,21 @@ class Scene:
 
 
 def sample_scene(seed: int) -> Scene:
-    """The scene of a seed, the same on every machine."""
+    """The scene of a seed, the same on every machine.
+
+    >>> scene = sample_scene(7)
+    >>> scene.sort, scene.background, [(thing.size, thing.colour, thing.shape) for thing in scene.things]
+    ('two', 'sand', [('small', 'brown', 'circle'), ('small', 'brown', 'house')])
+    """
     random = Random(f"scene {seed}")  # a string's seed is hashed by SHA-512, whatever the platform
     sort = _weighted(random, SORTS)
-    background = _pick(random, BACKGROUNDS)
+    background = pick(random, BACKGROUNDS)
     things = {"one": _one, "several": _several, "two": _two}[sort](random)
     return Scene(seed, sort, background, things)
 
 
 def distance(a: Thing, b: Thing) -> float:
-    """Between two things' centres."""
+    """Between two things' centres, in sides of the picture."""
     return math.hypot(a.x - b.x, a.y - b.y)
 
 
@@ -88,7 +101,7 @@ def _several(random: Random) -> tuple[Thing, ...]:
 
 def _two(random: Random) -> tuple[Thing, ...]:
     """Two things of which the first stands in a relation to the second, clearly and to no other."""
-    relation = _pick(random, RELATIONS)
+    relation = pick(random, RELATIONS)
     if relation == "inside":
         outer = _between(random, 0.27, 0.34)
         x, y = (_between(random, outer + 0.02, 0.98 - outer) for _ in "xy")
@@ -114,8 +127,8 @@ def _two(random: Random) -> tuple[Thing, ...]:
 
 def _thing(random: Random, x: float, y: float, radius: float) -> Thing:
     return Thing(
-        _pick(random, SHAPES),
-        _pick(random, COLOURS),
+        pick(random, SHAPES),
+        pick(random, COLOURS),
         _weighted(random, TEXTURE_WEIGHTS),
         x,
         y,
@@ -129,7 +142,12 @@ def _between(random: Random, low: float, high: float) -> float:
     return low + (high - low) * random.random()
 
 
-def _pick(random: Random, values) -> str:
+def pick(random: Random, values: Iterable[T]) -> T:
+    """One of several values, each as likely, by one random number.
+
+    >>> pick(Random(0), ["a", "b", "c"])
+    'c'
+    """
     values = list(values)
     return values[int(random.random() * len(values))]
 
