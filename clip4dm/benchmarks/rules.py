@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
-from clip4dm.benchmarks.base import Judgement, Sample, Span
+from clip4dm.benchmarks.base import Judgement, Sample, ScoredWord
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.captions.tracked import Span
 from clip4dm.scores import SortedBy, lowest, misaligned
-
-
-class ScoredWord(Protocol):
-    """A word as the rules read it: text == caption[start:end], and its attribution, if it was scored."""
-
-    @property
-    def text(self) -> str: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def attribution(self) -> float | None: ...
 
 
 def found(words: Sequence[ScoredWord], sorted_by: SortedBy, epsilon: float) -> list[int]:
