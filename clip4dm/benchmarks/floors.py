@@ -24,7 +24,11 @@ def floors(sample: Sample, words: Sequence[ScoredWord], benchmark: Benchmark) ->
     words: the sample's, as the benchmark's rule takes them. Of equally long words the last counts, since nouns end
     their phrases. None where a hit does not count, as in a caption that is true.
 
-        chance, longest = floors(sample, detection.words, get_benchmark("foil"))    # e.g. 0.25, 1.0
+    >>> from clip4dm.benchmarks.foil import FOIL
+    >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
+    >>> words = [_Chosen(text, 0, 0, 0.0) for text in sample.caption.split()]
+    >>> floors(sample, words, FOIL)
+    (0.25, 1.0)
     """
 
     def hit(chosen: int) -> bool | None:

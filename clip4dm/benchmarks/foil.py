@@ -38,6 +38,12 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
 
     reference_path: COCO captions JSON; a caption is no reference of itself, by id. The pictures of img_dir are not
     looked at.
+
+    >>> content = {"images": [{"id": 7, "file_name": "7.jpg"}], "annotations": [
+    ...     {"id": 1, "image_id": 7, "foil_id": 0, "foil_word": "ORIG", "caption": "a cat"},
+    ...     {"id": 2, "image_id": 7, "foil_id": 0, "foil_word": "dog", "caption": "a dog"}]}
+    >>> [(sample.id, sample.spans) for sample in read(Path("foil.json"), content).samples]
+    [('1-0-orig', ()), ('2-0-foil', ((2, 5),))]
     """
     images: dict[Id, str] = {}
     for number, row in enumerate(field(content, "images", list, str(path))):

@@ -30,6 +30,10 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
     """HAT's captions in file order; each row brings its references, so that reference_path is not read.
 
     Errors: BenchmarkError, also where the grounding's words are not the caption's.
+
+    >>> row = {"sample_id": 7, "caption": "a cup", "grounding": [["a", 0], ["cup", 1]], "image_path": "COCO_7.jpg"}
+    >>> [(sample.id, sample.spans) for sample in read(Path("hat.json"), [row]).samples]
+    [('7', ((2, 5),))]
     """
     samples: list[Sample] = []
     seen: dict[str, str] = {}

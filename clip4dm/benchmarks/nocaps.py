@@ -31,6 +31,11 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
     """Two samples a row, ROW-baseline and ROW-foil. The row's references serve both; none has an id to leave out by.
 
     Errors: BenchmarkError. The pictures of img_dir are not looked at, reference_path is not read.
+
+    >>> row = {"image_path": "0.jpg", "baseline": "a cup", "foil": "a cap", "replacement": ["cup", "cap"],
+    ...        "references": [], "domain": "in-domain"}
+    >>> [(sample.id, sample.spans) for sample in read(Path("nocaps.json"), [row]).samples]
+    [('0-baseline', ()), ('0-foil', ((2, 5),))]
     """
     samples: list[Sample] = []
     for number, row in enumerate(content):

@@ -47,6 +47,10 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
     """The prompts in file order. A row whose labels are not as many as its prompt's tokens is left out, and counted.
 
     img_dir: where a tfrecord's prompts are looked for, in metadata.json. Errors: BenchmarkError.
+
+    >>> row = {"filename": "7.png", "prompt": "a cup, red", "labels": "1 1 0", "misalignment_score": 0.5}
+    >>> [(sample.id, sample.spans) for sample in read(Path("richhf.json"), [row]).samples]
+    [('7.png', ((7, 10),))]
     """
     samples: list[Sample] = []
     seen: dict[str, str] = {}

@@ -66,6 +66,11 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
     """The feedback's captions in file order, without the quotation marks around them. Errors: BenchmarkError.
 
     The pictures of img_dir are not looked at; there are no references.
+
+    >>> row = {"image_name": "7.png", "image_caption": "a red cup", "caption_misalignment": "red cup",
+    ...        "dataset_source": "drawbench"}
+    >>> [(sample.id, sample.spans) for sample in read(Path("seetrue.json"), [row]).samples]
+    [('0', ((2, 9),))]
     """
     rows: Iterable[Mapping[str, Any]] = _saved_rows(path) if isinstance(content, Path) else content
     samples: list[Sample] = []

@@ -65,7 +65,11 @@ class Tracked:
         return self.spans[start][0], self.spans[end - 1][1]
 
     def replace(self, edits: Iterable[Edit]) -> Tracked:
-        """This text with each edit made. Edits come in order and do not overlap; the rest stays as it is."""
+        """This text with each edit made. Edits come in order and do not overlap; the rest stays as it is.
+
+        >>> Tracked.identity("a cop").replace([(3, 4, Tracked.whole("u", 1))]).text
+        'a cup'
+        """
         text: list[str] = []
         spans: list[Span] = []
         done = 0

@@ -17,7 +17,11 @@ from clip4dm.models.names import QUICKGELU, architecture
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, the form in which OpenAI published its weights. Errors: OSError."""
+    """Whether a file is a TorchScript archive, the form in which OpenAI published its weights. Errors: OSError.
+
+    >>> is_torchscript(Path(__file__))
+    False
+    """
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -44,6 +48,9 @@ def activation_of_file(name: str, path: Path, claimed: bool | None) -> bool:
 
     name: the backbone's, which may end in "-quickgelu" and so says it. claimed: what was asked for, None for nothing.
     Errors: ModelError for a contradiction. Warns (UserWarning) where nothing says it and plain GELU is assumed.
+
+    >>> activation_of_file("ViT-B-32", Path("my_weights.bin"), claimed=True)
+    True
     """
     said = True if name.endswith(QUICKGELU) else None
     known = True if is_torchscript(path) else _known_by_hash(path)
@@ -67,7 +74,7 @@ def activation_of_file(name: str, path: Path, claimed: bool | None) -> bool:
 
 def _known_by_hash(path: Path) -> bool | None:
     """The activation of a published file, recognised by the SHA-256 that open_clip's table holds for it."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained  # here, since it takes torch with it
 
     if path.suffix != ".pt":
         return None

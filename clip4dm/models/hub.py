@@ -23,6 +23,9 @@ def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | 
 
     The hub is not asked, so that a cached model needs no network. repository: "organisation/name". filename: of the
     file, or of its safetensors twin. cache_dir: None for Hugging Face's own.
+
+    >>> cached_file("nobody/nothing", "open_clip_config.json", cache_dir="/no/such/folder") is None
+    True
     """
     from huggingface_hub import try_to_load_from_cache
     from open_clip.pretrained import _get_safe_alternatives

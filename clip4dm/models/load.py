@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from clip4dm.towers.image import ImageTower
     from clip4dm.towers.text import TextTower
 
+# torch, open_clip and what takes them along are imported inside functions: seconds that `--help` must not wait for.
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 __all__ = ["LoadedModel", "ModelError", "load_model", "pick_device", "DEFAULT_BACKBONE", "PRECISIONS"]
@@ -85,8 +86,7 @@ def load_model(
     an open_clip tag, a checkpoint file, a folder with open_clip_config.json and weights, or None for the backbone's
     usual tag. device: "auto", "cpu", "cuda", "cuda:1", "mps". precision: "fp32", "bf16" or "fp16", of the towers
     alone. quick_gelu: the activation of a checkpoint file that does not say it (None: as the backbone's name says);
-    where the weights do say it, a contradiction is an error.
-    cache_dir: for what is fetched, None for the libraries' own.
+    where the weights do say it, a contradiction is an error. cache_dir: for what is fetched, None for the libraries'.
     Errors: ModelError, saying what was given, what is allowed and how to go on.
 
         model = load_model("ViT-L-14")                       # OpenAI's weights, fetched once

@@ -28,7 +28,8 @@ from clip4dm.models.names import (
     known_backbone,
 )
 
-# What tells two architectures apart.
+# open_clip is imported inside functions: it takes torch with it, seconds that `--help` must not wait for.
+# What tells two architectures apart:
 _TELLING = (
     "embed_dim",
     "vision_cfg.layers",

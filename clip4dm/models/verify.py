@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from clip4dm.attribution.attribute import attribute
+from clip4dm.captions.tokens import Tokenizer
 from clip4dm.captions.words import encode_caption
 from clip4dm.errors import ModelError
 from clip4dm.towers.text import TextTower
@@ -18,7 +19,7 @@ CAPTION = "a photo of a cat and a dog"
 LEAST_AGREEMENT = {torch.float32: 0.9999, torch.float64: 0.9999}  # of other dtypes: 0.98
 
 
-def verify_text(tower: TextTower, model: nn.Module, tokenizer: Any) -> None:
+def verify_text(tower: TextTower, model: nn.Module, tokenizer: Tokenizer) -> None:
     """Compare a tower, taken apart, with the model's own `encode_text`. Errors: ModelError."""
     with torch.no_grad():
         own = cast(Any, model).encode_text(tokenizer([CAPTION]).to(tower.device))

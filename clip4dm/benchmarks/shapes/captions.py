@@ -118,7 +118,12 @@ def _may_relate(a: Thing, b: Thing, relation: str) -> bool:
 
 
 def relation_of(a: Thing, b: Thing) -> str:
-    """How the first of a scene's two things stands to the second: a key of lexicon.RELATIONS."""
+    """How the first of a scene's two things stands to the second: a key of lexicon.RELATIONS.
+
+    >>> star, moon = (Thing(shape, "red", "plain", 0.5, y, 0.1, 0.0) for shape, y in (("star", 0.2), ("moon", 0.8)))
+    >>> relation_of(star, moon)
+    'above'
+    """
     if distance(a, b) + a.radius < b.radius:
         return "inside"
     if abs(a.x - b.x) > abs(a.y - b.y):

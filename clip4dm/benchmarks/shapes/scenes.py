@@ -66,7 +66,12 @@ def sample_scene(seed: int) -> Scene:
 
 
 def distance(a: Thing, b: Thing) -> float:
-    """Between two things' centres, in sides of the picture."""
+    """Between two things' centres, in sides of the picture.
+
+    >>> star, moon = (Thing(shape, "red", "plain", x, 0.5, 0.1, 0.0) for shape, x in (("star", 0.25), ("moon", 0.75)))
+    >>> distance(star, moon)
+    0.5
+    """
     return math.hypot(a.x - b.x, a.y - b.y)
 
 
