@@ -7,12 +7,13 @@ import json
 import os
 import re
 import resource
+import struct
 from pathlib import Path
 
 import pytest
 
 from clip4dm.benchmarks import BENCHMARKS, BenchmarkError, get_benchmark, read_benchmark
-from clip4dm.benchmarks.tfrecord import TFRecordError, read_examples, write_examples
+from clip4dm.benchmarks.tfrecord import TFRecordError, _masked, read_examples, write_examples
 
 FOIL = {
     "images": [{"id": 7, "file_name": "COCO_val2014_000000000007.jpg"}],
@@ -195,6 +196,14 @@ def test_tfrecord_values_come_back_and_damage_names_the_record(tmp_path):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         with pytest.raises(TFRecordError, match="record [012]"):
             list(read_examples(path))
+
+
+def test_a_record_that_is_whole_but_no_example(tmp_path):
+    path, junk = tmp_path / "junk.tfrecord", b"\xff\xff\xff\x01junk"
+    length = struct.pack("<Q", len(junk))
+    path.write_bytes(length + _masked(length) + junk + _masked(junk))
+    with pytest.raises(TFRecordError, match="junk.tfrecord, record 0: not a tf.train.Example"):
+        list(read_examples(path))
 
 
 def test_a_damaged_tfrecord_is_an_error_of_the_reader(tmp_path):

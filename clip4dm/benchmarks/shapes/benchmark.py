@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from clip4dm.benchmarks.base import ORIGINAL
 from clip4dm.benchmarks.shapes.captions import Caption, write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.foils import Foil, make_foil
@@ -63,7 +64,13 @@ def _annotations(scene: Scene, caption: Caption, foil: Foil) -> list[dict[str, A
     """FOIL's two rows of a picture, with the kind of the exchanged word beside them."""
     number = scene.seed
     common = {"image_id": number, "foil_id": number, "kind": foil.kind}
-    original = {"id": 2 * number, "caption": caption.text, "foil": False, "foil_word": "ORIG", "target_word": "ORIG"}
+    original = {
+        "id": 2 * number,
+        "caption": caption.text,
+        "foil": False,
+        "foil_word": ORIGINAL,
+        "target_word": ORIGINAL,
+    }
     exchanged = {
         "id": 2 * number + 1,
         "caption": foil.caption.text,
