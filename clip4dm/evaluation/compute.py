@@ -26,7 +26,9 @@ from clip4dm.evaluation.loading import IMAGES_PER_BLOCK, Block, load_blocks, pla
 from clip4dm.evaluation.metrics.references import reference_scores
 from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.evaluation.records import Settings, make_record, skipped_record, to_line
-from clip4dm.evaluation.store.runstore import TIMING, RunStore, write_json
+from clip4dm.evaluation.store.lock import locked
+from clip4dm.evaluation.store.runfiles import TIMING, write_json
+from clip4dm.evaluation.store.runstore import RunStore
 from clip4dm.files.images import ImageError, load_image
 
 Entailment = Callable[[Sequence[str], Sequence[str]], list[float]]  # premises, hypotheses -> 0..1
@@ -120,7 +122,7 @@ class Evaluation:
             self._compute(store, blocks, workers, progress=False)
             workers.wait()
             return store
-        with store.locked():
+        with locked(folder):
             store.begin(config, resume=resume, overwrite=overwrite, readable=self._readable)
             workers.wait()
             workers.wait()

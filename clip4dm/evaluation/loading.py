@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.evaluation.processes import end_with_parent
-from clip4dm.evaluation.store.runstore import RunError
+from clip4dm.evaluation.store.runfiles import RunError
 
 IMAGES_PER_BLOCK = 32
 

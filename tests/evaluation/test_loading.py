@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from clip4dm.evaluation.loading import load_blocks, plan_blocks
-from clip4dm.evaluation.store.runstore import RunError
+from clip4dm.evaluation.store.runfiles import RunError
 from clip4dm.files import images
 
 

@@ -16,7 +16,7 @@ from making import make_coco_captions, make_foil, make_pictures, make_tiny_clip
 from places import ROOT
 
 from clip4dm.evaluation.run import Options, evaluate, rescore
-from clip4dm.evaluation.store.runstore import RunError
+from clip4dm.evaluation.store.runfiles import RunError
 
 IMAGES = 23
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from clip4dm.evaluation.store import runstore
-from clip4dm.evaluation.store.runstore import SAMPLES, SUMS, RunError, RunStore, write_json
+from clip4dm.evaluation.store import claim, runstore
+from clip4dm.evaluation.store.lock import locked
+from clip4dm.evaluation.store.runfiles import SAMPLES, SUMS, RunError, write_json
+from clip4dm.evaluation.store.runstore import RunStore
 
 BLOCKS = [["a", "b"], ["c"], ["d", "é f", "g"], ["h"]]
 CONFIG = {"fingerprint": "123"}
@@ -87,7 +89,7 @@ def test_killed_after_any_byte_written_no_stored_block_is_lost(tmp_path, recwarn
     assert not recwarn  # an interruption is nothing to speak of
 
 
-@pytest.mark.parametrize("interrupted", ["SUMS", "rename"])
+@pytest.mark.parametrize("interrupted", ["SUMS", "rename", "copy"])
 def test_killed_while_a_damaged_file_is_put_in_order(tmp_path, monkeypatch, interrupted):
     """Block 0 is damaged, the others move to a part: killed in between, they are still there."""
     store = finished(tmp_path / "run", damage=lambda folder: (folder / SAMPLES).write_bytes(b"#" + WHOLE[1:]))
@@ -95,12 +97,16 @@ def test_killed_while_a_damaged_file_is_put_in_order(tmp_path, monkeypatch, inte
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*{"SUMS": (RunStore, "_write_sums"), "rename": (runstore.os, "replace")}[interrupted], killed)
+    places = {"SUMS": (RunStore, "_write_sums"), "rename": (os, "replace"), "copy": (runstore.os, "fsync")}
+    monkeypatch.setattr(*places[interrupted], killed)
     with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="block 0"):
-        if interrupted == "rename":
-            monkeypatch.setattr(runstore, "write_json", lambda *_: None)
+        if interrupted != "SUMS":
+            monkeypatch.setattr(claim, "write_json", lambda *_: None)
         store.begin(CONFIG)
     monkeypatch.undo()
+    (part,) = (tmp_path / "run").glob("samples.part-kept-*")
+    if interrupted == "copy":
+        os.truncate(part, part.stat().st_size // 2)
     for name in (path.name for path in (tmp_path / "run").glob("*.tmp")):
         (tmp_path / "run" / name).unlink()
     with pytest.warns(
@@ -184,19 +190,11 @@ def test_what_stands_in_a_files_place_is_named(tmp_path, name, kind):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
-def test_a_lock_that_is_no_file(tmp_path, make):
-    make(tmp_path / "lock")
-    with pytest.raises(RunError, match="lock (cannot be written: Is a directory|is a pipe)"):
-        with RunStore(tmp_path, BLOCKS).locked():
-            pass
-
-
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").write_text("")
-    for action in (lambda store: store.begin(CONFIG), lambda store: store.locked().__enter__()):
+    for action in (lambda run: RunStore(run, BLOCKS).begin(CONFIG), lambda run: locked(run).__enter__()):
         with pytest.raises(RunError, match="file/run cannot be written: Not a directory"):
-            action(RunStore(tmp_path / "file" / "run", BLOCKS))
+            action(tmp_path / "file" / "run")
 
 
 def test_files_that_vanish_or_grow_while_the_run_goes_on(tmp_path):
@@ -320,13 +318,6 @@ def test_a_broken_config_is_one_clear_error(tmp_path, content, message):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(RunError, match=f"{message}.*--overwrite"):
         RunStore(tmp_path, BLOCKS).begin(CONFIG)
-
-
-def test_a_second_run_at_the_same_time_is_refused(tmp_path):
-    with RunStore(tmp_path, BLOCKS).locked():
-        with pytest.raises(RunError, match="another run is writing"):
-            with RunStore(tmp_path, BLOCKS).locked():
-                pass
 
 
 def test_blocks_out_of_order_and_unfinished_runs_are_errors(tmp_path):

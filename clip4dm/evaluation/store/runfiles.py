@@ -1,5 +1,10 @@
 """The files of a run's folder: their names, and how they are written so that a full disk or a power cut shows.
 
+    config.json           what made the run, with its fingerprint       samples.jsonl    a line a sample
+    result.json           the figures, and the samples' checksum        samples.sums     a checksum a block of lines
+    timing.json           seconds, samples a second                     samples.part-*   what a merge has still to move
+    caption_metrics.json  baselines, where they were asked for          lock             held while a run writes
+
 JSON is written under a temporary name, synced and renamed. Where nothing else could tell that its figures were
 changed afterwards, it is sealed: kept together with its own fingerprint.
 """
@@ -17,6 +22,7 @@ from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.provenance import fingerprint
 from clip4dm.files.reading import FileError
 from clip4dm.files.reading import read_json as read_any_json
+from clip4dm.files.writing import replace_file as replace_any_file
 
 SAMPLES, SUMS, CONFIG, RESULT, TIMING = "samples.jsonl", "samples.sums", "config.json", "result.json", "timing.json"
 CAPTION_METRICS = "caption_metrics.json"
@@ -29,6 +35,16 @@ class RunError(CLIP4DMError, RuntimeError):
 
 class DamagedRun(RunError):
     """A run whose files are not as they were written: which file, where in it, and what to do."""
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts of samples.jsonl that several processes wrote, or that were put aside, in the order of their names."""
+    return sorted(folder.glob("samples.part-*.jsonl"))
+
+
+def sums_files(folder: Path) -> list[Path]:
+    """The checksums of samples.jsonl and of its parts (see `checksums`), in the order of their names."""
+    return sorted(folder.glob("samples*.sums"))
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
@@ -68,17 +84,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Errors: RunError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with writing(path):
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    with writing(path):
+        replace_any_file(path, data)
 
 
 def append(path: Path, data: bytes, at: int) -> None:

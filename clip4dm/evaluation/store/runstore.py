@@ -8,47 +8,26 @@ their own, which are merged in block order, so that samples.jsonl has the same o
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from clip4dm.evaluation.records import from_line
 from clip4dm.evaluation.store.checksums import BlockSum, FoundBlock, find_blocks, read_sums, sums_path
+from clip4dm.evaluation.store.claim import claim
 from clip4dm.evaluation.store.runfiles import (
-    CAPTION_METRICS,
-    CONFIG,
-    LOCK,
-    RESULT,
     SAMPLES,
     SUMS,
-    TIMING,
     DamagedRun,
     RunError,
     append,
-    read_json,
+    part_files,
     replace_file,
-    write_json,
+    sums_files,
     writing,
 )
-from clip4dm.files.reading import kind_of
-
-__all__ = [
-    "CAPTION_METRICS",
-    "CONFIG",
-    "RESULT",
-    "SAMPLES",
-    "SUMS",
-    "TIMING",
-    "DamagedRun",
-    "RunError",
-    "RunStore",
-    "read_json",
-    "write_json",
-]
 
 
 class RunStore:
@@ -80,13 +59,7 @@ class RunStore:
 
         readable: whether an image that was skipped can be read by now; its block is then computed again.
         """
-        self._make_folder()
-        self._check_own_files()
-        if overwrite:
-            for path in self._own_files():
-                path.unlink()
-        self._check_config(config, resume)
-        write_json(self.folder / CONFIG, config)
+        claim(self.folder, config, resume=resume, overwrite=overwrite)
         if not (self.folder / SUMS).exists():
             replace_file(self.folder / SUMS, b"")  # before any sample: samples without it are an older version's
         found = self._found()
@@ -100,13 +73,13 @@ class RunStore:
         self._prefix, end = self._prefix_of(self._stored)
         stray = any(place.path == self.samples and place.offset >= end for place in self._stored.values())
         ends = {self.samples: end}
-        for path in self._part_files():
+        for path in part_files(self.folder):
             ends[path] = max((p.offset + p.sum.bytes for p in self._stored.values() if p.path == path), default=0)
         for path, size in ends.items():
             if self.rank == 0 and not stray and path.exists() and path.stat().st_size > size:
                 with writing(path):
                     os.truncate(path, size)
-        self._sizes = {path: path.stat().st_size for path in (*ends, *self._sums_files()) if path.exists()}
+        self._sizes = {path: path.stat().st_size for path in (*ends, *sums_files(self.folder)) if path.exists()}
 
     def missing(self) -> list[int]:
         """The blocks that no file holds yet, in order."""
@@ -143,88 +116,13 @@ class RunStore:
         if self._prefix != len(self.blocks):
             raise RunError(f"{self.folder}: block {self._prefix} of {len(self.blocks)} is missing; run again to resume")
         self._write_sums(self._stored)
-        for path in self._part_files():
+        for path in part_files(self.folder):
             path.unlink()
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder against a second run at the same time; the lock ends with the process, however it ends.
-
-        Errors: RunError. flock, not fcntl's record locks: those do not hold against the same process, and go as soon as
-        it closes the file anywhere else.
-        """
-        try:
-            import fcntl
-        except ImportError:  # Windows: no lock, as there the files' own share modes apply
-            yield
-            return
-        self._make_folder()
-        path = self.folder / LOCK
-        with writing(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666)
-        with open(descriptor, "r+b", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise RunError(f"{path} is {kind_of(path)}, and cannot be a lock: remove it")
-            # The lock lasts while any process has this file open, so forked children (which decode pictures) close it.
-            # Programs (git, Java) never get it: Python opens every file close-on-exec.
-            os.register_at_fork(after_in_child=file.close)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(f"another run is writing to {self.folder}; wait for it or end it") from None
-            except OSError as error:
-                raise RunError(
-                    f"{self.folder} cannot be locked against a second run ({error.strerror}): give an "
-                    "--output on another file system"
-                ) from None
-            yield
-
-    def _make_folder(self) -> None:
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-
-    def _check_own_files(self) -> None:
-        for path in (
-            [self.folder / name for name in (SAMPLES, SUMS, CONFIG, RESULT, TIMING, CAPTION_METRICS)]
-            + self._part_files()
-            + self._sums_files()
-        ):
-            kind = kind_of(path)
-            if kind not in (None, "a file"):
-                raise RunError(f"{path} is {kind}, where a run has a file: remove it, or give another --output")
-
-    def _check_config(self, config: Mapping[str, Any], resume: bool) -> None:
-        there = self.samples.exists() or self._part_files()
-        path = self.folder / CONFIG
-        if not path.exists() and there:
-            raise RunError(
-                f"{self.folder} holds samples, but no {CONFIG} that says what made them. Give --overwrite "
-                "or another --output."
-            )
-        if not path.exists():
-            return
-        found = read_json(path, "give --overwrite to start the run anew").get("fingerprint")
-        if found != config["fingerprint"]:
-            raise RunError(
-                f"{self.folder} holds a run with other settings, weights, data or versions (fingerprint "
-                f"{found}, not {config['fingerprint']}). Give --overwrite or another --output."
-            )
-        if not resume and there:
-            raise RunError(
-                f"{self.folder} already holds samples of this run: leave --no-resume away to go on with "
-                "them, or give --overwrite to start anew."
-            )
-        if there and not self._sums_files():
-            raise RunError(
-                f"{self.folder} holds samples without checksums ({SUMS}), as earlier versions wrote them: "
-                "nothing says whether they are whole. Give --overwrite to compute them anew, or another "
-                "--output."
-            )
 
     def _found(self, quietly: bool = False) -> dict[int, FoundBlock]:
         """The blocks whose bytes have a known checksum. Says which others should be there, unless quietly."""
         known: set[BlockSum] = set()
-        for path in self._sums_files():
+        for path in sums_files(self.folder):
             for number, entry in read_sums(path):
                 if entry is not None:
                     known.add(entry)
@@ -232,7 +130,7 @@ class RunStore:
                     warnings.warn(f"{path}, line {number} is damaged: its block is computed again", stacklevel=2)
         good: dict[int, FoundBlock] = {}
         others: set[int] = set()
-        for path in [self.samples, *self._part_files()]:
+        for path in [self.samples, *part_files(self.folder)]:
             if path.exists():
                 for place in find_blocks(path, self.blocks, self._block_of, known):
                     if place.good:
@@ -285,7 +183,7 @@ class RunStore:
         path = self.folder / SUMS
         if path.read_bytes() != data:
             replace_file(path, data)
-        for other in self._sums_files():
+        for other in sums_files(self.folder):
             if other != path:
                 other.unlink()
 
@@ -306,24 +204,11 @@ class RunStore:
         skipped = [from_line(line) for line in place.read().splitlines(keepends=True) if b'"skipped":' in line]
         return any(readable(record["image"]) for record in skipped if "skipped" in record)
 
-    def _part_files(self) -> list[Path]:
-        return sorted(self.folder.glob("samples.part-*.jsonl"))
-
-    def _sums_files(self) -> list[Path]:
-        return sorted(self.folder.glob("samples*.sums"))
-
-    def _own_files(self) -> list[Path]:
-        named = [self.folder / name for name in (SAMPLES, CONFIG, RESULT, TIMING, CAPTION_METRICS)]
-        return [path for path in named if path.exists()] + self._part_files() + self._sums_files()
-
 
 def _copy(places: Sequence[FoundBlock], target: Path) -> None:
-    """Write blocks to a file of their own, whole or not at all."""
-    temporary = target.with_suffix(".tmp")
-    with writing(target):
-        with open(temporary, "wb") as file:
-            for place in places:
-                file.write(place.read())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+    """Write blocks to a new part. Cut short it costs nothing: they still stand, with their sums, where they stood."""
+    with writing(target), open(target, "xb") as file:
+        for place in places:
+            file.write(place.read())
+        file.flush()
+        os.fsync(file.fileno())
