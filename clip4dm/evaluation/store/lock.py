@@ -16,8 +16,8 @@ from clip4dm.files.reading import kind_of
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's file "lock" for as long as the block runs.
 
-    Errors: RunError, at once where another run holds it. The system lets go of it when this process ends, be it by kill -9: processes that decode pictures are forked while
-    it is held, and filelock (from 3.30 on) closes their copies.
+    The system lets go of it when this process ends, be it by kill -9: processes that decode pictures are forked while
+    it is held, and filelock (from 3.30 on) closes their copies. Errors: RunError, at once where another run holds it.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
