@@ -1,72 +1,55 @@
-"""The run's plan and its pictures: blocks of images, decoded and resized in worker processes, one by one."""
+"""The run's pictures, decoded and resized in worker processes, one by one, a few ahead of the model."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
+from typing import TypeVar
 
-from clip4dm.benchmarks.base import Sample
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from clip4dm.evaluation.plan import Block
 from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.evaluation.store.runfiles import RunError
+from clip4dm.files.images import ImageError, load_image
 
-IMAGES_PER_BLOCK = 32
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some images and all their samples: the unit of work, of storage and of resumption."""
-
-    number: int
-    images: tuple[str, ...]
-    samples: tuple[Sample, ...]
+Preprocess = Callable[[Image.Image], Tensor]  # RGB picture -> (3, size, size)
+Answer = NDArray[np.float32] | str  # a worker's: the preprocessed picture, or why there is none
+Item = TypeVar("Item")
 
 
-def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]:
-    """Samples grouped by image, images in order of first appearance: the same plan for every run of these samples."""
-    by_image: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_image.setdefault(sample.image, []).append(sample)
-    images = list(by_image)
-    blocks = []
-    for number, start in enumerate(range(0, len(images), images_per_block)):
-        mine = tuple(images[start : start + images_per_block])
-        blocks.append(Block(number, mine, tuple(sample for image in mine for sample in by_image[image])))
-    return blocks
-
-
-def missing_images(samples: Sequence[Sample], img_dir: Path) -> list[str]:
-    """The images that are no file in img_dir, each once, in order."""
-    return [image for image in dict.fromkeys(sample.image for sample in samples) if not os.path.isfile(img_dir / image)]
-
-
-class _Pictures:
+class _Pictures(Dataset[Answer]):
     """A map-style dataset: path -> preprocessed (3, size, size) array, or the reason why there is none.
 
     Arrays, not tensors: they come through a pipe, and need neither shared memory nor its file descriptors.
     """
 
-    def __init__(self, paths: Sequence[Path], preprocess: Callable):
+    def __init__(self, paths: Sequence[Path], preprocess: Preprocess) -> None:
         self.paths, self.preprocess = paths, preprocess
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int):
-        from clip4dm.files.images import ImageError, load_image
-
+    def __getitem__(self, index: int) -> Answer:
         try:
-            return self.preprocess(load_image(self.paths[index])).numpy()
+            picture: NDArray[np.float32] = self.preprocess(load_image(self.paths[index])).numpy()
+            return picture
         except ImageError as error:
             return str(error)
 
 
-def _as_it_is(item):
+def _as_it_is(item: Item) -> Item:
     return item
 
 
@@ -78,17 +61,16 @@ def _start_worker(_: int) -> None:
     end_with_parent()
 
 
-def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, workers: int) -> Iterator[tuple]:
+def load_blocks(
+    blocks: Sequence[Block], img_dir: Path, preprocess: Preprocess, workers: int
+) -> Iterator[tuple[Block, list[Tensor | str]]]:
     """(block, pictures): for each of the block's images a (3, size, size) tensor, or a string saying why not.
 
     Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
     Errors: RunError if they cannot be started, or are killed.
     """
-    import torch
-    from torch.utils.data import DataLoader
-
     paths = [img_dir / image for block in blocks for image in block.images]
-    loader = DataLoader(
+    loader: DataLoader[Answer] = DataLoader(
         _Pictures(paths, preprocess),
         batch_size=None,
         collate_fn=_as_it_is,
@@ -117,7 +99,7 @@ def load_blocks(blocks: Sequence[Block], img_dir: Path, preprocess: Callable, wo
         yield block, [picture if isinstance(picture, str) else torch.from_numpy(picture) for picture in found]
 
 
-def _check(processes: Iterable[multiprocessing.Process]) -> None:
+def _check(processes: Iterable[BaseProcess]) -> None:
     """RunError if one of the workers has been killed."""
     for process in processes:
         if process.exitcode:  # None: at work; 0: done
@@ -129,7 +111,7 @@ def _check(processes: Iterable[multiprocessing.Process]) -> None:
 
 
 @contextlib.contextmanager
-def _on_sigchld(handler: Callable | None) -> Iterator[None]:
+def _on_sigchld(handler: Callable[[int, FrameType | None], None] | None) -> Iterator[None]:
     """In here the handler (None: any that is set in here) is called when a child ends; afterwards the one before.
 
     A worker killed half-way through a picture would be waited for for ever, so its death must be raised in the main

@@ -78,6 +78,17 @@ class Finite:
         return f"{self.what}{bound}, such as {self.such_as}"
 
 
+@dataclass(frozen=True)
+class YesNo:
+    """True or False, and nothing that merely counts as such."""
+
+    def check(self, name: str, value: Any) -> bool:
+        """Errors: ValueError."""
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {value!r:.60}; it must be True or False")
+        return value
+
+
 EPSILON = Finite("-5e-05")
 NOT_NEGATIVE = Finite("0.001", lowest=0)
 AT_LEAST_ONE = Whole(1, 2**31 - 1)  # samples, pairs, images a block, captions a batch, steps, rounds, widths
@@ -85,6 +96,9 @@ PROCESSES = Whole(0, 1024)  # of decoding; 0: this one
 THREADS = Whole(1, 1024)
 SEED = Whole(0, 2**63 - 1)
 PIXELS = Whole(8, 8192)  # a side of a drawn picture
+YES_NO = YesNo()
+
+IMAGES_PER_BLOCK = 32  # usually; a block is what an interruption may cost
 
 
 def arguments(argv: Sequence[str] | None) -> list[str]:

@@ -1,11 +1,19 @@
-"""Processes that end together, whatever ended the first of them."""
+"""The processes of a run: those of a torchrun, which share its blocks, and children that end with their parent."""
 
 from __future__ import annotations
 
+import datetime
 import multiprocessing
 import os
 import threading
 import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clip4dm.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def end_with_parent() -> None:
@@ -25,3 +33,74 @@ def end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="parent").start()
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among those of a torchrun: number `rank` of `world`, and number `local_rank` on its machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> Workers:
+        """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK. Errors: ValueError for what it cannot say."""
+        said = {
+            name: os.environ.get(name, usual)
+            for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        }
+        numbers = [int(text) if text.isascii() and text.isdigit() and len(text) < 7 else -1 for text in said.values()]
+        rank, world, local_rank = numbers
+        if min(numbers) < 0 or not rank < world or not local_rank < world:
+            listed = ", ".join(f"{name}={text!r:.40}" for name, text in said.items())
+            raise InputError(
+                f"{listed}: expected whole numbers, RANK and LOCAL_RANK from 0 on and less than "
+                "WORLD_SIZE. torchrun sets them; unset all three to run in one process"
+            )
+        return cls(rank, world, local_rank)
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """The device asked for, that of this process where several share a machine's GPUs. name: "auto", "cuda", ..."""
+        if self.world == 1 or name not in ("auto", "cuda"):
+            return name
+        import torch
+
+        return f"cuda:{self.local_rank}" if name == "cuda" or torch.cuda.is_available() else name
+
+    def start(self, device: torch.device) -> None:
+        """Join the group: nccl for CUDA devices, gloo otherwise."""
+        if self.world > 1:
+            import torch
+
+            if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun's child: killed, it could not end us any more
+                end_with_parent()
+            if device.type == "cuda":
+                torch.cuda.set_device(device)
+            # A process waits for the slowest at the end; the default of half an hour would end long runs.
+            torch.distributed.init_process_group(
+                "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(days=7)
+            )
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        if self.world > 1:
+            import torch
+
+            torch.distributed.barrier()
+
+    def stop(self) -> None:
+        """Leave the group."""
+        if self.world > 1:
+            import torch
+
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+
+ALONE = Workers()

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clip4dm.evaluation.loading import load_blocks, plan_blocks
+from clip4dm.evaluation import loading
+from clip4dm.evaluation.loading import load_blocks
+from clip4dm.evaluation.plan import plan_blocks
 from clip4dm.evaluation.store.runfiles import RunError
-from clip4dm.files import images
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # PyTorch's loader, half-built
@@ -46,7 +47,7 @@ class Large:
 def test_a_worker_killed_half_way_through_a_picture_is_not_waited_for(tmp_path, monkeypatch):
     import multiprocessing
 
-    monkeypatch.setattr(images, "load_image", lambda path: path)
+    monkeypatch.setattr(loading, "load_image", lambda path: path)
     before = signal.getsignal(signal.SIGCHLD)
     blocks = plan_blocks([SimpleNamespace(image=str(name)) for name in range(20)], 1)
     others = set(multiprocessing.active_children())

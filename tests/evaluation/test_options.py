@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip4dm.evaluation.compute import Workers
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED
+from clip4dm.evaluation.processes import Workers
 from clip4dm.evaluation.run import Options
 
 

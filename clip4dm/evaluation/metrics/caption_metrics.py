@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clip4dm.errors import CLIP4DMError
+from clip4dm.files.streams import batches
 
 BLEU = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4")
 METRICS = (*BLEU, "METEOR", "ROUGE-L", "CIDEr", "SPICE")
@@ -90,9 +91,8 @@ def _line(text: str) -> dict[str, str]:
 def _meteor(truth: Mapping[str, list[str]], given: Mapping[str, list[str]]) -> Iterator[float]:
     from pycocoevalcap.meteor.meteor import Meteor
 
-    scorer, names = Meteor(), list(truth)
-    for start in range(0, len(names), _METEOR_AT_ONCE):
-        part = names[start : start + _METEOR_AT_ONCE]
+    scorer = Meteor()
+    for part in batches(truth, _METEOR_AT_ONCE):
         try:
             yield from scorer.compute_score({n: truth[n] for n in part}, {n: given[n] for n in part})[1]
         except (OSError, ValueError) as error:  # its Java process ended, or said no number

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip4dm.errors import CLIP4DMError, InputError
+from clip4dm.errors import CLIP4DMError, InputError, short_reason
+from clip4dm.files.reading import kind_of
+from clip4dm.files.streams import batches
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +28,7 @@ _HELP = (
 )
 
 Pair = tuple[str, str]
+Entailment = Callable[[Sequence[str], Sequence[str]], Sequence[float | None]]  # premises, hypotheses -> 0..1
 
 
 class NLIUnavailable(CLIP4DMError, RuntimeError):
@@ -110,8 +113,7 @@ class EntailmentModel:
         )
         lengths = [len(ids) for ids in encoded["input_ids"]]
         order = sorted(range(len(pairs)), key=lambda i: (-lengths[i], i))
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+        for rows in batches(order, self.batch_size):
             columns = {name: [values[i] for i in rows] for name, values in encoded.items()}
             yield [pairs[i] for i in rows], self.tokenizer.pad(columns, return_tensors="pt")
 
@@ -128,10 +130,33 @@ class EntailmentModel:
         return torch.sigmoid(margin).tolist()
 
 
+def entailment_or_reason(name: str, device: str, say: Callable[[str], None]) -> tuple[Entailment | None, str | None]:
+    """(the model's entailment, None), or (None, why there is none): a run goes on without its NLI.
+
+    name, device: as for `EntailmentModel.load`. say: takes a line where there is none. Errors: InputError for a name
+    that is a file or a pipe.
+    """
+    kind = kind_of(Path(name))
+    if kind not in (None, "a folder"):
+        raise InputError(f"--nli_model {name} is {kind}; give a folder holding a model, or a hub's name")
+    try:
+        model = EntailmentModel.load(name, device)
+    except NLIUnavailable as error:
+        say(f"NLI: not computed: {error}")
+        return None, str(error)
+
+    def entailment(premises: Sequence[str], hypotheses: Sequence[str]) -> Sequence[float | None]:
+        try:
+            return model.entailment(premises, hypotheses)
+        except NLIUnavailable as error:  # these pairs go without
+            say(f"NLI: not computed for {len(premises)} samples: {error}")
+            return [None] * len(premises)
+
+    return entailment, None
+
+
 def _load(name: str) -> tuple[Any, Any]:
     """(model, tokenizer), from the folder or the cache alone where possible, else from the hub."""
-    from clip4dm.errors import short_reason
-
     try:
         import transformers
     except ImportError as error:

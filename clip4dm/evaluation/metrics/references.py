@@ -14,6 +14,7 @@ from torch import Tensor
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
+from clip4dm.files.streams import batches
 from clip4dm.scores import ref_clip_score
 
 
@@ -40,8 +41,7 @@ def encode_texts(detector: CLIP4DM, texts: Sequence[str]) -> Tensor:
     encoded = detector.encode_captions(texts)
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
     rows: list[Tensor] = [torch.empty(0)] * len(texts)
-    for start in range(0, len(order), detector.batch_size):
-        batch = order[start : start + detector.batch_size]
+    for batch in batches(order, detector.batch_size):
         for i, feature in zip(batch, detector.model.tower.encode([encoded[i] for i in batch]), strict=True):
             rows[i] = feature
     return torch.stack(rows) if rows else torch.empty(0)

@@ -8,7 +8,7 @@ file, the line where it can be known, and what to do.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -186,43 +186,43 @@ def _check_file(samples: Path) -> None:
         raise DamagedRun(f"{error}; {REMEDY}") from None
 
 
+# What readers ask of a config.json; None stands for null.
+_WANTED: dict[str, tuple[type, ...]] = {
+    "benchmark": (str,),
+    "backbone": (str,),
+    "pretrained": (str,),
+    "fingerprint": (str,),
+    "settings": (dict,),
+    "args": (dict,),
+    "nli_reason": (str, type(None)),
+    "settings.sorted_by": (str,),
+    "settings.epsilon": (int, float),
+    "settings.start_layer_text": (int,),
+    "settings.layers": (int,),
+    "args.seed": (int,),
+    "args.nli_model": (str,),
+    "args.template": (str,),
+    "args.limit": (int, type(None)),
+    "args.img_dir": (str,),
+}
+
+
 def _checked_config(path: Path, config: dict[str, Any]) -> Settings:
     """The settings of a config.json that has all that readers ask of it. Errors: DamagedRun."""
-    kinds = {
-        "benchmark": str,
-        "backbone": str,
-        "pretrained": str,
-        "fingerprint": str,
-        "settings": dict,
-        "args": dict,
-        "nli_reason": (str, type(None)),
-    }
-    settings = config.get("settings")
-    inner = {"sorted_by": str, "epsilon": (int, float), "start_layer_text": int, "layers": int}
-    args = {"seed": int, "nli_model": str, "template": str, "limit": (int, type(None)), "img_dir": str}
-    for where, content, wanted in (
-        ("", config, kinds),
-        ("settings.", settings, inner),
-        ("args.", config.get("args"), args),
-    ):
-        for name, kind in wanted.items():
-            if (
-                not isinstance(content, dict)
-                or name not in content
-                or not isinstance(content[name], kind)
-                or isinstance(content[name], bool)
-            ):
-                raise DamagedRun(
-                    f"{path} has no {where}{name} that could be; give --overwrite to main.py to make the run anew"
-                )
+    remedy = "give --overwrite to main.py to make the run anew"
+    for name, kinds in _WANTED.items():
+        inner, _, last = name.rpartition(".")
+        content = config[inner] if inner else config
+        value = content.get(last)
+        if last not in content or isinstance(value, bool) or not isinstance(value, kinds):
+            raise DamagedRun(f"{path} has no {name} that could be; {remedy}")
+    settings = config["settings"]
     if (
-        set(settings) != set(inner)
+        set(settings) != {field.name for field in fields(Settings)}
         or settings["sorted_by"] not in SORTED_BY
         or settings["layers"] < 1
         or config["benchmark"] not in BENCHMARKS
         or config["args"]["seed"] < 0
     ):
-        raise DamagedRun(
-            f"{path} has settings or a benchmark that cannot be; give --overwrite to main.py to make the run anew"
-        )
+        raise DamagedRun(f"{path} has settings or a benchmark that cannot be; {remedy}")
     return Settings(**settings)

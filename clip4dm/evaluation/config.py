@@ -1,0 +1,194 @@
+"""What a run was asked for, and what tells it from other runs: config.json, its fingerprint, its folder's name."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields
+from enum import Flag, auto
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from clip4dm.benchmarks.base import Benchmark
+from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
+from clip4dm.evaluation.options import (
+    AT_LEAST_ONE,
+    EPSILON,
+    IMAGES_PER_BLOCK,
+    PROCESSES,
+    SEED,
+    YES_NO,
+    Finite,
+    Whole,
+    YesNo,
+)
+from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
+from clip4dm.evaluation.records import Settings
+from clip4dm.scores import START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
+
+if TYPE_CHECKING:
+    from clip4dm.models.load import LoadedModel
+
+
+class Bears(Flag):
+    """What an option bears on; said of each where it is defined, and nowhere else."""
+
+    WORK = 0  # how and where the run is done, what is printed: no file of the run says it
+    REPORT = auto()  # it stands in config.json and result.json
+    FINGERPRINT = auto()  # as given; of other options the fingerprint has what they lead to: hashes, settings
+    IDENTITY = auto()  # a finished run that was given another value does not stand in for this one
+
+
+def _option(bears_on: Bears, rule: Whole | Finite | YesNo | None = None) -> dict[str, Any]:
+    """An option's metadata. rule: what it may be, beside the None that it is where the run decides."""
+    return {"bears_on": bears_on, "rule": rule}
+
+
+_WORK, _REPORT = Bears.WORK, Bears.REPORT
+_STORED = Bears.REPORT | Bears.FINGERPRINT
+_RESOLVED = Bears.REPORT | Bears.IDENTITY
+_ALL = Bears.REPORT | Bears.FINGERPRINT | Bears.IDENTITY
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of main.py; None where the benchmark, the backbone or the machine decides.
+
+    Errors: InputError, for what main.py refuses on its command line.
+
+    >>> Options("foil.json", "images", limit=0)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: --limit is 0; it must be a whole number from 1 to 2147483647
+    """
+
+    data_path: str = field(metadata=_option(_REPORT))
+    img_dir: str = field(metadata=_option(_REPORT))
+    output: str = field(default="./output", metadata=_option(_WORK))
+    benchmark: str | None = field(default=None, metadata=_option(_STORED))
+    backbone: str | None = field(default="ViT-B-32", metadata=_option(_RESOLVED))
+    pretrained: str | None = field(default=None, metadata=_option(_RESOLVED))
+    device: str = field(default="auto", metadata=_option(_WORK))
+    precision: str = field(default="fp32", metadata=_option(_ALL))
+    template: str = field(default=TEMPLATE, metadata=_option(_ALL))
+    start_layer_text: int = field(default=START_LAYER_TEXT, metadata=_option(_ALL))
+    sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
+    epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
+    get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))
+    reference_path: str | None = field(default=None, metadata=_option(_REPORT))
+    limit: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
+    batch_size: int | None = field(default=None, metadata=_option(_WORK, AT_LEAST_ONE))
+    num_workers: int | None = field(default=None, metadata=_option(_WORK, PROCESSES))
+    nli_model: str = field(default=DEFAULT_NLI_MODEL, metadata=_option(_STORED))
+    resume: bool = field(default=True, metadata=_option(_WORK, YES_NO))
+    overwrite: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    skip_missing: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    seed: int = field(default=0, metadata=_option(_REPORT, SEED))
+    images_per_block: int = field(default=IMAGES_PER_BLOCK, metadata=_option(_STORED, AT_LEAST_ONE))
+    caption_metrics: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value, rule = getattr(self, option.name), option.metadata["rule"]
+            if rule is not None and (value is not None or option.default is not None):
+                rule.check(f"--{option.name}", value)
+
+    def reported(self) -> dict[str, Any]:
+        """What config.json and result.json say, as "args": all that bears on the figures, nothing that does not."""
+        return self._bearing_on(Bears.REPORT)
+
+    def fingerprinted(self) -> dict[str, Any]:
+        """The options that stand in the run's fingerprint as they were given."""
+        return self._bearing_on(Bears.FINGERPRINT)
+
+    def identity(self) -> dict[str, Any]:
+        """What a finished run must have among its "args" to stand in for one of these options.
+
+        Beside it must have the same data, pictures and weights. Blocks, seed and entailment model may be others.
+        """
+        return self._bearing_on(Bears.IDENTITY)
+
+    def _bearing_on(self, what: Bears) -> dict[str, Any]:
+        return {o.name: getattr(self, o.name) for o in fields(self) if what in o.metadata["bears_on"]}
+
+
+class RunConfig(TypedDict):
+    """config.json. settings: of `records.Settings`. args: `Options.reported`. nli_reason: why there is no NLI."""
+
+    fingerprint: str
+    benchmark: str
+    backbone: str
+    pretrained: str
+    quick_gelu: bool
+    settings: dict[str, Any]
+    batch_size: int
+    device: str
+    versions: dict[str, str]
+    weights_sha256: str
+    data_sha256: str
+    reference_sha256: str | None
+    nli_reason: str | None
+    args: dict[str, Any]
+    git_revision: str | None
+
+
+def run_config(
+    options: Options,
+    benchmark: Benchmark,
+    model: LoadedModel,
+    settings: Settings,
+    batch_size: int,
+    nli_reason: str | None,
+) -> RunConfig:
+    """All that made a run, hashes of data and weights too, and the fingerprint of it: with another, it is another run.
+
+    The git revision is said, but is not part of the fingerprint: a commit that changes a text costs no run.
+    """
+    config: RunConfig = {
+        "fingerprint": "",
+        "benchmark": benchmark.name,
+        "backbone": model.backbone,
+        "pretrained": model.pretrained,
+        "quick_gelu": model.quick_gelu,
+        "settings": asdict(settings),
+        "batch_size": batch_size,
+        "device": model.device.type,
+        "versions": versions(),
+        "weights_sha256": model.weights_sha256(),
+        "data_sha256": path_sha256(Path(options.data_path)),
+        "reference_sha256": path_sha256(Path(options.reference_path)) if options.reference_path else None,
+        "nli_reason": nli_reason,
+        "args": options.reported(),
+        "git_revision": git_revision(),
+    }
+    parts = {name: value for name, value in config.items() if name not in ("fingerprint", "git_revision")}
+    images = os.path.realpath(options.img_dir)
+    config["fingerprint"] = fingerprint({**parts, "args": options.fingerprinted(), "images": images})
+    return config
+
+
+def run_folder(options: Options, config: RunConfig) -> Path:
+    """output/BENCHMARK/BACKBONE-TAG/SETTINGS-FINGERPRINT."""
+    model = _slug(f"{config['backbone']}-{config['pretrained']}")
+    name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
+    name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
+    return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
+
+
+def settings_name(settings: Settings) -> str:
+    """As a part of a folder's name.
+
+    >>> settings_name(Settings("threshold", -5e-5, start_layer_text=-3, layers=12))
+    'threshold_-5e-05_last3'
+    """
+    last = last_layers(settings.start_layer_text, settings.layers)
+    return f"{settings.sorted_by}_{settings.epsilon:g}_last{last}"
+
+
+def _slug(text: str) -> str:
+    """A name that any file system takes.
+
+    >>> _slug("hf-hub:org/CLIP-hf-hub:org/CLIP")
+    'hf-hub-org-CLIP-hf-hub-org-CLIP'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "model"
