@@ -25,8 +25,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from clip4dm.commands.cli import add_model_options, one_line_errors, run_command
-from clip4dm.errors import InputError
+from clip4dm.commands.cli import add_debug_option, add_model_options, one_line_errors, run_command
+from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 
 NAMES = {
@@ -60,13 +60,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", type=THREADS, help="PyTorch's threads (default: its own choice)")
     parser.add_argument("--contenders", nargs="+", choices=tuple(NAMES), default=list(NAMES))
     parser.add_argument("--no_memory", action="store_true", help="leave out peak memory")
+    add_debug_option(parser)
     parser.add_argument("--only", choices=tuple(NAMES), help=argparse.SUPPRESS)  # a process for memory alone
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("benchmark_speed.py"), tempfile.TemporaryDirectory() as scratch:
+    with one_line_errors("benchmark_speed.py", args.debug), tempfile.TemporaryDirectory() as scratch:
         if args.only:
             print(json.dumps(peak_memory_of(args, Path(scratch))))
             return
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def report(args: argparse.Namespace, scratch: Path) -> None:
-    """Measure and print everything. Errors: ValueError, OSError, ImportError."""
+    """Measure and print everything. Errors: InputError, FileError, ModelError, ImageError, OSError."""
     import torch
     from speed.contenders import decode_all, stages
 
@@ -125,13 +126,13 @@ def make_contenders(args: argparse.Namespace, names: list[str]) -> tuple:
             continue
         try:
             made[name] = makers[name]()
-        except (ValueError, ImportError) as error:
+        except (CLIP4DMError, ImportError) as error:
             print(f"{NAMES[name]} is left out: {error}", file=sys.stderr)
     return model, made
 
 
 def make_loads(args: argparse.Namespace, scratch: Path) -> dict[int, object]:
-    """{captions a picture: the load}. Errors: ValueError where there are too few pictures or captions."""
+    """{captions a picture: the load}. Errors: InputError where there are too few pictures or captions."""
     from speed.contenders import coco_captions, drawn_pictures, read_load
 
     folder = args.img_dir
@@ -168,18 +169,17 @@ def measure(contenders: dict[str, Callable], load, rounds: int, model) -> dict[s
 
 def table(each: int, seconds: dict[str, list[float]], memory: dict[str, int]) -> str:
     """Markdown: pairs/s, (c)'s speed as a multiple of each contender's, peak memory."""
-    lines = [
-        f"| {each} caption{'s' if each > 1 else ''} a picture | pairs/s | (c) is faster by | peak memory |",
-        "| --- | --- | --- | --- |",
-    ]
+    from tabulate import tabulate
+
+    rows = []
     for name, values in seconds.items():
         ratios = [theirs / ours for theirs, ours in zip(values, seconds.get("c", []), strict=False)]
+        faster = f"{_spread(ratios, '.2f')} times" if ratios and name != "c" else ""
         peak = f"{memory[name] / 2**20:,.0f} MiB" if name in memory else ""
-        lines.append(
-            f"| {NAMES[name]} | {_spread([1 / value for value in values], '.1f')} "
-            f"| {_spread(ratios, '.2f') + ' times' if ratios and name != 'c' else ''} | {peak} |"
-        )
-    return "\n".join(lines)
+        rows.append([NAMES[name], _spread([1 / value for value in values], ".1f"), faster, peak])
+    load = f"{each} caption{'s' if each > 1 else ''} a picture"
+    headers = [load, "pairs/s", "(c) is faster by", "peak memory"]
+    return tabulate(rows, headers, tablefmt="github", stralign=None, disable_numparse=True)
 
 
 def shares(seconds: list[float] | None, parts: list[dict[str, float]], pairs: int) -> str:

@@ -12,7 +12,7 @@ import argparse
 import time
 from random import Random
 
-from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
@@ -69,23 +69,27 @@ def main(argv: list[str] | None = None) -> None:
         help="characters (default: 1000 10000 100000)",
     )
     parser.add_argument("--kinds", nargs="+", metavar="NAME", help="some of the kinds of string (default: all)")
+    add_debug_option(parser)
     args = parser.parse_args(argv)
-    with one_line_errors("benchmark_words.py"):
+    with one_line_errors("benchmark_words.py", args.debug):
         known = kinds()
         unknown = set(args.kinds or ()) - set(known)
         if unknown:
             raise InputError(f"unknown kind {sorted(unknown)[0]!r}; allowed: {', '.join(known)}")
         import open_clip
+        from tabulate import tabulate
+        from tqdm import tqdm
 
         tokenizer = open_clip.get_tokenizer("ViT-B-32")
         seconds(tokenizer, "“Ã©”")  # the imports and tables that the first caption pays for
-        print("| caption | " + " | ".join(f"{length:,} characters" for length in args.lengths) + " | times |")
-        print("| --- " * (len(args.lengths) + 2) + "|")
-        for name in args.kinds or known:
+        rows = []
+        for name in tqdm(args.kinds or known, disable=None):
             piece = known[name]
             took = [seconds(tokenizer, (piece * (length // len(piece) + 1))[:length]) for length in args.lengths]
             ratio = f"{took[-1] / took[-2]:.1f}" if len(took) > 1 else ""
-            print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in took) + f" | {ratio} |", flush=True)
+            rows.append([name, *(f"{value:.4f}" for value in took), ratio])
+        headers = ["caption", *(f"{length:,} characters" for length in args.lengths), "times"]
+        print(tabulate(rows, headers, tablefmt="github", stralign=None, disable_numparse=True))
 
 
 if __name__ == "__main__":

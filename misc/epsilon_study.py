@@ -12,7 +12,7 @@ import argparse
 import csv
 from pathlib import Path
 
-from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
@@ -26,7 +26,7 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     """
     import dataclasses
 
-    from reproducing.plots import epsilon_figure
+    from reproducing.plots import epsilon_plot
     from tqdm import tqdm
 
     from clip4dm.benchmarks import get_benchmark
@@ -59,7 +59,7 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
         writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
         writer.writeheader()
         writer.writerows({"epsilon": epsilon, **row} for epsilon, row in zip(epsilons, rows, strict=True))
-    epsilon_figure(
+    epsilon_plot(
         epsilons,
         {name: [row.get(name) for row in rows] for name in ("LA", "f1", "AP")},
         {"the run's": usual, "suggested": suggested},
@@ -78,19 +78,23 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")
     parser.add_argument("--count", type=AT_LEAST_ONE, default=25, help="epsilons to try (default: %(default)s)")
+    add_debug_option(parser)
     args = parser.parse_args(argv)
-    from clip4dm.evaluation.paper import cell
+    with one_line_errors("epsilon_study.py", args.debug):
+        from tabulate import tabulate
 
-    with one_line_errors("epsilon_study.py"):
+        from clip4dm.evaluation.paper import cell
+
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)
-        print(
-            f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
-            "On the other half:\n\n| epsilon | " + " | ".join(FIGURES) + " |\n" + "| --- " * (len(FIGURES) + 1) + "|"
-        )
+        rows = []
         for name, epsilon in (("the run's", found["usual"]), ("suggested", found["suggested"])):
             figures = found["held_out"][epsilon]
-            cells = [cell(figures.get(figure)) for figure in FIGURES]
-            print(f"| {epsilon:g} ({name}) | " + " | ".join(cells) + " |")
+            rows.append([f"{epsilon:g} ({name})", *(cell(figures.get(figure)) for figure in FIGURES)])
+        table = tabulate(rows, ["epsilon", *FIGURES], tablefmt="github", stralign=None, disable_numparse=True)
+        print(
+            f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
+            f"On the other half:\n\n{table}"
+        )
 
 
 if __name__ == "__main__":

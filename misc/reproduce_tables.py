@@ -13,12 +13,15 @@ NAME.csv, and layers.png. An interrupted call is taken up by the same command.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
+
+if TYPE_CHECKING:
+    from reproducing.study import Study
 
 FILES = {  # name: annotations, pictures, references, under --data_dir, as data/README.md fetches them
     "foil": ("foilv1.0_test_2017.json", "coco/val2014", "coco/annotations/captions_val2014.json"),
@@ -27,21 +30,6 @@ FILES = {  # name: annotations, pictures, references, under --data_dir, as data/
     "seetrue": ("seetrue.json", "seetrue", None),
     "richhf": ("richhf/test.json", "richhf/test", None),
 }
-COLUMNS = (
-    "row",
-    "model",
-    "data",
-    "figure",
-    "ours",
-    "low",
-    "high",
-    "n",
-    "as_published",
-    "paper",
-    "difference",
-    "paper_within_interval",
-    "remark",
-)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -76,13 +64,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--precision", choices=("fp32", "bf16", "fp16"), help="default: fp32; fp16 on a GPU with --as_published"
     )
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default: %(default)s")
+    add_debug_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-
-    with one_line_errors("reproduce_tables.py"):
+    with one_line_errors("reproduce_tables.py", args.debug):
         from reproducing.paper_tables import TABLES
 
         if args.list:
@@ -92,22 +80,28 @@ def main(argv: list[str] | None = None) -> None:
         unknown = set(args.table or ()) - set(TABLES)
         if unknown:
             raise InputError(f"no table {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}")
+        from reproducing.plan import print_plan
+        from reproducing.tables import write_table
+
         study = make_study(args)
         names = [name for name in TABLES if not args.table or name in args.table]
         if args.dry_run:
-            plan(study, names)
+            print_plan(study, names)
             return
         for name in names:
             print(f"\n{write_table(study, name, args.output / 'tables')}", flush=True)
 
 
-def make_study(args: argparse.Namespace):
-    """What --demo, --pretrained and --data make of the paper's models and data. Errors: ValueError."""
+def make_study(args: argparse.Namespace) -> Study:
+    """What --demo, --pretrained and --data make of the paper's models and data. Errors: InputError, OSError."""
+    from reproducing.data import Data
     from reproducing.paper_tables import SHAPES_PARTS, TABLES, Model
-    from reproducing.study import Data, Study
+    from reproducing.study import Study
 
     data = {
-        name: Data(name, args.data_dir / file, args.data_dir / images, references and args.data_dir / references)
+        name: Data(
+            name, args.data_dir / file, args.data_dir / images, args.data_dir / references if references else None
+        )
         for name, (file, images, references) in FILES.items()
     }
     for given in args.data:
@@ -116,31 +110,40 @@ def make_study(args: argparse.Namespace):
         if name not in FILES or len(parts) not in (2, 3):
             raise InputError(f"--data {given!r} is not NAME=FILE,IMG_DIR[,REFERENCES]; NAME: {', '.join(FILES)}")
         data[name] = Data(name, *parts)
-    tables, data_of, model_of = dict(TABLES), str, lambda model: model
+    tables, shapes, model = dict(TABLES), dict[str, str](), None
     if args.demo:
-        data["shapes"] = _shapes(args, Data)
+        folder = drawn_scenes(args.data_dir / f"shapes{args.pairs}", args.pairs, args.dry_run)
+        data["shapes"] = Data("shapes", folder / "shapes_foil.json", folder / "images")
         tables["part_of_speech"] = SHAPES_PARTS
-        data_of = {"foil": "shapes", "nocaps": "shapes"}.get
-        model_of = lambda _: Model("demo", None)  # noqa: E731
+        shapes = {"foil": "shapes", "nocaps": "shapes"}
+        model = Model("demo", None)
     elif args.backbone or args.pretrained:
-        model_of = lambda _: Model(args.backbone, args.pretrained)  # noqa: E731
-    options = {
-        "limit": args.limit,
-        "device": args.device,
-        "precision": _precision(args),
-        "skip_missing": args.skip_missing,
-    }
+        model = Model(args.backbone, args.pretrained)
     return Study(
         tables,
         data,
-        model_of,
-        lambda name: data_of(name) or name,
-        options,
-        args.output,
-        args.as_published,
-        args.caption_metrics,
-        args.tagger,
+        model_of=lambda papers: model or papers,
+        data_of=lambda name: shapes.get(name, name),
+        options={
+            "limit": args.limit,
+            "device": args.device,
+            "precision": _precision(args),
+            "skip_missing": args.skip_missing,
+        },
+        output=args.output,
+        as_published=args.as_published,
+        caption_metrics=args.caption_metrics,
+        tagger=args.tagger,
     )
+
+
+def drawn_scenes(folder: Path, pairs: int, only_planned: bool) -> Path:
+    """The folder, with so many drawn pairs in it; drawn now where they are not there, unless that is only planned."""
+    from clip4dm.benchmarks.shapes.benchmark import make_benchmark
+
+    if not (folder / "shapes_foil.json").is_file() and not only_planned:
+        make_benchmark(folder, pairs)
+    return folder
 
 
 def _precision(args: argparse.Namespace) -> str:
@@ -149,158 +152,6 @@ def _precision(args: argparse.Namespace) -> str:
     from clip4dm.models.load import pick_device
 
     return "fp16" if pick_device(args.device).type == "cuda" else "fp32"
-
-
-def _shapes(args: argparse.Namespace, data_class):
-    from make_shapes_benchmark import make_benchmark
-
-    folder = args.data_dir / f"shapes{args.pairs}"
-    path = folder / "shapes_foil.json"
-    if not path.is_file() and not args.dry_run:
-        make_benchmark(folder, args.pairs)
-    return data_class("shapes", path, folder / "images")
-
-
-def plan(study, names: list[str]) -> None:
-    """Print what each table needs: data, weights, finished runs, estimated time."""
-    from reproducing.study import Missing, passes
-
-    from clip4dm.models.hub import weights_at_hand
-
-    total, seen = 0.0, set()
-    for name in names:
-        print(f"{name}: {study.tables[name].title}")
-        for need in passes(study.lines(name)):
-            data, model, ablation = need
-            what = f"  {data}, {model}" + (", signs of the gradient" if ablation else "")
-            at_hand = (
-                "weights at hand" if weights_at_hand(model.backbone, model.pretrained) else "weights to be downloaded"
-            )
-            try:
-                pairs, finished = study.pairs(data), None if ablation else study.finished(data, model)
-            except Missing as error:
-                print(f"{what}: {error}; {at_hand}")
-                continue
-            if need in seen:
-                print(f"{what}: as above")
-                continue
-            seen.add(need)
-            if finished:
-                print(f"{what}: finished, {finished}")
-                continue
-            rate, measured = study.pairs_per_second(model)
-            total += pairs / rate
-            print(
-                f"{what}: {pairs} pairs, about {_duration(pairs / rate)} "
-                f"({'as an earlier run' if measured else 'at the pace of the paper, on its GPU'}), {at_hand}"
-            )
-    print(f"in all about {_duration(total)}")
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
-
-
-def write_table(study, name: str, folder: Path) -> str:
-    """Compute a table, write NAME.md and NAME.csv (and layers.png), return the Markdown."""
-    from reproducing.study import Missing
-
-    rows = []
-    for line in study.lines(name):
-        row = {"row": line.row, "model": str(line.model), "data": line.data, "figure": line.figure, "paper": line.paper}
-        try:
-            ours, published = study.figure(line)
-        except Missing as error:
-            rows.append(row | {"remark": str(error)})
-            continue
-        row |= {
-            "ours": ours.value,
-            "low": ours.low,
-            "high": ours.high,
-            "n": ours.n,
-            "remark": ours.reason or "",
-            "as_published": published.value if published else None,
-        }
-        if line.paper is not None and ours.value is not None:
-            row["difference"] = ours.value - line.paper
-            if ours.low is not None:
-                row["paper_within_interval"] = ours.low <= line.paper <= ours.high
-        rows.append(row)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    text = markdown(study, name, rows)
-    (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    if name == "layers" and any("ours" in row for row in rows):
-        from reproducing.plots import layer_figure
-
-        layer_figure(rows, folder / "layers.png")
-    return text
-
-
-def markdown(study, name: str, rows: list[dict]) -> str:
-    """The table, with what could not be had below it, by reason."""
-    table = study.tables[name]
-    notes = [table.note] if table.note else []
-    notes += [
-        f"{model} has random weights: its figures are those of chance and mean nothing."
-        for model in sorted({row["model"] for row in rows} & study.random_weights)
-    ]
-    if study.options.get("limit"):
-        notes.append(f"Only the first {study.options['limit']} samples of each benchmark.")
-    columns = ["figure", "ours", "95 % interval", "n", "as published", "paper", "difference", "paper within"]
-    if not study.as_published:
-        columns.remove("as published")
-    lines = [
-        f"### {table.title}",
-        "",
-        "| of | model, data | " + " | ".join(columns) + " |",
-        "| --- " * (len(columns) + 2) + "|",
-    ]
-    for row in (row for row in rows if "ours" in row):
-        within = row.get("paper_within_interval")
-        cells = {
-            "figure": row["figure"],
-            "ours": _number(row["ours"]),
-            "n": str(row["n"]),
-            "95 % interval": "—" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]",
-            "as published": _number(row["as_published"]),
-            "paper": _number(row["paper"]),
-            "difference": _number(row.get("difference"), "+.3f"),
-            "paper within": {None: "—", True: "yes", False: "no"}[within],
-        }
-        lines.append(
-            f"| {row['row']} | {row['model']}, {row['data']} | "
-            + " | ".join(cells[column] for column in columns)
-            + " |"
-        )
-    if len(lines) == 4:
-        lines[2:] = ["Nothing could be computed."]
-    notes += [
-        f"No value ({row['model']}, {row['data']}, {row['figure']}): {row['remark']}."
-        for row in rows
-        if "ours" in row and row["ours"] is None
-    ]
-    absent: dict[tuple[str, ...], list[str]] = {}
-    for row in (row for row in rows if "ours" not in row):
-        absent.setdefault((row["model"], row["data"], row["remark"]), []).append(row["row"])
-    notes += [
-        f"Left out ({model}, {data}): {', '.join(dict.fromkeys(of))}: {reason}."
-        for (model, data, reason), of in absent.items()
-    ]
-    return "\n".join([*lines, *(f"\n{note}" for note in notes)])
-
-
-def _number(value: float | None, style: str = ".3f") -> str:
-    return "—" if value is None else f"{value:{style}}"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
 import os
@@ -34,9 +35,11 @@ from demo_training.training_data import (
     seen_tokens,
 )
 
-from clip4dm.commands.cli import one_line_errors, run_command
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
+from clip4dm.files.reading import read_json
+from clip4dm.files.writing import replace_file
 
 CHECKPOINT_EVERY = 250
 WARM_UP = 300
@@ -65,12 +68,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
     training.add_argument("--threads", type=THREADS, default=os.cpu_count())
+    add_debug_option(parser)
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    with one_line_errors("train_demo_model.py"):
+    with one_line_errors("train_demo_model.py", args.debug):
         args.folder.mkdir(parents=True, exist_ok=True)
         _same_settings(args)
         train(args, draw_pictures(args.folder / "pictures.npy", args.scenes, args.image_size, args.threads))
@@ -78,12 +82,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def _same_settings(args: argparse.Namespace) -> None:
     """Another call's settings in the same folder are an error: its checkpoint would be of another model."""
-    settings = {name: value for name, value in vars(args).items() if name not in ("folder", "threads")}
+    settings = {name: value for name, value in vars(args).items() if name not in ("folder", "threads", "debug")}
     settings["image_layers"] = list(settings["image_layers"])
     path = args.folder / "settings.json"
-    if path.exists() and json.loads(path.read_text()) != settings:
+    if path.exists() and read_json(path) != settings:
         raise InputError(f"{args.folder} holds a training with other settings ({path}); take another folder")
-    path.write_text(json.dumps(settings, indent=1) + "\n")
+    replace_file(path, (json.dumps(settings, indent=1) + "\n").encode())
 
 
 def model_config(args: argparse.Namespace) -> dict:
@@ -190,7 +194,7 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
         if step % 20 == 0:
             bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.3f}")
         if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            partial = path.with_suffix(".part")
+            checkpoint = io.BytesIO()
             torch.save(
                 {
                     "step": step + 1,
@@ -199,9 +203,9 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
                     "optimiser": optimiser.state_dict(),
                     "losses": losses,
                 },
-                partial,
+                checkpoint,
             )
-            partial.replace(path)
+            replace_file(path, checkpoint.getvalue())
     return losses, time.monotonic() - began
 
 

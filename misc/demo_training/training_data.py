@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 
 from clip4dm.errors import InputError
 from clip4dm.evaluation.processes import end_with_parent
+from clip4dm.files.writing import replace_file
 from clip4dm.scores import TEMPLATE
 
 DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
@@ -17,13 +19,13 @@ ARTICLES = ("a", "the")
 def draw_pictures(path: Path, scenes: int, size: int, processes: int):
     """uint8 array (scenes, size, size, 3) of the scenes with seeds 0, 1, 2, ...; drawn once, then read from disk.
 
-    Errors: ValueError where the file holds another number of pictures.
+    Errors: InputError where the file holds another number of pictures.
     """
     import numpy as np
     from tqdm import tqdm
 
     if not path.exists():
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(".part")  # a gigabyte, drawn where it will lie: too much for replace_file
         shape = (scenes, size, size, 3)
         array = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         with Pool(processes, end_with_parent) as pool:
@@ -59,12 +61,11 @@ def encode_pictures(path: Path, model, pictures):
         model.eval()
         parts = []
         with torch.no_grad():
-            for start in tqdm(range(0, len(pictures), 500), "encoding pictures"):
+            for start in tqdm(range(0, len(pictures), 500), "encoding pictures"):  # slices: they are read from disk
                 parts.append(model.encode_image(normalised(pictures[start : start + 500]), normalize=True).numpy())
-        partial = path.with_suffix(".part")
-        with open(partial, "wb") as file:
-            np.save(file, np.concatenate(parts))
-        partial.replace(path)
+        file = io.BytesIO()
+        np.save(file, np.concatenate(parts))
+        replace_file(path, file.getvalue())
     return np.load(path)
 
 

@@ -1,4 +1,4 @@
-"""The figures: numbers of text layers, and epsilon. PNG, by matplotlib, without a display."""
+"""The plots: figures against the number of text layers, and against epsilon. PNG, by matplotlib, without a display."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _axes(count: int):
     return figure, axes[0]
 
 
-def layer_figure(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def layer_plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """LA and AP against the number of last layers averaged, with intervals; the paper's as hollow points.
 
     rows: of the table "layers", as reproduce_tables writes them.
@@ -64,7 +64,7 @@ def layer_figure(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     pyplot.close(drawing)
 
 
-def epsilon_figure(
+def epsilon_plot(
     epsilons: Sequence[float], curves: Mapping[str, Sequence[float | None]], marks: Mapping[str, float], path: Path
 ) -> None:
     """Figures against epsilon, on a logarithmic axis. curves: {name: a value for each epsilon}; marks: {name: it}."""

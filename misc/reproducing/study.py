@@ -1,70 +1,59 @@
-"""The runs behind reproduce_tables.py: finished ones found again, missing ones made, figures read from them."""
+"""The figures behind reproduce_tables.py: finished runs found again, missing ones made, each pass over data once."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from reproducing.data import Data
+from reproducing.earlier import finished_run, weights_sha256
 from reproducing.paper_tables import CAPTION_BASELINES, Line, Model, Table
 
-from clip4dm.benchmarks import get_benchmark, read_benchmark
-from clip4dm.errors import CLIP4DMError
+from clip4dm.attribution.variants import Variant
+from clip4dm.benchmarks import get_benchmark
+from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation import report
 from clip4dm.evaluation.metrics.metrics import Figure
-from clip4dm.evaluation.provenance import fingerprint, path_sha256
+from clip4dm.evaluation.metrics.parts_of_speech import by_part_of_speech, load_tagger
+from clip4dm.evaluation.provenance import fingerprint
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.run import Options, evaluate, write_caption_metrics
-from clip4dm.evaluation.store.finished import open_run, read_caption_metrics
-from clip4dm.evaluation.store.runfiles import (
-    CAPTION_METRICS,
-    CONFIG,
-    RESULT,
-    TIMING,
-    DamagedRun,
-    RunError,
-    read_json,
-    read_sealed,
-    write_sealed,
-)
-from clip4dm.files.reading import FileError, file_sha256, is_number
-from clip4dm.files.reading import read_json as read_any_json
-from clip4dm.models.hub import weights_at_hand
-from clip4dm.models.sources import resolve_source
+from clip4dm.evaluation.store.finished import FinishedRun, open_run, read_caption_metrics
+from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, DamagedRun, read_sealed, write_sealed
+from clip4dm.files.reading import FileError, read_json
 
-# The paper's GPU, one pair at a time: what a run may take where nothing was measured.
-PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}
-SLOWEST_PAIRS_PER_SECOND = 7.1
+Figures = dict[str, Figure]
+Pass = tuple[str, Model, bool]  # (data, model, whether the ablation's): one way through all samples
 
 
 class Missing(CLIP4DMError):
     """A figure that cannot be had: why, in a line."""
 
 
-@dataclass(frozen=True)
-class Data:
-    """Where a benchmark's files are. references: FOIL's, a COCO captions JSON."""
+@contextlib.contextmanager
+def lines_go_on() -> Iterator[None]:
+    """What is wrong with weights, pictures or references is why a line is missing, and the other lines go on.
 
-    name: str
-    path: Path
-    images: Path
-    references: Path | None = None
-
-    def missing(self) -> str | None:
-        """What is not there, or None."""
-        absent = [str(path) for path in (self.path, self.images) if not path.exists()]
-        return f"not here: {', '.join(absent)} (see data/README.md)" if absent else None
+    Not so a damaged run: no figure is to be had before that is mended.
+    """
+    try:
+        yield
+    except DamagedRun:
+        raise
+    except (CLIP4DMError, OSError) as error:
+        raise Missing(" ".join(str(error).split())) from error
 
 
 @dataclass
 class Study:
     """tables: by name. data: by name. model_of: the model to take for one of the paper's, data_of: likewise.
 
-    options: further fields of runs.Options. say: takes lines meant for a person. tagger: a spaCy pipeline's name.
+    options: further fields of run.Options. say: takes lines meant for a person. tagger: a spaCy pipeline's name.
     """
 
     tables: Mapping[str, Table]
@@ -77,7 +66,11 @@ class Study:
     caption_metrics: bool = False
     tagger: str = "en_core_web_sm"
     say: Callable[[str], None] = print
-    _known: dict[Any, Any] = field(default_factory=dict)
+    _runs: dict[Pass, FinishedRun] = field(init=False, default_factory=dict)
+    _ablations: dict[Pass, dict[Variant, Figures]] = field(init=False, default_factory=dict)
+    _failed: dict[Pass, str] = field(init=False, default_factory=dict)  # and why: it is not tried again for every line
+    _rescored: dict[tuple[Pass, Settings], tuple[Figures, Figures]] = field(init=False, default_factory=dict)
+    _parts: dict[tuple[Pass, Settings], dict[str, Figures]] = field(init=False, default_factory=dict)
 
     def lines(self, name: str) -> list[Line]:
         """A table's lines on this study's models and data, each once; the paper's numbers where both are its own."""
@@ -90,38 +83,44 @@ class Study:
 
     def figure(self, line: Line) -> tuple[Figure, Figure | None]:
         """(ours, ours as published or None). Errors: Missing."""
-        result = self._once(self._figures, line.data, line.model, line.epsilon, line.layers, line.variant, line.part)
-        ours, as_published = result
+        with lines_go_on():
+            ours, as_published = self._figures(line)
         if line.figure not in ours:
             raise Missing(self._why_not(line))
         name = line.figure.replace("F-CLIPScore_published", "F-CLIPScore")
         return ours[line.figure], as_published.get(name)
 
     def _why_not(self, line: Line) -> str:
-        if line.figure.removeprefix("AP/") in CAPTION_BASELINES:
-            return (
-                "not asked for (--caption_metrics)"
-                if not self.caption_metrics
-                else "its Stanford models are not here"
-                if line.figure == "AP/SPICE"
-                else "no references"
-            )
-        return "no such words in the data" if line.part else "not a figure of this benchmark"
+        if line.figure.removeprefix("AP/") not in CAPTION_BASELINES:
+            return "no such words in the data" if line.part else "not a figure of this benchmark"
+        if not self.caption_metrics:
+            return "not asked for (--caption_metrics)"
+        return "its Stanford models are not here" if line.figure == "AP/SPICE" else "no references"
 
-    def _figures(self, data: str, model: Model, epsilon, layers, variant, part) -> tuple[dict, dict]:
-        if variant is not None:
-            return self._once(self._ablation, data, model)[variant], {}
-        run = self._once(open_run, self._once(self._run, data, model))
+    def _figures(self, line: Line) -> tuple[Figures, Figures]:
+        """All figures of a line's pass under its settings: (ours, as published)."""
+        this = (line.data, line.model, line.variant is not None)
+        if line.variant is not None:
+            return self._ablation(this)[line.variant], {}
+        run = self._run(this)
         settings = run.settings
-        if layers is not None:
-            if layers > settings.layers:
+        if line.layers is not None:
+            if line.layers > settings.layers:
                 raise Missing(f"this text tower has {settings.layers} layers")
-            settings = dataclasses.replace(settings, start_layer_text=-layers)
-        if epsilon is not None:
-            settings = dataclasses.replace(settings, epsilon=epsilon)
+            settings = dataclasses.replace(settings, start_layer_text=-line.layers)
+        if line.epsilon is not None:
+            settings = dataclasses.replace(settings, epsilon=line.epsilon)
+        if line.part is not None:
+            if (this, settings) not in self._parts:
+                benchmark = get_benchmark(run.config["benchmark"])
+                self._parts[this, settings] = by_part_of_speech(run.samples, benchmark, settings, self._tagger)
+            return self._parts[this, settings].get(line.part, {}), {}
+        if (this, settings) not in self._rescored:
+            self._rescored[this, settings] = self._rescore(run, settings)
+        return self._rescored[this, settings]
+
+    def _rescore(self, run: FinishedRun, settings: Settings) -> tuple[Figures, Figures]:
         benchmark = get_benchmark(run.config["benchmark"])
-        if part is not None:
-            return self._once(self._parts, run.samples, benchmark, settings).get(part, {}), {}
         columns = report.collect(run.samples, benchmark, settings)
         scores = read_caption_metrics(run.folder)
         if scores is not None:
@@ -132,93 +131,80 @@ class Study:
         quirks = report.published_figures(run.samples, benchmark, settings) if self.as_published else {}
         return dict(report.flatten(ours)), dict(report.flatten(quirks))
 
-    def _parts(self, samples: Path, benchmark, settings: Settings) -> dict[str, dict[str, Figure]]:
-        from clip4dm.evaluation.metrics.parts_of_speech import TaggerUnavailable, by_part_of_speech, load_tagger
+    @cached_property
+    def _tagger(self) -> Any:
+        return load_tagger(self.tagger)
 
-        try:
-            return by_part_of_speech(samples, benchmark, settings, self._once(load_tagger, self.tagger))
-        except TaggerUnavailable as error:
-            raise Missing(str(error)) from error
+    def _run(self, this: Pass) -> FinishedRun:
+        """A finished run, an earlier one where there is one."""
+        if this not in self._runs:
+            with self._tried_once(this):
+                self._runs[this] = open_run(self._run_folder(this))
+        return self._runs[this]
 
-    def _run(self, data: str, model: Model) -> Path:
-        """The folder of a finished run, an earlier one where there is one."""
-        found = self.finished(data, model)
+    def _run_folder(self, this: Pass) -> Path:
+        name, model, _ = this
+        data = self._present(name)
+        found = self.finished(name, model)
         if found is None:
-            where = self._present(data)
-            self.say(f"\n== {data}, {model}")
-            found = evaluate(self._options(where, model), say=self.say).folder
+            self.say(f"\n== {name}, {model}")
+            outcome = evaluate(self._options(data, model), say=self.say)
+            if outcome is None:
+                raise InputError("reproduce_tables.py is one process; start it without torchrun")
+            found = outcome.folder
         if self.caption_metrics and not (found / CAPTION_METRICS).is_file():
-            _, reading = self._reading(data)
-            if any(sample.references for sample in reading.samples):
-                write_caption_metrics(found, reading.samples[: self.options.get("limit")], self.say)
+            samples = data.reading[1].samples
+            if any(sample.references for sample in samples):
+                write_caption_metrics(found, samples[: self.options.get("limit")], self.say)
         return found
 
-    def finished(self, data: str, model: Model) -> Path | None:
-        """The newest finished run of these data, model and options under the output folder."""
-        where = self.data.get(data)
-        if where is None or where.missing():
+    def finished(self, name: str, model: Model) -> Path | None:
+        """The newest finished run of these data, model and options under the output folder. Errors: Missing."""
+        data = self.data.get(name)
+        if data is None or data.missing():
             return None
-        wanted = self._options(where, model)
-        same = {
-            name: getattr(wanted, name)
-            for name in (
-                "backbone",
-                "pretrained",
-                "precision",
-                "template",
-                "start_layer_text",
-                "limit",
-                "get_refclipscore",
-                "sorted_by",
-                "epsilon",
-            )
-        }
-        weights, found = self._once(_weights, model), []
-        for path in self.output.glob(f"*/*/*/{CONFIG}"):
-            config, args = _config_and_args(path)
-            if (
-                (path.parent / RESULT).is_file()
-                and {name: args.get(name) for name in same} == same
-                and config.get("data_sha256") == self._once(path_sha256, where.path)
-                and Path(str(args.get("img_dir"))).resolve() == where.images.resolve()
-                and weights in (None, config.get("weights_sha256"))
-            ):
-                found.append(path.parent)
-        return max(found, key=lambda folder: (folder / RESULT).stat().st_mtime, default=None)
+        with lines_go_on():
+            return finished_run(self.output, data, model, self._options(data, model))
 
-    def _ablation(self, data: str, model: Model) -> dict[Any, dict[str, Figure]]:
-        """{Variant: figures}, of a pass of its own whose figures are kept in the output folder."""
-        where = self._present(data)
-        variants = list(dict.fromkeys(line.variant for line in self.tables["gradient_sign"].lines))
+    def _ablation(self, this: Pass) -> dict[Variant, Figures]:
+        """Every variant's figures, of a pass of its own whose figures are kept in the output folder."""
+        if this not in self._ablations:
+            with self._tried_once(this):
+                self._ablations[this] = self._kept_ablation(*this[:2])
+        return self._ablations[this]
+
+    def _kept_ablation(self, name: str, model: Model) -> dict[Variant, Figures]:
+        data = self._present(name)
+        variants = list(dict.fromkeys(line.variant for line in self.tables["gradient_sign"].lines if line.variant))
         key = fingerprint(
             {
-                "data": self._once(path_sha256, where.path),
-                "images": str(where.images.resolve()),
+                "data": data.sha256,
+                "images": str(data.images.resolve()),
                 "model": [model.backbone, model.pretrained],
-                "weights": self._once(_weights, model),
+                "weights": weights_sha256(model),
                 "options": dict(self.options),
-                "variants": [str(v) for v in variants],
+                "variants": [str(variant) for variant in variants],
             }
         )
-        path = self.output / "ablation" / f"{where.name}-{key[:12]}.json"
+        path = self.output / "ablation" / f"{data.name}-{key[:12]}.json"
         if not path.is_file():
-            self.say(f"\n== {data}, {model}: signs of the gradient")
+            self.say(f"\n== {name}, {model}: signs of the gradient")
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_sealed(path, {str(v): f for v, f in self._computed_ablation(data, model, variants).items()})
+            computed = self._computed_ablation(data, model, variants)
+            write_sealed(path, {str(variant): figures for variant, figures in computed.items()})
         kept = read_sealed(path)
         return {variant: dict(report.flatten(kept[str(variant)])) for variant in variants}
 
-    def _computed_ablation(self, data: str, model: Model, variants: list) -> dict[Any, Any]:
-        from ablate import run
+    def _computed_ablation(self, data: Data, model: Model, variants: Iterable[Variant]) -> dict[Variant, Any]:
+        from reproducing.ablation import figures_of_variants  # torch takes seconds, and --dry_run needs none
 
         from clip4dm import CLIP4DM
 
-        benchmark, reading = self._reading(data)
-        images = self.data[data].images
+        benchmark, reading = data.reading
         samples = [
             sample
             for sample in reading.samples[: self.options.get("limit")]
-            if not self.options.get("skip_missing") or (images / sample.image).is_file()
+            if not self.options.get("skip_missing") or (data.images / sample.image).is_file()
         ]
         detector = CLIP4DM.from_pretrained(
             model.backbone, model.pretrained, self.options.get("device", "auto"), self.options.get("precision", "fp32")
@@ -227,63 +213,47 @@ class Study:
         # A tower of fewer layers than the paper's three is taken whole.
         fitting = {v: dataclasses.replace(v, layers=min(v.layers, layers)) for v in variants}
         settings = Settings(benchmark.sorted_by, benchmark.epsilon, detector.start_layer_text, layers)
-        found = run(detector, benchmark, samples, images, list(dict.fromkeys(fitting.values())), settings)
+        distinct = dict.fromkeys(fitting.values())
+        found = figures_of_variants(detector, benchmark, samples, data.images, distinct, settings)
         return {variant: found[fits] for variant, fits in fitting.items()}
 
-    def _reading(self, data: str):
-        where = self._present(data)
-        return self._once(_read, where)
+    @contextlib.contextmanager
+    def _tried_once(self, this: Pass) -> Iterator[None]:
+        """A pass that fails is not tried again: its other lines are missing for the same reason. Errors: Missing."""
+        if this in self._failed:
+            raise Missing(self._failed[this])
+        try:
+            with lines_go_on():
+                yield
+        except Missing as error:
+            self._failed[this] = str(error)
+            raise
 
-    def _present(self, data: str) -> Data:
-        if data not in self.data:
-            raise Missing(f"no data named {data} here")
-        reason = self.data[data].missing()
+    def _present(self, name: str) -> Data:
+        if name not in self.data:
+            raise Missing(f"no data named {name} here")
+        reason = self.data[name].missing()
         if reason:
             raise Missing(reason)
-        return self.data[data]
+        return self.data[name]
 
-    def _options(self, where: Data, model: Model) -> Options:
-        benchmark, reading = self._once(_read, where)
+    def _options(self, data: Data, model: Model) -> Options:
+        benchmark, reading = data.reading
         return Options(
-            data_path=str(where.path),
-            img_dir=str(where.images),
+            data_path=str(data.path),
+            img_dir=str(data.images),
             output=str(self.output),
             backbone=model.backbone,
             pretrained=model.pretrained,
-            reference_path=str(where.references) if where.references and where.references.exists() else None,
+            reference_path=str(data.references) if data.references and data.references.exists() else None,
             get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
             **self.options,
         )
 
-    def pairs(self, data: str) -> int:
+    def pairs(self, name: str) -> int:
         """Samples that a run passes. Errors: Missing."""
-        return len(self._reading(data)[1].samples[: self.options.get("limit")])
-
-    def pairs_per_second(self, model: Model) -> tuple[float, bool]:
-        """(pairs/s, whether measured): of an earlier run with this model, else of the paper's GPU."""
-        for path in self.output.glob(f"*/*/*/{TIMING}"):
-            _, args = _config_and_args(path.parent / CONFIG)
-            if (args.get("backbone", ""), args.get("pretrained")) == (model.backbone, model.pretrained):
-                rate = read_json(path, "remove it").get("samples_per_second")
-                if is_number(rate) and rate > 0:
-                    return rate, True
-        return PAPER_PAIRS_PER_SECOND.get(model.backbone or "", SLOWEST_PAIRS_PER_SECOND), False
-
-    def _once(self, function: Callable, *arguments):
-        """function(*arguments), computed once; what it raised as Missing is raised again."""
-        key = (function.__name__, *arguments)
-        if key not in self._known:
-            try:
-                self._known[key] = function(*arguments)
-            except DamagedRun:  # no figure is to be had before that is mended
-                raise
-            except Missing as error:
-                self._known[key] = error
-            except (ValueError, OSError, RunError) as error:  # weights, pictures, references: the other lines go on
-                self._known[key] = Missing(" ".join(str(error).split()))
-        if isinstance(self._known[key], Missing):
-            raise self._known[key]
-        return self._known[key]
+        with lines_go_on():
+            return len(self._present(name).reading[1].samples[: self.options.get("limit")])
 
     @cached_property
     def random_weights(self) -> set[str]:
@@ -292,36 +262,14 @@ class Study:
         return {str(model) for model in models if model.pretrained and _says_random(Path(model.pretrained))}
 
 
-def _config_and_args(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A config.json and its args; of a damaged one, a note and nothing: that run is passed over."""
-    try:
-        config = read_json(path, "the run is passed over")
-    except DamagedRun as error:
-        warnings.warn(str(error), stacklevel=2)
-        return {}, {}
-    args = config.get("args")
-    return config, args if isinstance(args, dict) else {}
-
-
-def _read(where: Data):
-    return read_benchmark(where.path, img_dir=where.images, reference_path=where.references)
-
-
-def _weights(model: Model) -> str | None:
-    """SHA-256 of a model's weights, if they are on this machine."""
-    if not weights_at_hand(model.backbone, model.pretrained):
-        return None
-    return file_sha256(resolve_source(model.backbone, model.pretrained).weights_path)
-
-
 def _says_random(folder: Path) -> bool:
     try:
-        config = read_any_json(folder / "open_clip_config.json")
+        config = read_json(folder / "open_clip_config.json")
     except FileError:
         return False
     return isinstance(config, dict) and bool(config.get("random_weights"))
 
 
-def passes(lines: list[Line]) -> Iterator[tuple[str, Model, bool]]:
-    """(data, model, whether the ablation's pass) of every pass over data that the lines need, each once."""
+def passes(lines: Iterable[Line]) -> Iterator[Pass]:
+    """Every pass over data that the lines need, each once."""
     yield from dict.fromkeys((line.data, line.model, line.variant is not None) for line in lines)

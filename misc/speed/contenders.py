@@ -5,7 +5,6 @@ Every contender is a function of a Load that does the work of all its pairs, or 
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +20,10 @@ from torch import Tensor
 
 from clip4dm import CLIP4DM
 from clip4dm.attribution.attribute import attribute
+from clip4dm.benchmarks import fields
 from clip4dm.errors import InputError
 from clip4dm.files.images import load_image
-from clip4dm.files.streams import ahead
+from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel
 
 BATCH = 64
@@ -68,12 +68,17 @@ def coco_captions(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """{file name: captions} of those of the files that a COCO captions JSON knows.
 
     By their names, or else by the image id at their end: a picture's name differs between COCO's years.
+    Errors: BenchmarkError.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    by_name = {image["file_name"]: image["id"] for image in content["images"]}
-    captions: dict[int, list[str]] = {}
-    for row in content["annotations"]:
-        captions.setdefault(row["image_id"], []).append(row["caption"].strip())
+    content = fields.read_json(path)
+    by_name, captions = dict[str, int](), dict[int, list[str]]()
+    for i, row in enumerate(fields.field(content, "images", list, str(path))):
+        where = f"{path}, images[{i}]"
+        by_name[fields.field(row, "file_name", str, where)] = fields.field(row, "id", int, where)
+    for i, row in enumerate(fields.field(content, "annotations", list, str(path))):
+        where = f"{path}, annotations[{i}]"
+        caption = fields.field(row, "caption", str, where).strip()
+        captions.setdefault(fields.field(row, "image_id", int, where), []).append(caption)
     numbers = {name: re.search(r"(\d+)\.\w+$", name) for name in names}
     ids = {name: by_name.get(name, int(found[1]) if found else None) for name, found in numbers.items()}
     return {name: captions[number] for name, number in ids.items() if number in captions}
@@ -114,10 +119,10 @@ def plain_clipscore(model: LoadedModel) -> Callable[[Load], int]:
     def run(load: Load) -> int:
         images, texts = [], []
         with torch.no_grad():
-            for part in _parts(load.pictures):
+            for part in batches(load.pictures, BATCH):
                 batch = torch.stack([model.preprocess(load_image(path)) for path in part])
                 images.append(F.normalize(model.model.encode_image(batch.to(model.device, model.dtype)), dim=-1))
-            for part in _parts(load.pairs):
+            for part in batches(load.pairs, BATCH):
                 ids = model.tokenizer([f"A photo depicts {caption}" for _, caption in part]).to(model.device)
                 texts.append(F.normalize(model.model.encode_text(ids), dim=-1))
             of = torch.tensor([i for i, _ in load.pairs], device=model.device)
@@ -147,7 +152,7 @@ def floor(model: LoadedModel) -> Callable[[Load], int]:
 
     def run(load: Load) -> int:
         with torch.inference_mode():
-            for part in _parts(load.pixels):
+            for part in batches(load.pixels, BATCH):
                 clip.encode_image(torch.stack(part).to(model.device, model.dtype)).float().cpu()
             for ids in _buckets(detector, load):
                 batch = model.tower.pad(ids, False)
@@ -177,17 +182,20 @@ def stages(model: LoadedModel, load: Load) -> dict[str, float]:
     timed(
         "image",
         lambda: features.extend(
-            model.image_tower.encode(torch.stack(part).to(model.device, model.dtype)) for part in _parts(load.pixels)
+            model.image_tower.encode(torch.stack(part).to(model.device, model.dtype))
+            for part in batches(load.pixels, BATCH)
         ),
     )
     rows = torch.cat(features).clone()
     encoded = detector.encode_captions([caption for _, caption in load.pairs])
     order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i].ids))
     of = torch.tensor([i for i, _ in load.pairs])
-    timed("text", lambda: [model.tower.encode([encoded[i] for i in part]) for part in _parts(order)])
+    timed("text", lambda: [model.tower.encode([encoded[i] for i in part]) for part in batches(order, BATCH)])
     timed(
         "text and attribution",
-        lambda: [attribute(model.tower, [encoded[i] for i in part], rows[of[part]], -3) for part in _parts(order)],
+        lambda: [
+            attribute(model.tower, [encoded[i] for i in part], rows[of[part]], -3) for part in batches(order, BATCH)
+        ],
     )
     return seconds
 
@@ -204,9 +212,4 @@ def synchronise(model: LoadedModel) -> None:
 
 def _buckets(detector: CLIP4DM, load: Load) -> Iterator[list[list[int]]]:
     ids = [list(caption.ids) for caption in detector.encode_captions([caption for _, caption in load.pairs])]
-    yield from _parts(sorted(ids, key=len, reverse=True))
-
-
-def _parts(items: Sequence) -> Iterator[list]:
-    for start in range(0, len(items), BATCH):
-        yield list(items[start : start + BATCH])
+    yield from batches(sorted(ids, key=len, reverse=True), BATCH)

@@ -119,7 +119,7 @@ def test_a_finished_run_is_used_again_and_a_dry_run_says_so(demo, monkeypatch, c
         raise AssertionError("ran again")
 
     monkeypatch.setattr(study, "evaluate", forbidden)
-    monkeypatch.setattr("ablate.run", forbidden)
+    monkeypatch.setattr("reproducing.ablation.figures_of_variants", forbidden)
     before = (demo / "out" / "tables" / "foil_nocaps.csv").read_bytes()
     command = ["--demo", "--pairs", "40", "--device", "cpu", *places(demo)]
     reproduce_tables.main([*command, "--as_published", "--table", "foil_nocaps", "gradient_sign"])
