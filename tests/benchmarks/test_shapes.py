@@ -170,7 +170,7 @@ def digest_of_scenes():
 
 def test_scenes_are_byte_identical_across_processes():
     """Another process, with another hash seed: pictures, scenes, captions and foils are the same bytes."""
-    code = "import sys; sys.path[:0] = ['tests/benchmarks', 'tests', 'misc', '.']; import test_demo; print(test_demo.digest_of_scenes())"
+    code = "import sys; sys.path[:0] = ['tests/benchmarks', 'tests', 'misc', '.']; import test_shapes; print(test_shapes.digest_of_scenes())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7"}
     ).stdout.strip()
