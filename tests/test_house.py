@@ -82,7 +82,7 @@ def test_defaults_and_labels_are_written_once(value):
         for module, tree in MODULES.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant | ast.UnaryOp) and ast.unparse(node) == repr(value)
-        if room(module) != "evaluation"
+        if module != "clip4dm.evaluation.paper"  # its table of published figures says what each was taken with
     ]
     assert homes in (["clip4dm.scores"], ["clip4dm.benchmarks.base"])
 
