@@ -7,7 +7,7 @@ import unicodedata
 import ftfy
 import ftfy.bad_codecs  # noqa: F401  the sloppy encodings
 import pytest
-from fuzz_captions import ENCODINGS, make_caption
+from fuzzing.captions import ENCODINGS, make_caption
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,8 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from fuzz_captions import PIECES, fuzz, make_caption, violations
+from fuzzing.caption_checks import fuzz, violations
+from fuzzing.captions import PIECES, make_caption
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from places import ROOT
@@ -224,7 +225,7 @@ def test_two_thousand_fuzzed_captions(tokenizer, detector):
 
 def test_the_fuzzer_makes_the_same_captions_again_without_torch():
     code = (
-        "import sys; from fuzz_captions import make_caption; print(ascii(make_caption(3, 14)))\n"
+        "import sys; from fuzzing.captions import make_caption; print(ascii(make_caption(3, 14)))\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "misc", check=True, capture_output=True, text=True)

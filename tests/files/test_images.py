@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fuzz_pictures import valid_files
+from fuzzing.pictures import valid_files
 from PIL import Image, PngImagePlugin
 from places import ROOT
 

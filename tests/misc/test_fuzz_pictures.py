@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from fuzz_pictures import fuzz
+from fuzzing.picture_checks import fuzz
 from places import ROOT
 
 
