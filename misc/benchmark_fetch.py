@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure(args: argparse.Namespace) -> None:
     from fetching.fetch_folder import Wanted, fetch_all
+    from fetching.folder import FetchError
 
     port = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(port, args.side), daemon=True)
@@ -91,7 +92,8 @@ def measure(args: argparse.Namespace) -> None:
             began = time.perf_counter()
             summary = fetch_all(wanted, Path(folder), workers=args.workers, quiet=True)
             seconds = time.perf_counter() - began
-            assert summary.complete, summary.failed
+            if not summary.complete:
+                raise FetchError(f"the benchmark's own server failed: {list(summary.failed.items())[:3]}")
             tenth = max(1, len(memory) // 10)
             print(
                 f"{args.files} files of {size} bytes {what} in {seconds:.1f} s: {args.files / seconds:.0f} files/s, "

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from fetching.script import add_verify_option, finish, json_beside, script
 
-from clip4dm.commands.cli import add_debug_option, run_command
+from clip4dm.commands.cli import add_debug_option, run_command, signal_of
 from clip4dm.errors import InputError
 
 PROGRAM = "download_richhf_image.py"
@@ -160,12 +160,17 @@ def uid_of(filename: str) -> str:
     return PurePosixPath(filename).stem
 
 
+def labelled_pair(row: dict, prompt: str) -> dict:
+    """A row of RichHF with its picture and prompt, as main.py reads it."""
+    from clip4dm.benchmarks.richhf import token_spans
+
+    tokens = [prompt[start:end] for start, end in token_spans(prompt)]
+    return {"filename": row["filename"], "image": row["filename"], "prompt": prompt, "tokens": tokens, **row}
+
+
 def download(args: argparse.Namespace) -> None:
     from fetching.fetch_folder import Summary, write_missing
     from fetching.hub_rows import PictureStore, pinned_revision, write_json, write_source
-
-    from clip4dm.benchmarks.richhf import token_spans
-    from clip4dm.commands.cli import signal_of
 
     rows = labelled_rows(args.foil_path)
     wanted: dict[str, list[str]] = {}
@@ -196,23 +201,11 @@ def download(args: argparse.Namespace) -> None:
     if not summary.interrupted:
         summary.failed = {name: store.failed.get(name, "not in the data set") for name in names if name not in there}
     if not (args.verify or summary.interrupted):
-        out = []
-        for row in rows:
-            if row["filename"] in there:
-                prompt = prompts[uid_of(row["filename"])]
-                out.append(
-                    {
-                        "filename": row["filename"],
-                        "image": row["filename"],
-                        "prompt": prompt,
-                        "tokens": [prompt[start:end] for start, end in token_spans(prompt)],
-                        **row,
-                    }
-                )
+        found = [row for row in rows if row["filename"] in there]
         json_path = args.json_path or json_beside(args.save_dir)
-        write_json(json_path, out)
+        write_json(json_path, [labelled_pair(row, prompts[uid_of(row["filename"])]) for row in found])
         write_missing(args.save_dir, summary)
-        print(f"{len(out)} of {len(rows)} rows: {json_path}")
+        print(f"{len(found)} of {len(rows)} rows: {json_path}")
     finish(PROGRAM, summary, args.save_dir, args.verify)
 
 

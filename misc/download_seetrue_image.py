@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fetching.script import add_fetch_options, finish, json_beside, limits_of, script
 
-from clip4dm.commands.cli import run_command
+from clip4dm.commands.cli import run_command, signal_of
 from clip4dm.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def from_hub(args: argparse.Namespace) -> tuple[list[dict], Summary]:
     from fetching.fetch_folder import Summary
     from fetching.hub_rows import PictureStore, open_stream, picture_bytes, pinned_revision, rows_of, write_source
     from tqdm import tqdm
-
-    from clip4dm.commands.cli import signal_of
 
     revision = pinned_revision(args.dataset, args.revision, args.save_dir, GATED_HELP)
     stream = open_stream(args.dataset, args.split, revision, gated_help=GATED_HELP)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
@@ -22,7 +23,7 @@ FIGURES = ("LA", "f1", "precision", "recall", "AP")
 def study(folder: Path, out: Path, start_layer_text: int | None = None, count: int = 25, seed: int = 0) -> dict:
     """Write epsilon.csv and epsilon.png. -> {"suggested", "usual": epsilons, "held_out": {epsilon: {name: Figure}}}.
 
-    Errors: RunError, ValueError.
+    Errors: RunError, DamagedRun, InputError, OSError.
     """
     import dataclasses
 
@@ -55,10 +56,7 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
         raise InputError("all images fell into the calibration half: too few images")
     bootstrap = Bootstrap(rest.image, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    with open(out / "epsilon.csv", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
-        writer.writeheader()
-        writer.writerows({"epsilon": epsilon, **row} for epsilon, row in zip(epsilons, rows, strict=True))
+    _write_csv(out / "epsilon.csv", epsilons, rows)
     epsilon_plot(
         epsilons,
         {name: [row.get(name) for row in rows] for name in ("LA", "f1", "AP")},
@@ -70,6 +68,13 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
         "usual": usual,
         "held_out": {epsilon: figures_at(rest, epsilon, bootstrap) for epsilon in (usual, suggested)},
     }
+
+
+def _write_csv(path: Path, epsilons: Sequence[float], rows: Sequence[Mapping[str, float | None]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
+        writer.writeheader()
+        writer.writerows({"epsilon": epsilon, **row} for epsilon, row in zip(epsilons, rows, strict=True))
 
 
 def main(argv: list[str] | None = None) -> None:
