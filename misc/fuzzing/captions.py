@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import html.entities
 from random import Random
 
 TEMPLATES = ("A photo depicts ", "", "A photo depicts", "a picture of: ", "  spaces ", "&amp; ", "Ã", "e", "&am")

@@ -10,7 +10,7 @@ from typing import Any
 from reproducing.data import Data
 from reproducing.paper_tables import Model
 
-from clip4dm.evaluation.run import Options
+from clip4dm.evaluation.config import Options
 from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, TIMING, DamagedRun, read_json
 from clip4dm.files.reading import file_sha256, is_number
 from clip4dm.models.hub import weights_at_hand
@@ -19,15 +19,11 @@ from clip4dm.models.sources import resolve_source
 # The paper's GPU, one pair at a time: what a run may take where nothing was measured.
 PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}
 SLOWEST_PAIRS_PER_SECOND = 7.1
-# Of the reported options those that tell no runs apart here: files are compared by what is in them or where they are,
-# and the rest changes nothing that the tables take from a run.
-_COMPARED_OTHERWISE = ("data_path", "img_dir", "reference_path", "benchmark")
-_WITHOUT_BEARING = ("nli_model", "seed", "images_per_block")
 
 
 def finished_run(output: Path, data: Data, model: Model, options: Options) -> Path | None:
     """The folder of the newest finished run of these data, model and options. Errors: ModelError, OSError."""
-    wanted, weights = _telling(options), weights_sha256(model)
+    wanted, weights = options.identity(), weights_sha256(model)
     found = []
     for path in output.glob(f"*/*/*/{CONFIG}"):
         config, args = _config_and_args(path)
@@ -61,12 +57,6 @@ def weights_sha256(model: Model) -> str | None:
 
 
 _hash = cache(file_sha256)  # of gigabytes, asked for once a table
-
-
-def _telling(options: Options) -> dict[str, Any]:
-    """The options by which runs are told apart, and their values."""
-    without = (*_COMPARED_OTHERWISE, *_WITHOUT_BEARING)
-    return {name: value for name, value in options.reported().items() if name not in without}
 
 
 def _config_and_args(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
