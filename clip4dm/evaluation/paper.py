@@ -15,12 +15,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tabulate import tabulate
+
+from clip4dm.benchmarks import BENCHMARKS
 from clip4dm.evaluation.metrics.metrics import Figure
+from clip4dm.scores import EPSILON
 
 _B32 = ("ViT-B-32", "openai")
 _H14 = ("ViT-H-14", "laion2b_s32b_b79k")
-USUAL_EPSILON = {"richhf": -1e-5}
-_EPSILON = -5e-5
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ def _table() -> tuple[Published, ...]:
         rows.append(Published(benchmark, *model, "LA", accuracy, sorted_by="most_negative"))
         rows.append(Published(benchmark, *model, "AP/F-CLIPScore", precision, sorted_by="most_negative"))
     for benchmark, model, epsilon, metrics in (
-        ("hat", _B32, _EPSILON, {"LA": 0.19, "AP/F-CLIPScore": 0.36}),
-        ("hat", _H14, _EPSILON, {"LA": 0.35, "AP/F-CLIPScore": 0.36}),
-        ("seetrue", _B32, _EPSILON, {"NLI": 0.605}),
-        ("seetrue", _H14, _EPSILON, {"NLI": 0.660}),
+        ("hat", _B32, EPSILON, {"LA": 0.19, "AP/F-CLIPScore": 0.36}),
+        ("hat", _H14, EPSILON, {"LA": 0.35, "AP/F-CLIPScore": 0.36}),
+        ("seetrue", _B32, EPSILON, {"NLI": 0.605}),
+        ("seetrue", _H14, EPSILON, {"NLI": 0.660}),
         ("richhf", _B32, -1e-5, {"pearson": 0.28, "spearman": 0.33}),
         ("richhf", _B32, -1e-5, {"precision": 0.33, "recall": 0.50, "f1": 0.40}),
         ("richhf", _H14, -1e-5, {"pearson": 0.37, "spearman": 0.43}),
@@ -96,9 +98,13 @@ def paper_value(
     without -quickgelu for OpenAI's weights, or as the hf-hub names of LAION. metric: LA, AP/CLIPScore,
     AP/RefCLIPScore, AP/F-CLIPScore, precision, recall, f1, pearson, spearman, pearson/CLIPScore,
     spearman/CLIPScore, NLI. epsilon, sorted_by: the run's; None stands for the paper's usual ones.
+
+    >>> paper_value("nocaps", "ViT-B-32", "openai", "LA"), paper_value("nocaps", "ViT-B-32", "openai", "LA_span")
+    (0.6, None)
     """
     model = _spelled(backbone, pretrained)
-    epsilon = USUAL_EPSILON.get(benchmark, _EPSILON) if epsilon is None else epsilon
+    if epsilon is None:
+        epsilon = BENCHMARKS[benchmark].epsilon if benchmark in BENCHMARKS else EPSILON
     for row in PAPER:
         if (row.benchmark, row.backbone, row.pretrained, row.metric) != (benchmark, *model, metric):
             continue
@@ -110,7 +116,13 @@ def paper_value(
 
 
 def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
-    """Aligned plain text, a line for each (metric, ours, paper's); a dash where there is none, and why."""
+    """Aligned plain text, a line for each (metric, ours, paper's); a dash where there is none, and why.
+
+    >>> print(format_table([("LA", Figure(0.6021, 0.58, 0.6249, 2500), 0.6)]))
+    metric   ours   95 % interval     n  paper
+    LA      0.602  [0.580, 0.625]  2500   0.60
+    """
+    # The headings are a row among others: tabulate would pad them more than what stands under them.
     lines = [("metric", "ours", "95 % interval", "n", "paper", "")]
     for metric, figure, published in rows:
         without = figure.low is None or figure.high is None
@@ -124,16 +136,16 @@ def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
                 _printable(figure.reason or ""),
             )
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    texts = []
-    for name, *numbers, remark in lines:
-        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
-        texts.append("  ".join([name.ljust(widths[0]), *cells, remark]).rstrip())
-    return "\n".join(texts)
+    alignment = ("left", "right", "right", "right", "right", "left")
+    return tabulate(lines, tablefmt="plain", colalign=alignment, disable_numparse=True)
 
 
 def cell(figure: Figure | None) -> str:
-    """A figure and its interval in a Markdown table; a dash where there is none."""
+    """A figure and its interval in a Markdown table; a dash where there is none.
+
+    >>> cell(Figure(0.6021, 0.58, 0.6249, 2500)), cell(None)
+    ('0.602 [0.580, 0.625]', '—')
+    """
     if figure is None or figure.value is None:
         return "—"
     return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from clip4dm.benchmarks.base import Sample
+from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.benchmarks.floors import floors
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
+from clip4dm.evaluation.metrics.nli import Entailment
 from clip4dm.evaluation.paper import format_table, paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
@@ -41,11 +43,12 @@ class Columns:
 
     def __init__(self) -> None:
         self.samples: list[Sample] = []
-        self.values: dict[str, list[Any]] = {}
+        self.values: dict[str, list[float | None]] = {}
         self.skipped: dict[str, str] = {}
         self.more_scores: tuple[str, ...] = ()
 
-    def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored, benchmark) -> None:
+    def add(self, sample: Sample, record: Mapping[str, Any], scored: Scored, benchmark: Benchmark) -> None:
+        """A sample, its record (`records.make_record`) and what it says under some settings."""
         self.samples.append(sample)
         chance, longest = floors(sample, scored.words, benchmark)
         row = {
@@ -76,7 +79,9 @@ class Columns:
             self.values[name] = [scores.get(sample.id, {}).get(name) for sample in self.samples]
 
 
-def collect(path: Path, benchmark, settings: Settings, entailment=None, *, half: bool = False) -> Columns:
+def collect(
+    path: Path, benchmark: Benchmark, settings: Settings, entailment: Entailment | None = None, *, half: bool = False
+) -> Columns:
     """Read samples.jsonl line by line and judge every record.
 
     entailment: scores NLI anew, for re-scoring. half: see `score_record`. Errors: DamagedRun.
@@ -92,12 +97,17 @@ def collect(path: Path, benchmark, settings: Settings, entailment=None, *, half:
         columns.add(sample, record, scored, benchmark)
         pairs.append((sample.label.lower(), scored.published.predicted))
     if entailment:
-        columns.values["NLI"] = entailment([p for p, _ in pairs], [h for _, h in pairs])
+        columns.values["NLI"] = list(entailment([p for p, _ in pairs], [h for _, h in pairs]))
     return columns
 
 
-def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | None = None) -> dict[str, Any]:
-    """All figures: {"n", "skipped", "truncated", LA..., "groups": {key: {value: {LA...}}}}."""
+def summarise(
+    columns: Columns, benchmark: Benchmark, *, seed: int = 0, nli_reason: str | None = None
+) -> dict[str, Any]:
+    """All figures, ready for JSON: {"n", "skipped", "truncated", LA..., "groups": {key: {value: {LA...}}}}.
+
+    seed: of the bootstrap. nli_reason: why there is no NLI, where there is none.
+    """
     bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
     everything = np.arange(len(columns.samples))
     groups: dict[str, dict[str, Any]] = {}
@@ -110,13 +120,13 @@ def summarise(columns: Columns, benchmark, *, seed: int = 0, nli_reason: str | N
     return {
         "n": len(columns.samples),
         "skipped": len(columns.skipped),
-        "truncated": sum(columns.values.get("truncated", [])),
+        "truncated": sum(map(bool, columns.values.get("truncated", []))),
         **_figures(columns, benchmark, everything, bootstrap, nli_reason),
         "groups": groups,
     }
 
 
-def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 0) -> dict[str, Any]:
+def published_figures(path: Path, benchmark: Benchmark, settings: Settings, *, seed: int = 0) -> dict[str, Any]:
     """The figures with the published code's quirks, all together, under their plain names.
 
     Numbers rounded to fp16; F-CLIPScore and LA by the rules of `published`, punctuation not excepted.
@@ -126,7 +136,7 @@ def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 
         columns.values["F-CLIPScore"] = columns.values["F-CLIPScore_published"]
     bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
     figures = _figures(columns, benchmark, np.arange(len(columns.samples)), bootstrap, "not part of this comparison")
-    chosen = {
+    chosen: dict[str, Any] = {
         name: figures[name] for name in ("LA", "precision", "recall", "f1", "pearson", "spearman") if name in figures
     }
     if "AP" in figures:
@@ -135,15 +145,15 @@ def published_figures(path: Path, benchmark, settings: Settings, *, seed: int = 
 
 
 def _figures(
-    columns: Columns, benchmark, rows: np.ndarray, bootstrap: Bootstrap | None, nli_reason: str | None
+    columns: Columns, benchmark: Benchmark, rows: NDArray[np.intp], bootstrap: Bootstrap | None, nli_reason: str | None
 ) -> dict[str, Any]:
     resampled = bootstrap.take(rows) if bootstrap is not None and len(rows) else None
 
-    def column(name: str) -> list[Any]:
+    def column(name: str) -> list[float | None]:
         values = columns.values.get(name, [])
         return [values[i] for i in rows]
 
-    figures: dict[str, Any] = {"n": len(rows)}
+    figures: dict[str, int | Figure | dict[str, Figure]] = {"n": len(rows)}
     if benchmark.has_location:
         figures["LA"] = metrics.location_accuracy(column("hit"), resampled)
         figures["LA_span"] = metrics.location_accuracy(column("hit_span"), resampled)
@@ -174,7 +184,11 @@ def _figures(
 
 
 def _average_precision(
-    columns: Columns, benchmark, rows: np.ndarray, values: list[Any], bootstrap: Bootstrap | None
+    columns: Columns,
+    benchmark: Benchmark,
+    rows: NDArray[np.intp],
+    values: list[float | None],
+    bootstrap: Bootstrap | None,
 ) -> Figure:
     if values and all(value is None for value in values):
         return Figure(None, None, None, 0, "no references, or not asked for (--get_refclipscore)")
@@ -184,7 +198,7 @@ def _average_precision(
     return metrics.average_precision([not m for m in misaligned], values, bootstrap)
 
 
-def _plain(figures: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(figures: Mapping[str, int | Figure | dict[str, Figure]]) -> dict[str, Any]:
     return {
         name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure) else value
         for name, value in figures.items()

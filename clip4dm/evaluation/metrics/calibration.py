@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clip4dm.benchmarks.base import Benchmark
 from clip4dm.benchmarks.labels import overlaps_any
 from clip4dm.errors import InputError
 from clip4dm.evaluation.metrics import metrics
@@ -58,13 +59,18 @@ class Words:
         )
 
 
-def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:
+def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:
     """Every scored word of the run that can be judged. Samples labelled misaligned without a located span do not count.
 
     settings: start_layer_text counts; epsilon and sorted_by do not. epsilons: where location hits are wanted.
     Errors: DamagedRun.
     """
-    attribution, wrong, owner, image, cosine, misaligned = [], [], [], [], [], []
+    attribution: list[float] = []  # three columns of words
+    wrong: list[bool] = []
+    owner: list[int] = []
+    image: list[str] = []  # three of samples
+    cosine: list[float] = []
+    misaligned: list[bool] = []
     hits: dict[float, list[bool | None]] = {epsilon: [] for epsilon in epsilons if benchmark.has_location}
     for record in stored_records(samples_path, settings.layers):
         if "skipped" in record:
@@ -73,10 +79,11 @@ def read_words(samples_path: Path, benchmark, settings: Settings, epsilons: Sequ
         if sample.misaligned and not sample.spans:
             continue
         scored = score_record(record, sample, benchmark, replace(settings, sorted_by="threshold"))
-        words = [word for word in scored.words if word.attribution is not None]
-        attribution += [word.attribution for word in words]
-        wrong += [overlaps_any((word.start, word.end), sample.spans) for word in words]
-        owner += [len(image)] * len(words)
+        for word in scored.words:
+            if word.attribution is not None:
+                attribution.append(word.attribution)
+                wrong.append(overlaps_any((word.start, word.end), sample.spans))
+                owner.append(len(image))
         for epsilon, column in hits.items():
             column.append(benchmark.judge(sample, scored.published_words, "threshold", epsilon).hit)
         image.append(sample.image)
@@ -115,7 +122,13 @@ def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None)
 
 
 def epsilon_grid(attribution: np.ndarray, count: int = 25) -> list[float]:
-    """Epsilons to try: quantiles of the negative attributions, evenly spaced from the lowest to the nearest to 0."""
+    """Epsilons to try: quantiles of the negative attributions, evenly spaced from the lowest to the nearest to 0.
+
+    attribution: (words,). Errors: InputError where none is negative.
+
+    >>> epsilon_grid(np.array([-3e-4, -2e-4, -1e-4, 1e-4]), 3)
+    [-0.000296, -0.000198, -0.0001]
+    """
     negative = attribution[attribution < 0]
     if not len(negative):
         raise InputError("no word has a negative attribution: no epsilon finds any")
@@ -123,12 +136,16 @@ def epsilon_grid(attribution: np.ndarray, count: int = 25) -> list[float]:
 
 
 def for_calibration(image: str, share: float = 0.5) -> bool:
-    """Whether an image belongs to the calibration split: by its name's hash, the same in every run."""
+    """Whether an image belongs to the calibration split: by its name's hash, the same in every run.
+
+    >>> [for_calibration(name) for name in ("1.jpg", "2.jpg", "3.jpg")]
+    [True, False, False]
+    """
     return int.from_bytes(hashlib.sha256(image.encode("utf-8", "surrogatepass")).digest()[:8]) < share * 2**64
 
 
 def suggest(words: Words, epsilons: Sequence[float]) -> float:
-    """The epsilon of the best f1; of equal ones the lowest, which finds fewest words. Errors: ValueError if none."""
+    """The epsilon of the best f1; of equal ones the lowest, which finds fewest words. Errors: InputError if none."""
     scored = [(figures_at(words, epsilon)["f1"].value, epsilon) for epsilon in sorted(epsilons)]
     defined = [(value, epsilon) for value, epsilon in scored if value is not None]
     if not defined:

@@ -38,7 +38,7 @@ __all__ = [
     "spearman",
 ]
 
-Column = Sequence[Any] | np.ndarray
+Column = Sequence[float | None] | np.ndarray  # a number, True or False, or None, for every sample
 
 _NO_ROWS = "no samples"
 
@@ -48,6 +48,10 @@ class Figure:
     """A metric's value and its 95 % interval, over n samples.
 
     reason: why the value or the interval is None, or what is to be known of them; None if all is well.
+    Errors: InputError for a number that is not finite, and for a value that is None without a reason.
+
+    >>> Figure(None, None, None, 0, "no samples").value is None
+    True
     """
 
     value: float | None
@@ -79,20 +83,38 @@ class Figure:
 
 
 def location_accuracy(hits: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """Share of hits. hits: True, False, or None where a sample does not count (an original)."""
+    """Share of hits, 0..1. hits: True, False, or None where a sample does not count (an original). Errors: InputError.
+
+    >>> location_accuracy([True, False, None, True, True]).value
+    0.75
+    >>> location_accuracy([True, False, None], Bootstrap(["one.jpg", "two.jpg", "two.jpg"]))
+    Figure(value=0.5, low=0.0, high=1.0, n=2, reason=None)
+    """
     (hits,), bootstrap = _columns(bootstrap, hits=hits)
     _check_binary("hits", hits)
     return _ratio(hits, np.ones(len(hits)), bootstrap, "no misaligned captions")
 
 
 def mean_figure(values: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """Mean of the values, as for NLI."""
+    """Mean of the values, as for NLI; in their unit. Errors: InputError.
+
+    >>> mean_figure([0.5, 1.0, None])
+    Figure(value=0.75, low=None, high=None, n=2, reason=None)
+    """
     (values,), bootstrap = _columns(bootstrap, values=values)
     return _ratio(values, np.ones(len(values)), bootstrap, _NO_ROWS)
 
 
 def average_precision(labels: Column, scores: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """sklearn's average precision. labels: True (or 1) for the positive class; scores: high for it."""
+    """sklearn's average precision, 0..1. labels: True (or 1) for the positive class; scores: high for it.
+
+    Errors: InputError.
+
+    >>> average_precision([True, False, True], [0.9, 0.8, 0.7]).value
+    0.8333333333333333
+    >>> average_precision([True, True], [0.9, 0.8]).reason
+    'one class only: 2 positive of 2'
+    """
     (labels, scores), bootstrap = _columns(bootstrap, labels=labels, scores=scores)
     _check_binary("labels", labels)
     labels, n = labels.astype(bool), len(labels)
@@ -108,7 +130,11 @@ def average_precision(labels: Column, scores: Column, bootstrap: Bootstrap | Non
 
 
 def pearson(x: Column, y: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """Pearson's correlation of two columns."""
+    """Pearson's correlation of two columns, -1..1. Errors: InputError.
+
+    >>> round(pearson([1.0, 2.0, 3.0], [1.0, 2.0, 2.0]).value, 4)
+    0.866
+    """
     (x, y), bootstrap = _columns(bootstrap, x=x, y=y)
     x, y, n = _scaled(x), _scaled(y), len(x)
     reason = _no_correlation(x, y, _constant_but_for_rounding)
@@ -121,7 +147,11 @@ def pearson(x: Column, y: Column, bootstrap: Bootstrap | None = None) -> Figure:
 
 
 def spearman(x: Column, y: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """Spearman's rank correlation of two columns, equal values sharing their mean rank."""
+    """Spearman's rank correlation of two columns, -1..1, equal values sharing their mean rank. Errors: InputError.
+
+    >>> spearman([1.0, 2.0, 3.0], [5.0, 5.0, 5.0]).reason
+    'constant input: the second column'
+    """
     (x, y), bootstrap = _columns(bootstrap, x=x, y=y)
     reason = _no_correlation(x, y, lambda column: bool((column == column[0]).all()))
     if reason:
@@ -133,7 +163,13 @@ def spearman(x: Column, y: Column, bootstrap: Bootstrap | None = None) -> Figure
 
 
 def precision_recall_f1(tp: Column, fp: Column, fn: Column, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
-    """precision, recall and f1, micro-averaged. tp, fp, fn: token counts of each sample; n counts samples."""
+    """precision, recall and f1, 0..1, micro-averaged. tp, fp, fn: token counts of each sample; n counts samples.
+
+    Errors: InputError.
+
+    >>> {name: figure.value for name, figure in precision_recall_f1([1, 2], [0, 1], [1, 1]).items()}
+    {'precision': 0.75, 'recall': 0.6, 'f1': 0.6666666666666666}
+    """
     (tp, fp, fn), bootstrap = _columns(bootstrap, tp=tp, fp=fp, fn=fn)
     for name, counts in (("tp", tp), ("fp", fp), ("fn", fn)):
         wrong = np.flatnonzero((counts < 0) | (counts != np.floor(counts)))
@@ -172,7 +208,7 @@ def _numbers(name: str, column: Column, rows: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{name} has shape {chosen.shape} and type {chosen.dtype}; expected one number, or None, a row"
         )
-    numbers = chosen.astype(float)
+    numbers: np.ndarray = chosen.astype(float)
     wrong = np.flatnonzero(~np.isfinite(numbers))
     if wrong.size:
         raise InputError(
@@ -204,7 +240,8 @@ def _constant_but_for_rounding(column: np.ndarray) -> bool:
 def _scaled(values: np.ndarray) -> np.ndarray:
     """Divided by a power of two, to at most 1 in size: no square overflows or vanishes, no digit changes."""
     largest = np.abs(values).max(initial=0.0)
-    return np.ldexp(values, -int(np.frexp(largest)[1]))
+    scaled: np.ndarray = np.ldexp(values, -int(np.frexp(largest)[1]))
+    return scaled
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, bootstrap: Bootstrap | None, undefined: str) -> Figure:
@@ -215,7 +252,8 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, bootstrap: Bootstrap 
 
     def replicates(bootstrap: Bootstrap) -> np.ndarray:
         above, below = bootstrap.sums(numerator, denominator).T
-        return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+        ratios: np.ndarray = np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)
+        return ratios
 
     return _figure(numerator.sum() / total, n, bootstrap, replicates, undefined)
 

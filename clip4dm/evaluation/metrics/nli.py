@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clip4dm.errors import CLIP4DMError, InputError, short_reason
 from clip4dm.files.reading import kind_of
@@ -26,6 +27,13 @@ _HELP = (
     "give a folder holding a Hugging Face sequence-classification model, or a name such as "
     f"{DEFAULT_NLI_MODEL} that is in the Hugging Face cache (HF_HOME) or can be fetched"
 )
+
+# transformers' PreTrainedModel, PreTrainedTokenizerBase, PretrainedConfig and BatchEncoding: what it says of their
+# types changes from version to version.
+Model: TypeAlias = Any
+Tokenizer: TypeAlias = Any
+Config: TypeAlias = Any
+Encoding: TypeAlias = Any
 
 Pair = tuple[str, str]
 Entailment = Callable[[Sequence[str], Sequence[str]], Sequence[float | None]]  # premises, hypotheses -> 0..1
@@ -43,8 +51,8 @@ class EntailmentModel:
     revision, None for a folder. max_tokens: longer pairs lose the end of their longer half.
     """
 
-    model: Any
-    tokenizer: Any
+    model: Model
+    tokenizer: Tokenizer
     contradiction: int
     entailment_label: int
     device: torch.device
@@ -78,12 +86,14 @@ class EntailmentModel:
         )
 
     def entailment(
-        self, premises: Sequence[str], hypotheses: Sequence[str], progress: Callable[[int], Any] | None = None
+        self, premises: Sequence[str], hypotheses: Sequence[str], progress: Callable[[int], object] | None = None
     ) -> list[float]:
         """Probability, 0..1, that each premise entails its hypothesis; 0.0 for an empty or blank one.
 
         Each distinct pair is run once. progress: called after every batch with the number of pairs it held.
-        Errors: ValueError when the two are not as many.
+        Errors: InputError when the two are not as many; NLIUnavailable where the weights give no finite numbers.
+
+            EntailmentModel.load().entailment(["the dog is not red"], ["red dog"])
         """
         for what, texts in (("premises", premises), ("hypotheses", hypotheses)):
             if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
@@ -99,7 +109,7 @@ class EntailmentModel:
                 progress(len(batch))
         return [known.get(pair, 0.0) for pair in pairs]
 
-    def _batches(self, pairs: list[Pair]) -> Iterator[tuple[list[Pair], Any]]:
+    def _batches(self, pairs: list[Pair]) -> Iterator[tuple[list[Pair], Encoding]]:
         """The pairs by length, longest first, so that little is padded and the first batch needs the most."""
         if not pairs:
             return
@@ -117,7 +127,7 @@ class EntailmentModel:
             columns = {name: [values[i] for i in rows] for name, values in encoded.items()}
             yield [pairs[i] for i in rows], self.tokenizer.pad(columns, return_tensors="pt")
 
-    def _probabilities(self, inputs: Any) -> list[float]:
+    def _probabilities(self, inputs: Encoding) -> list[float]:
         import torch
 
         with torch.inference_mode():
@@ -155,7 +165,7 @@ def entailment_or_reason(name: str, device: str, say: Callable[[str], None]) -> 
     return entailment, None
 
 
-def _load(name: str) -> tuple[Any, Any]:
+def _load(name: str) -> tuple[Model, Tokenizer]:
     """(model, tokenizer), from the folder or the cache alone where possible, else from the hub."""
     try:
         import transformers
@@ -187,7 +197,7 @@ def _load(name: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _pretrained(transformers: Any, name: str, offline: bool) -> tuple[Any, Any]:
+def _pretrained(transformers: ModuleType, name: str, offline: bool) -> tuple[Model, Tokenizer]:
     import torch
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=offline)
@@ -227,7 +237,7 @@ def _commit(name: str) -> str | None:
     return Path(config).parent.name if isinstance(config, str) else None
 
 
-def _labels(name: str, config: Any) -> tuple[int, int]:
+def _labels(name: str, config: Config) -> tuple[int, int]:
     """Places of contradiction and entailment among the logits, by the configuration's own names."""
     places = {str(label).strip().lower(): int(place) for place, label in config.id2label.items()}
     if "contradiction" not in places or "entailment" not in places:
@@ -238,7 +248,7 @@ def _labels(name: str, config: Any) -> tuple[int, int]:
     return places["contradiction"], places["entailment"]
 
 
-def _max_tokens(config: Any, tokenizer: Any) -> int:
+def _max_tokens(config: Config, tokenizer: Tokenizer) -> int:
     """The longest input: the tokenizer's limit (may be 1e30) or the table of positions, whichever is less."""
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     if "roberta" in config.model_type:  # its positions start after the padding's

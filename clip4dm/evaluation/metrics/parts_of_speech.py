@@ -6,19 +6,24 @@ the pipeline parses, else of its last word, since phrases of English end in thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clip4dm.benchmarks.base import Sample, Span
+from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.benchmarks.labels import overlaps_any
+from clip4dm.captions.tracked import Span
 from clip4dm.errors import CLIP4DMError
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
-from clip4dm.evaluation.records import Settings, sample_of, score_record
+from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
 
 DEFAULT_PIPELINE = "en_core_web_sm"
 OTHER = "X"  # where the pipeline says nothing
@@ -29,7 +34,7 @@ class TaggerUnavailable(CLIP4DMError, ValueError):
     """No parts of speech can be had: why, and how to go on, in one line."""
 
 
-def load_tagger(pipeline: str = DEFAULT_PIPELINE):
+def load_tagger(pipeline: str = DEFAULT_PIPELINE) -> Language:
     """A spaCy pipeline by name or folder. Errors: TaggerUnavailable."""
     try:
         import spacy
@@ -51,7 +56,7 @@ def load_tagger(pipeline: str = DEFAULT_PIPELINE):
     return nlp
 
 
-def part_of(document, span: Span) -> str:
+def part_of(document: Doc, span: Span) -> str:
     """The part of speech of a character span of a spaCy document."""
     inside = [
         word
@@ -67,12 +72,13 @@ def part_of(document, span: Span) -> str:
 
 
 def by_part_of_speech(
-    samples_path: Path, benchmark, settings: Settings, nlp, seed: int = 0
+    samples_path: Path, benchmark: Benchmark, settings: Settings, nlp: Language, seed: int = 0
 ) -> dict[str, dict[str, Figure]]:
     """{part of speech: {figure: Figure}} of a finished run's samples.jsonl, most frequent part first.
 
     Where the benchmark labels every token, precision, recall and f1 of the tokens of that part; where it has location
-    accuracy, LA and LA_span of the captions whose false word is of that part.
+    accuracy, LA and LA_span of the captions whose false word is of that part. nlp: of `load_tagger`. seed: of the
+    bootstrap. Errors: DamagedRun.
     """
     rows: list[tuple[str, str, dict[str, Any]]] = []  # (image, part of speech, counts)
     for sample, scored, document in _read(samples_path, benchmark, settings, nlp):
@@ -89,7 +95,9 @@ def by_part_of_speech(
                     {"hit": scored.published.hit, "hit_span": scored.sound.hit_span},
                 )
             )
-    bootstrap = Bootstrap([image for image, _, _ in rows], seed=seed) if rows else None
+    if not rows:
+        return {}
+    bootstrap = Bootstrap([image for image, _, _ in rows], seed=seed)
     sizes: dict[str, int] = {}
     for _, part, counts in rows:
         sizes[part] = sizes.get(part, 0) + counts.get("tokens", 1)
@@ -101,8 +109,8 @@ def by_part_of_speech(
     }
 
 
-def _read(path: Path, benchmark, settings: Settings, nlp) -> Iterable[tuple]:
-    def records():
+def _read(path: Path, benchmark: Benchmark, settings: Settings, nlp: Language) -> Iterator[tuple[Sample, Scored, Doc]]:
+    def records() -> Iterator[tuple[str, dict[str, Any]]]:
         for record in stored_records(path, settings.layers):
             if "skipped" not in record:
                 yield record["caption"], record
@@ -112,7 +120,7 @@ def _read(path: Path, benchmark, settings: Settings, nlp) -> Iterable[tuple]:
         yield sample, score_record(record, sample, benchmark, settings), document
 
 
-def _token_counts(sample: Sample, predicted: Sequence[Span], document) -> dict[str, dict[str, int]]:
+def _token_counts(sample: Sample, predicted: Sequence[Span], document: Doc) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for span, label in zip(sample.tokens, sample.token_labels, strict=True):
         said = overlaps_any(span, predicted)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +23,25 @@ _ID = re.compile(rb'\{\s*"id"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 @dataclass(frozen=True, order=True)
 class BlockSum:
-    """lines, bytes: how many the block has. sha256: of its bytes, hexadecimal."""
+    r"""A block's checksum. lines, size: how many lines and bytes it has. sha256: of its bytes, hexadecimal.
+
+    >>> BlockSum.of(3, b"one line\n").to_line()[:12]
+    b'3 1 9 3887c2'
+    """
 
     block: int
     lines: int
-    bytes: int
+    size: int
     sha256: str
 
     @classmethod
     def of(cls, block: int, data: bytes) -> BlockSum:
+        """That of a block's bytes."""
         return cls(block, data.count(b"\n"), len(data), hashlib.sha256(data).hexdigest())
 
     def to_line(self) -> bytes:
-        return f"{self.block} {self.lines} {self.bytes} {self.sha256}\n".encode()
+        """As it stands in samples.sums."""
+        return f"{self.block} {self.lines} {self.size} {self.sha256}\n".encode()
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,18 @@ class FoundBlock:
     good: bool
 
     def read(self) -> bytes:
+        """The block's bytes, as they are by now."""
         with open(self.path, "rb") as file:
             file.seek(self.offset)
-            return file.read(self.sum.bytes)
+            return file.read(self.sum.size)
 
 
 def sums_path(samples: Path) -> Path:
-    """samples.jsonl -> samples.sums."""
+    """The checksums of a samples file.
+
+    >>> sums_path(Path("run/samples.part-0.jsonl")).name
+    'samples.part-0.sums'
+    """
     return samples.with_suffix(".sums")
 
 
@@ -75,18 +86,21 @@ def read_sums(path: Path) -> Iterator[tuple[int, BlockSum | None]]:
 
 
 def find_blocks(
-    path: Path, blocks: Collection[Collection[str]], block_of: Mapping[str, int], known: Collection[BlockSum]
+    path: Path, blocks: Sequence[Sequence[str]], block_of: Mapping[str, int], known: Collection[BlockSum]
 ) -> Iterator[FoundBlock]:
     """The blocks whose lines all stand together in a samples file, wherever: damage elsewhere costs them nothing.
 
     blocks: the ids of each block's samples. block_of: each sample's block. known: the checksums that count.
     """
     known = frozenset(known)
-    longest = max((entry.bytes for entry in known), default=0) + (16 << 20)  # what is longer was never a block
-    current, lines, size, start, offset = None, [], 0, 0, 0
+    longest = max((entry.size for entry in known), default=0) + (16 << 20)  # what is longer was never a block
+    current: int | None = None  # the block that the last lines belong to
+    lines: list[bytes] = []
+    size = start = offset = 0
     with open(path, "rb") as file:
         while line := file.readline(longest):
-            block = block_of.get(_sample_id(line))
+            sample = _sample_id(line)
+            block = None if sample is None else block_of.get(sample)
             if block != current or block is None or size + len(line) > longest:
                 current, lines, size, start = block, [], 0, offset
             offset += len(line)
@@ -104,6 +118,6 @@ def _sample_id(line: bytes) -> str | None:
     """The id that a line begins with; the checksum says whether the rest is right."""
     match = _ID.match(line) if line.endswith(b"\n") else None
     try:
-        return json.loads(match[1].decode("utf-8", "surrogatepass")) if match else None
+        return str(json.loads(match[1].decode("utf-8", "surrogatepass"))) if match else None
     except ValueError:
         return None

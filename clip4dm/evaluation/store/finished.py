@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.evaluation.config import RunConfig
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.store.checksums import BlockSum, read_sums, sums_path
 from clip4dm.evaluation.store.runfiles import (
@@ -38,14 +39,15 @@ OLDER = "the run was made by an earlier version: run its main.py command again w
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that was found whole. config: as in config.json."""
+    """A run that was found whole."""
 
     folder: Path
-    config: dict[str, Any]
+    config: RunConfig
     settings: Settings
 
     @property
     def samples(self) -> Path:
+        """The path of samples.jsonl, for `stored_records`."""
         return self.folder / SAMPLES
 
 
@@ -75,14 +77,14 @@ def open_run(folder: Path) -> FinishedRun:
             f"{folder / RESULT} is of other samples than {SAMPLES} holds: a newer run did not end, or "
             f"the file was changed; {REMEDY}"
         )
-    return FinishedRun(folder, config, settings)
+    return FinishedRun(folder, cast(RunConfig, config), settings)  # what readers ask of it was checked
 
 
 def samples_summary(samples: Path) -> dict[str, Any]:
     """What result.json says of samples.jsonl: {"lines", "sha256"}. Errors: DamagedRun."""
     sums = _sums(samples)
     _check_file(samples)
-    if samples.stat().st_size != sum(entry.bytes for entry in sums):
+    if samples.stat().st_size != sum(entry.size for entry in sums):
         for _ in stored_lines(samples):  # finds where
             pass
     return {"lines": sum(entry.lines for entry in sums), "sha256": file_sha256(samples)}
@@ -112,7 +114,7 @@ def stored_lines(samples: Path) -> Iterator[tuple[int, bytes]]:
     left = samples.stat().st_size
     with open(samples, "rb") as file:
         for entry in sums:
-            data = file.read(min(entry.bytes, left))
+            data = file.read(min(entry.size, left))
             left -= len(data)
             if not data:
                 raise DamagedRun(
@@ -146,7 +148,7 @@ def _damaged_lines(data: bytes, entry: BlockSum, first: int) -> str:
     """Where a damaged block's lines are; the one line that is cut short or no JSON, if there is one."""
     lines = data.split(b"\n")
     if lines[-1]:  # the line end is missing: at the file's end, or where longer lines moved here
-        return f"line {first + len(lines) - 1}" if len(data) < entry.bytes else _span(first, entry.lines)
+        return f"line {first + len(lines) - 1}" if len(data) < entry.size else _span(first, entry.lines)
     if len(lines) - 1 == entry.lines:
         for number, line in enumerate(lines[:-1], first):
             try:

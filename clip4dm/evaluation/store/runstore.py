@@ -74,7 +74,7 @@ class RunStore:
         stray = any(place.path == self.samples and place.offset >= end for place in self._stored.values())
         ends = {self.samples: end}
         for path in part_files(self.folder):
-            ends[path] = max((p.offset + p.sum.bytes for p in self._stored.values() if p.path == path), default=0)
+            ends[path] = max((p.offset + p.sum.size for p in self._stored.values() if p.path == path), default=0)
         for path, size in ends.items():
             if self.rank == 0 and not stray and path.exists() and path.stat().st_size > size:
                 with writing(path):
@@ -158,7 +158,7 @@ class RunStore:
         """(blocks, bytes) of samples.jsonl from its beginning on, without a gap."""
         block = end = 0
         while block in stored and stored[block].path == self.samples and stored[block].offset == end:
-            end += stored[block].sum.bytes
+            end += stored[block].sum.size
             block += 1
         return block, end
 

@@ -11,9 +11,15 @@ import numpy as np
 
 from clip4dm.files.reading import is_number
 
+Fields = dict[str, tuple[Callable[[Any], bool], str]]  # name: (whether a value fits, what would)
+
 
 def check_record(record: Any, layers: int) -> str | None:
-    """What is wrong with a record, in a few words, or None. layers: whose attributions it should hold."""
+    """What is wrong with a record, in a few words, or None. layers: whose attributions it should hold.
+
+    >>> check_record({"id": "a", "image": 5, "skipped": "no such file"}, layers=12)
+    "field 'image' is 5, not a string"
+    """
     if not isinstance(record, dict):
         return f"a sample is an object with named fields, and this is a {type(record).__name__}"
     fields = _SKIPPED if "skipped" in record else _FIELDS
@@ -23,7 +29,7 @@ def check_record(record: Any, layers: int) -> str | None:
     return _wrong(record["label"], _LABEL, "label.") or _wrong_spans(record) or _wrong_attributions(record, layers)
 
 
-def _wrong(content: dict[str, Any], fields: dict[str, tuple[Callable[[Any], bool], str]], prefix: str) -> str | None:
+def _wrong(content: dict[str, Any], fields: Fields, prefix: str) -> str | None:
     for name, (fits, wanted) in fields.items():
         if name not in content:
             return f"there is no field {prefix + name!r}"
@@ -91,8 +97,8 @@ def _shown(value: Any) -> str:
 
 
 _TEXT, _NUMBER = (_is_text, "a string"), (is_number, "a finite number")
-_SKIPPED = {"id": _TEXT, "image": _TEXT, "skipped": _TEXT}
-_FIELDS = {
+_SKIPPED: Fields = {"id": _TEXT, "image": _TEXT, "skipped": _TEXT}
+_FIELDS: Fields = {
     "id": _TEXT,
     "image": _TEXT,
     "image_id": _TEXT,
@@ -107,7 +113,7 @@ _FIELDS = {
     "units": (_are_units, "a list of [start, end, kind, scored]"),
     "layer_attributions": _TEXT,
 }
-_LABEL = {
+_LABEL: Fields = {
     "misaligned": (_is_flag, "true or false"),
     "spans": (_are_spans, "a list of [start, end]"),
     "tokens": (_are_spans, "a list of [start, end]"),
