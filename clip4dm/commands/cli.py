@@ -33,6 +33,7 @@ READER_GONE = 128 + 13  # the status of a command whose pipe was closed, as by `
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
+    """--backbone, --pretrained, --device, --precision. backbone: the script's default, named in the help."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--backbone",
@@ -57,6 +58,7 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--template and --start_layer_text; returns their group, for a script to add its own."""
     group = parser.add_argument_group("method")
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
     group.add_argument(
@@ -70,6 +72,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
+    """--debug, for `one_line_errors`."""
     parser.add_argument("--debug", action="store_true", help="show where an error came from, with its traceback")
 
 

@@ -33,6 +33,7 @@ BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
+    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's)."""
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_data_options(parser)
     add_model_options(parser, BACKBONE)
@@ -130,6 +131,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None, program: str = "main.py") -> None:
+    """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out."""
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         outcome = rescore(args) if args.rescore else evaluate(args)
@@ -148,6 +150,7 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
 
 
 def rescore(args: argparse.Namespace) -> Outcome:
+    """`evaluation.run.rescore` with the command line's options."""
     from pathlib import Path
 
     from clip4dm.evaluation.run import rescore
@@ -165,6 +168,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
 
 
 def evaluate(args: argparse.Namespace) -> Outcome | None:
+    """`evaluation.run.evaluate` with the command line's options; None in all but torchrun's first process."""
     from clip4dm.evaluation.run import Options, evaluate
     from clip4dm.scores import START_LAYER_TEXT
 

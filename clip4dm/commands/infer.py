@@ -39,6 +39,7 @@ DEMO_SIZE = 256
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
+    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's)."""
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("picture and captions")
     data.add_argument(
@@ -84,6 +85,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
 
 
 def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
+    """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error."""
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
@@ -132,6 +134,7 @@ def demo_scene(args: argparse.Namespace, program: str) -> Image:
 
 
 def show(detection: Detection, image: str, as_json: bool, program: str = "infer.py") -> None:
+    """Print a detection: the published dict, or JSON; on a terminal the coloured caption before it."""
     from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:

@@ -15,6 +15,7 @@ COMMANDS = {
 
 
 def usage() -> str:
+    """What `clip4dm --help` prints."""
     lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
     return "\n".join(["usage: clip4dm COMMAND ... | --version", "", *lines, "", "clip4dm COMMAND --help says more"])
 

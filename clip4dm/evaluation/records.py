@@ -209,9 +209,16 @@ def skipped_record(sample: Sample, reason: str) -> dict[str, Any]:
 
 
 def to_line(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of samples.jsonl. Errors: ValueError for NaN, which no record may hold.
+
+    >>> from_line(to_line({"id": "7", "caption": "café"}))
+    {'id': '7', 'caption': 'café'}
+    """
     text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return (text + "\n").encode("utf-8", "surrogatepass")
 
 
 def from_line(line: bytes) -> dict[str, Any]:
-    return json.loads(line.decode("utf-8", "surrogatepass"))
+    """What `to_line` wrote. Errors: ValueError for what it did not."""
+    record: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
+    return record

@@ -35,6 +35,7 @@ class LastLayers:
         return F.normalize(pooled, dim=-1)
 
     def since(self, start: int) -> LastLayers:
+        """The same from a later layer on."""
         return LastLayers(start, self.blocks[start - self.start :], self.ln_final, self.projection)
 
 
@@ -83,6 +84,7 @@ class TextTower:
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return cast(torch.device, self.text.positional_embedding.device)
 
     @property

@@ -31,7 +31,7 @@ _HELP = (
 # transformers' PreTrainedModel, PreTrainedTokenizerBase, PretrainedConfig and BatchEncoding: what it says of their
 # types changes from version to version.
 Model: TypeAlias = Any
-Tokenizer: TypeAlias = Any
+NLITokenizer: TypeAlias = Any
 Config: TypeAlias = Any
 Encoding: TypeAlias = Any
 
@@ -52,7 +52,7 @@ class EntailmentModel:
     """
 
     model: Model
-    tokenizer: Tokenizer
+    tokenizer: NLITokenizer
     contradiction: int
     entailment_label: int
     device: torch.device
@@ -165,7 +165,7 @@ def entailment_or_reason(name: str, device: str, say: Callable[[str], None]) -> 
     return entailment, None
 
 
-def _load(name: str) -> tuple[Model, Tokenizer]:
+def _load(name: str) -> tuple[Model, NLITokenizer]:
     """(model, tokenizer), from the folder or the cache alone where possible, else from the hub."""
     try:
         import transformers
@@ -197,7 +197,7 @@ def _load(name: str) -> tuple[Model, Tokenizer]:
         ) from error
 
 
-def _pretrained(transformers: ModuleType, name: str, offline: bool) -> tuple[Model, Tokenizer]:
+def _pretrained(transformers: ModuleType, name: str, offline: bool) -> tuple[Model, NLITokenizer]:
     import torch
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=offline)
@@ -248,7 +248,7 @@ def _labels(name: str, config: Config) -> tuple[int, int]:
     return places["contradiction"], places["entailment"]
 
 
-def _max_tokens(config: Config, tokenizer: Tokenizer) -> int:
+def _max_tokens(config: Config, tokenizer: NLITokenizer) -> int:
     """The longest input: the tokenizer's limit (may be 1e30) or the table of positions, whichever is less."""
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     if "roberta" in config.model_type:  # its positions start after the padding's
