@@ -94,7 +94,8 @@ def measure(args: argparse.Namespace) -> None:
             seconds = time.perf_counter() - began
             if not summary.complete:
                 raise FetchError(f"the benchmark's own server failed: {list(summary.failed.items())[:3]}")
-            tenth = max(1, len(memory) // 10)
+            memory.append(resident_mb())  # of a short call this is all there is
+            tenth = len(memory) // 10
             print(
                 f"{args.files} files of {size} bytes {what} in {seconds:.1f} s: {args.files / seconds:.0f} files/s, "
                 f"{args.workers} workers; resident memory {memory[tenth]:.0f} MB after a tenth of the time, "
