@@ -20,7 +20,12 @@ from clip4dm.errors import InputError
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from lowest to highest."""
+    """A whole number from lowest to highest.
+
+    >>> Whole(1, 9)("7"), Whole(1, 9).check("--pairs", 10)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: --pairs is 10; it must be a whole number from 1 to 9
+    """
 
     lowest: int
     highest: int
@@ -48,7 +53,12 @@ class Whole:
 
 @dataclass(frozen=True)
 class Finite:
-    """A finite number from lowest to highest. such_as: an example, for the error. what: what it is a number of."""
+    """A finite number from lowest to highest. such_as: an example, for the error. what: what it is a number of.
+
+    >>> Finite("0.001", lowest=0).check("--lr", -1)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: --lr is -1; it must be a finite number from 0 on, such as 0.001
+    """
 
     such_as: str
     lowest: float = -math.inf
@@ -102,7 +112,13 @@ IMAGES_PER_BLOCK = 32  # usually; a block is what an interruption may cost
 
 
 def arguments(argv: Sequence[str] | None) -> list[str]:
-    """The command line, "--epsilon -1e-5" as "--epsilon=-1e-5": argparse takes -1e-5 for an option of its own."""
+    """The command line, "--epsilon -1e-5" as "--epsilon=-1e-5": argparse takes -1e-5 for an option of its own.
+
+    argv: None for the program's own.
+
+    >>> arguments(["--epsilon", "-1e-5", "--limit", "3"])
+    ['--epsilon=-1e-5', '--limit', '3']
+    """
     joined: list[str] = []
     for text in sys.argv[1:] if argv is None else argv:
         if joined[-1:] == ["--epsilon"] and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE):
@@ -113,12 +129,20 @@ def arguments(argv: Sequence[str] | None) -> list[str]:
 
 
 def batch_size(text: str) -> int | None:
-    """For argparse: a number, or auto (None)."""
+    """For argparse: a number, or auto (None).
+
+    >>> batch_size("64"), batch_size("auto")
+    (64, None)
+    """
     return None if text == "auto" else AT_LEAST_ONE(text)
 
 
 def boolean(text: str) -> bool:
-    """For argparse: True, False, yes, no, 1 or 0."""
+    """For argparse: True, False, yes, no, 1 or 0.
+
+    >>> boolean("yes"), boolean("False")
+    (True, False)
+    """
     values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if text.lower() not in values:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")

@@ -21,7 +21,15 @@ class Block:
 
 
 def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]:
-    """Samples grouped by image, images in order of first appearance: the same plan for every run of these samples."""
+    """Samples grouped by image, images in order of first appearance.
+
+    >>> def sample(number: str, image: str) -> Sample:
+    ...     return Sample(number, image, image, "a red dog", False, (), "ORIG")
+    >>> for block in plan_blocks([sample("1", "a.jpg"), sample("2", "b.jpg"), sample("3", "a.jpg")], 1):
+    ...     print(block.number, block.images, [sample.id for sample in block.samples])
+    0 ('a.jpg',) ['1', '3']
+    1 ('b.jpg',) ['2']
+    """
     by_image: dict[str, list[Sample]] = {}
     for sample in samples:
         by_image.setdefault(sample.image, []).append(sample)

@@ -37,7 +37,11 @@ def end_with_parent() -> None:
 
 @dataclass(frozen=True)
 class Workers:
-    """This process among those of a torchrun: number `rank` of `world`, and number `local_rank` on its machine."""
+    """This process among those of a torchrun: number `rank` of `world`, and number `local_rank` on its machine.
+
+    >>> Workers(rank=1, world=4, local_rank=1).device("cuda"), ALONE.device("cuda")
+    ('cuda:1', 'cuda')
+    """
 
     rank: int = 0
     world: int = 1

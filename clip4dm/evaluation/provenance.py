@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
 
 
 def path_sha256(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names (a dataset saved to disk)."""
+    """SHA-256 of a file, or of a folder's files with their names (a dataset saved to disk). Errors: OSError."""
     if not path.is_dir():
         return file_sha256(path)
     digest = hashlib.sha256()
@@ -49,6 +49,10 @@ def git_revision() -> str | None:
 
 
 def fingerprint(parts: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that differ as soon as any part does. parts: anything JSON can hold."""
+    """Twelve hexadecimal digits that differ as soon as any part does. parts: anything JSON can hold, in any order.
+
+    >>> fingerprint({"epsilon": -5e-5, "limit": None}), fingerprint({"limit": None, "epsilon": -1e-5})
+    ('4e7330e060a4', '5a8e6f8ccb2b')
+    """
     canonical = json.dumps(parts, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:12]

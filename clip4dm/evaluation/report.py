@@ -242,7 +242,12 @@ def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> fl
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:
-    """("AP/CLIPScore", Figure), ... of a result or one of its groups."""
+    """("AP/CLIPScore", Figure), ... of a result or one of its groups.
+
+    >>> figure = Figure(0.5, None, None, 2).as_dict()
+    >>> dict(flatten({"n": 2, "LA": figure, "AP": {"CLIPScore": figure}})).keys()
+    dict_keys(['LA', 'AP/CLIPScore'])
+    """
     for name, value in figures.items():
         if isinstance(value, Mapping) and set(value) == {"value", "low", "high", "n", "reason"}:
             yield prefix + name, Figure(**value)
@@ -251,6 +256,12 @@ def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str,
 
 
 def skipped_summary(columns: Columns) -> dict[str, Any]:
-    """Counts by reason's kind, and the ids with their reasons."""
+    """Counts by reason's kind, and the ids with their reasons.
+
+    >>> columns = Columns()
+    >>> columns.skipped["a"] = "no such picture: a.jpg"
+    >>> skipped_summary(columns)
+    {'count': 1, 'missing': 1, 'ids': {'a': 'no such picture: a.jpg'}}
+    """
     kinds = Counter("missing" if reason.startswith("no such") else "damaged" for reason in columns.skipped.values())
     return {"count": len(columns.skipped), **kinds, "ids": columns.skipped}

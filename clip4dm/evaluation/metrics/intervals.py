@@ -30,7 +30,14 @@ class Bootstrap:
     """The resamples of a data set, as seen by some of its samples.
 
     clusters: for every sample, the image it belongs to (any hashable). seed: an integer >= 0.
-    replicates: number of resamples. Errors: ValueError.
+    replicates: number of resamples. Errors: InputError.
+
+    >>> hits = np.array([1.0, 0.0, 1.0, 1.0])  # four samples of three images
+    >>> bootstrap = Bootstrap(["a.jpg", "a.jpg", "b.jpg", "c.jpg"], replicates=500)
+    >>> found, all_of_them = bootstrap.sums(hits, np.ones(4)).T  # (replicates,) each
+    >>> low, high, remark = bootstrap.interval(found / all_of_them, undefined="no samples")
+    >>> low < 0.75 < high, remark
+    (True, None)
     """
 
     def __init__(self, clusters: Sequence[Hashable], seed: int = 0, replicates: int = REPLICATES):
@@ -49,7 +56,7 @@ class Bootstrap:
         return self._draws.replicates
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Bootstrap:
-        """The same resamples, seen by some of the samples (indices, or a mask as long as the samples).
+        """The same resamples, seen by some of the samples. rows: indices, or a mask as long as the samples.
 
         A group is thus resampled with its data set: how many of its samples a resample holds varies.
         """
@@ -132,6 +139,10 @@ def weighted_average_precision(labels: np.ndarray, scores: np.ndarray) -> Statis
     """Average precision with sample weights, equal scores forming one threshold as in sklearn.
 
     labels: (samples,) bool. scores: (samples,), high for the positive class. NaN where a class has no weight.
+
+    >>> statistic = weighted_average_precision(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]))
+    >>> statistic(np.array([[1, 1, 1], [0, 1, 2], [1, 0, 1]])).tolist()  # the last resample has no negative
+    [0.8333333333333333, 0.6666666666666666, nan]
     """
     order = np.argsort(-scores, kind="stable")
     falling = -scores[order]
@@ -155,12 +166,21 @@ def weighted_average_precision(labels: np.ndarray, scores: np.ndarray) -> Statis
 
 
 def weighted_pearson(x: np.ndarray, y: np.ndarray) -> Statistic:
-    """Pearson's r with sample weights; x, y: (samples,). NaN where x or y, as weighted, does not vary."""
+    """Pearson's r with sample weights; x, y: (samples,). NaN where x or y, as weighted, does not vary.
+
+    >>> statistic = weighted_pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 0.0]))
+    >>> statistic(np.array([[1, 1, 0], [2, 0, 0]])).round(6).tolist()  # of the first two samples, and of the first
+    [1.0, nan]
+    """
     return lambda weights: _correlation(weights, x, y)
 
 
 def weighted_spearman(x: np.ndarray, y: np.ndarray) -> Statistic:
-    """Spearman's rho with whole weights: ranked anew in every resample, ties sharing their mean rank."""
+    """Spearman's rho with whole weights: ranked anew in every resample, ties sharing their mean rank.
+
+    >>> weighted_spearman(np.array([1.0, 2.0, 9.0]), np.array([5.0, 6.0, 7.0]))(np.array([[1, 2, 1]])).tolist()
+    [1.0]
+    """
     ranks_x, ranks_y = _weighted_ranks(x), _weighted_ranks(y)
     return lambda weights: _correlation(weights, ranks_x(weights), ranks_y(weights))
 

@@ -21,7 +21,7 @@ from clip4dm.scores import ref_clip_score
 def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequence[float]) -> dict[str, float | None]:
     """sample id -> RefCLIPScore, None without references. cosines: of each sample's caption and image.
 
-    Captions and references of all samples together: each distinct text is encoded once.
+    Captions and references of all samples together: each distinct text is encoded once. Source: Hessel et al. 2021.
     """
     texts = list(dict.fromkeys(t for s in samples if s.references for t in (s.caption, *s.references)))
     features = encode_texts(detector, texts)

@@ -59,7 +59,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically: under a temporary name, synced, renamed. Errors: RunError, ValueError for NaN."""
+    """Write JSON whole or not at all. Errors: RunError; InputError for NaN."""
     try:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError as error:
@@ -68,7 +68,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_sealed(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object together with its fingerprint."""
+    """Write a JSON object together with its fingerprint. Errors: RunError; InputError for NaN.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / CAPTION_METRICS
+    >>> write_sealed(path, {"sample": {"CIDEr": 0.5}}); read_sealed(path)
+    {'sample': {'CIDEr': 0.5}}
+    """
     write_json(path, {"fingerprint": fingerprint(content), "content": content})
 
 
@@ -89,7 +95,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def append(path: Path, data: bytes, at: int) -> None:
-    """Append and sync. at: the size the file must have. Errors: RunError."""
+    """Append and sync. at: the size in bytes that the file must have. Errors: RunError."""
     with writing(path), open(path, "ab") as file:
         if file.tell() != at:
             raise RunError(

@@ -31,10 +31,20 @@ from clip4dm.evaluation.store.runfiles import (
 
 
 class RunStore:
-    """The folder of one run.
+    r"""The folder of one run.
 
     blocks: for every block the ids of its samples, in the order of their lines. rank: of this process.
     Opening reads what is there; nothing is written before `begin`.
+
+    >>> import tempfile
+    >>> folder, config = Path(tempfile.mkdtemp()), {"fingerprint": "0123abcd"}
+    >>> store = RunStore(folder, [["a", "b"], ["c"]])
+    >>> store.begin(config)
+    >>> store.append(0, [b'{"id": "a"}\n', b'{"id": "b"}\n'], to_part=False)  # and then the power goes
+    >>> store = RunStore(folder, [["a", "b"], ["c"]])
+    >>> store.begin(config); store.missing()
+    [1]
+    >>> store.append(1, [b'{"id": "c"}\n'], to_part=False); store.finish()
     """
 
     def __init__(self, folder: Path, blocks: Sequence[Sequence[str]], rank: int = 0):
