@@ -1,4 +1,4 @@
-"""main.py's run on a tiny model: interrupted in every way, resumed, re-scored: the same bytes each time; sharded."""
+"""main.py's run on a tiny model: interrupted, resumed, sharded: the same bytes each time; what its result says."""
 
 from __future__ import annotations
 
@@ -12,42 +12,11 @@ from pathlib import Path
 
 import pytest
 from contract import assert_records
-from making import make_coco_captions, make_foil, make_pictures, make_tiny_clip
+from making import make_foil, make_pictures
 from places import ROOT
+from small_run import IMAGES, files_of
 
-from clip4dm.evaluation.run import Options, evaluate, rescore
-from clip4dm.evaluation.store.runfiles import RunError
-
-IMAGES = 23
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    names = make_pictures(folder / "images", IMAGES)
-    foil = make_foil(folder / "foil.json", names)
-    return {
-        "data_path": str(foil),
-        "img_dir": str(folder / "images"),
-        "backbone": None,
-        "pretrained": str(make_tiny_clip(folder / "tiny")),
-        "get_refclipscore": True,
-        "reference_path": str(make_coco_captions(folder / "captions.json", foil)),
-        "device": "cpu",
-        "num_workers": 0,
-        "images_per_block": 2,
-    }
-
-
-@pytest.fixture(scope="module")
-def reference(data, tmp_path_factory):
-    """An uninterrupted run: (samples.jsonl, result.json) as bytes, and its outcome."""
-    outcome = evaluate(Options(**data, output=str(tmp_path_factory.mktemp("reference"))), say=lambda line: None)
-    return files_of(outcome.folder), outcome
-
-
-def files_of(folder: Path) -> tuple[bytes, bytes]:
-    return (folder / "samples.jsonl").read_bytes(), (folder / "result.json").read_bytes()
+from clip4dm.evaluation.run import Options, evaluate
 
 
 def only_run(output: Path) -> Path:
@@ -226,72 +195,6 @@ def test_other_settings_go_to_another_folder(reference, data, tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"epsilon": -1e-4, "sorted_by": "threshold"},
-        {"start_layer_text": -1},
-        {"start_layer_text": 0},
-        {"sorted_by": "threshold", "epsilon": 0.0, "start_layer_text": -2},
-    ],
-)
-def test_rescoring_equals_a_run_with_those_settings(reference, data, tmp_path, settings):
-    again = rescore(reference[1].folder, **settings, say=lambda line: None).result
-    fresh = evaluate(Options(**{**data, **settings}, output=str(tmp_path)), say=lambda line: None).result
-    for name in ("n", "LA", "LA_span", "AP", "groups", "settings"):
-        assert again[name] == fresh[name], name
-
-
-def test_rescoring_wants_a_finished_run_and_possible_settings(reference, tmp_path):
-    with pytest.raises(RunError, match="no finished run"):
-        rescore(tmp_path)
-    with pytest.raises(ValueError, match="out of range"):
-        rescore(reference[1].folder, start_layer_text=-9)
-    with pytest.raises(ValueError, match="sorted_by"):
-        rescore(reference[1].folder, sorted_by="loudest")
-
-
-def test_damaged_pictures_are_recorded_and_only_their_blocks_computed_again(reference, data, tmp_path):
-    import shutil
-
-    images = tmp_path / "images"
-    shutil.copytree(data["img_dir"], images)
-    broken = sorted(images.iterdir())[4]
-    whole = broken.read_bytes()
-    broken.write_bytes(whole[:300])
-    options = Options(**{**data, "img_dir": str(images)}, output=str(tmp_path / "out"))
-    outcome = evaluate(options, say=lambda line: None)
-    assert sorted(outcome.skipped) == ["1005-5005-foil", "1005-5005-orig"]
-    assert all(broken.name in reason and str(images) not in reason for reason in outcome.skipped.values())
-    assert outcome.result["n"] == 2 * IMAGES - 2 and outcome.result["skipped"]["damaged"] == 2
-    stored = (outcome.folder / "samples.jsonl").stat().st_mtime_ns
-    evaluate(options, say=lambda line: None)  # still damaged: nothing to do
-    assert (outcome.folder / "samples.jsonl").stat().st_mtime_ns == stored
-    broken.write_bytes(whole)
-    again = evaluate(options, say=lambda line: None)
-    assert again.skipped == {} and again.folder == outcome.folder
-    timing = json.loads((again.folder / "timing.json").read_text())
-    assert timing["samples_computed"] == 4  # one block of two images
-    assert (again.folder / "samples.jsonl").read_bytes() == reference[0][0]
-
-
-def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path):
-    import shutil
-
-    images = tmp_path / "images"
-    shutil.copytree(data["img_dir"], images)
-    for path in sorted(images.iterdir())[:12]:
-        path.unlink()
-    options = {**data, "img_dir": str(images), "output": str(tmp_path / "out")}
-    with pytest.raises(RunError, match=r"12 of 23 images are not in .*000000000010.jpg, \.\.\.\. Fetch them"):
-        evaluate(Options(**options), say=lambda line: None)
-    assert not (tmp_path / "out").exists()
-    outcome = evaluate(Options(**options, skip_missing=True), say=lambda line: None)
-    assert outcome.result["n"] == 22 and outcome.result["skipped"]["missing"] == 24
-    with pytest.raises(RunError, match="None is left to score"):
-        evaluate(Options(**{**options, "img_dir": str(tmp_path)}, skip_missing=True), say=lambda line: None)
-
-
-@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"limit": 0}, "--limit is 0; it must be a whole number from 1"),
@@ -304,24 +207,3 @@ def test_missing_pictures_are_listed_before_anything_is_computed(data, tmp_path)
 def test_options_that_cannot_be(data, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         evaluate(Options(**{**data, **change}, output=str(tmp_path)), say=lambda line: None)
-
-
-def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_papers(reference):
-    from clip4dm.evaluation import report
-
-    result = {**reference[1].result, "backbone": "ViT-B-32", "pretrained": "openai"}
-    lines = report.table(result).splitlines()
-    location = next(line for line in lines if line.startswith("LA "))
-    assert location.split()[-1] == "0.73" and f"{result['LA']['value']:.3f}" in location
-    assert next(line for line in lines if line.startswith("AP/F-CLIPScore_published")).split()[-1] == "0.71"
-    assert next(line for line in lines if line.startswith("AP/refCLIPScore")).split()[-1] == "0.75"
-    assert next(line for line in lines if line.startswith("LA_span")).split()[-1] == "—"
-    for change in (
-        {"settings": {**result["settings"], "start_layer_text": -1}},
-        {"args": {**result["args"], "template": "a photo of "}},
-        {"backbone": "ViT-L-14"},
-    ):
-        assert (
-            next(line for line in report.table({**result, **change}).splitlines() if line.startswith("LA ")).split()[-1]
-            == "—"
-        )

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 from places import ROOT
+from stored_blocks import BLOCKS, CONFIG, SUMS_WHOLE, WHOLE, finished, lines_of, sums_of
 
 from clip4dm.evaluation.store import claim, runstore
-from clip4dm.evaluation.store.lock import locked
 from clip4dm.evaluation.store.runfiles import SAMPLES, SUMS, RunError, write_json
 from clip4dm.evaluation.store.runstore import RunStore
-
-BLOCKS = [["a", "b"], ["c"], ["d", "é f", "g"], ["h"]]
-CONFIG = {"fingerprint": "123"}
-
-
-def lines_of(block: int) -> list[bytes]:
-    rows = [{"id": sample, "text": "ü" * 3} for sample in BLOCKS[block]]
-    return [(json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows]
-
-
-WHOLE = b"".join(line for block in range(len(BLOCKS)) for line in lines_of(block))
-
-
-def sums_of(block: int) -> bytes:
-    data = b"".join(lines_of(block))
-    return f"{block} {len(BLOCKS[block])} {len(data)} {hashlib.sha256(data).hexdigest()}\n".encode()
-
-
-SUMS_WHOLE = b"".join(sums_of(block) for block in range(len(BLOCKS)))
-
-
-def finished(folder, *, damage=None) -> RunStore:
-    """A whole run in a new folder, and what `damage` made of its files."""
-    folder.mkdir(parents=True)
-    write_json(folder / "config.json", CONFIG)
-    (folder / SAMPLES).write_bytes(WHOLE)
-    (folder / SUMS).write_bytes(SUMS_WHOLE)
-    if damage:
-        damage(folder)
-    return RunStore(folder, BLOCKS)
 
 
 def go_on(store: RunStore) -> list[int]:
@@ -170,33 +138,6 @@ def test_damaged_checksums_cost_their_blocks(tmp_path, damage, computed, message
         assert go_on(store) == computed
 
 
-def test_samples_without_checksums_are_an_earlier_versions(tmp_path):
-    store = finished(tmp_path / "run", damage=lambda folder: (folder / SUMS).unlink())
-    with pytest.raises(RunError, match="without checksums .samples.sums.*Give --overwrite"):
-        store.begin(CONFIG)
-    assert (tmp_path / "run" / SAMPLES).read_bytes() == WHOLE
-    store.begin(CONFIG, overwrite=True)
-    assert store.missing() == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("name", [SAMPLES, SUMS, "config.json", "result.json", "timing.json", "samples.part-0.jsonl"])
-@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a link to nothing"])
-def test_what_stands_in_a_files_place_is_named(tmp_path, name, kind):
-    make = {"a folder": Path.mkdir, "a pipe": os.mkfifo, "a link to nothing": lambda path: path.symlink_to("nowhere")}
-    make[kind](tmp_path / name)
-    for overwrite in (False, True):
-        with pytest.raises(RunError, match=f"{name} is {kind}, where a run has a file: remove it"):
-            RunStore(tmp_path, BLOCKS).begin(CONFIG, overwrite=overwrite)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_a_folder_that_cannot_be(tmp_path):
-    (tmp_path / "file").write_text("")
-    for action in (lambda run: RunStore(run, BLOCKS).begin(CONFIG), lambda run: locked(run).__enter__()):
-        with pytest.raises(RunError, match="file/run cannot be written: Not a directory"):
-            action(tmp_path / "file" / "run")
-
-
 def test_files_that_vanish_or_grow_while_the_run_goes_on(tmp_path):
     store = RunStore(tmp_path / "run", BLOCKS)
     store.begin(CONFIG)
@@ -214,9 +155,10 @@ def test_a_full_disk_loses_nothing_that_was_stored(tmp_path):
     """RLIMIT_FSIZE stands for the disk: no file beyond that many bytes, in a child."""
     code = """
 import resource, sys
-sys.path[:0] = [{root!r}, {tests!r}, {tests!r} + "/evaluation"]
+sys.path[:0] = [{root!r}, {tests!r}]
 from pathlib import Path
-from test_runstore import *
+from stored_blocks import *
+from clip4dm.evaluation.store.runfiles import RunError
 store = RunStore(Path({folder!r}), BLOCKS)
 store.begin(CONFIG)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
@@ -279,45 +221,6 @@ def test_a_merge_that_was_interrupted_goes_on(tmp_path):
     assert store.missing() == []
     store.finish()
     assert (tmp_path / SAMPLES).read_bytes() == WHOLE
-
-
-def test_another_runs_samples_are_never_mixed_in(tmp_path):
-    store = RunStore(tmp_path, BLOCKS)
-    store.begin(CONFIG)
-    store.append(0, lines_of(0), to_part=False)
-    with pytest.raises(RunError, match="other settings, weights, data or versions.*--overwrite"):
-        RunStore(tmp_path, BLOCKS).begin({"fingerprint": "124"})
-    with pytest.raises(RunError, match="already holds samples"):
-        RunStore(tmp_path, BLOCKS).begin(CONFIG, resume=False)
-    assert (tmp_path / SAMPLES).read_bytes() == b"".join(lines_of(0))  # refusing lost nothing
-    store = RunStore(tmp_path, BLOCKS)
-    store.begin({"fingerprint": "124"}, overwrite=True)
-    assert store.missing() == [0, 1, 2, 3]
-
-
-def test_samples_without_a_config_are_not_trusted(tmp_path):
-    (tmp_path / SAMPLES).write_bytes(WHOLE)
-    with pytest.raises(RunError, match="no config.json"):
-        RunStore(tmp_path, BLOCKS).begin(CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ('{"fingerprint": ', "is no JSON"),
-        ("", "is empty"),
-        ("[]", "is JSON, but no object"),
-        ("7", "no object"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"fingerprint": NaN}', "NaN is no finite"),
-        ("{}", "fingerprint None, not 123"),
-        ("\0" * 10, "zero byte"),
-    ],
-)
-def test_a_broken_config_is_one_clear_error(tmp_path, content, message):
-    (tmp_path / "config.json").write_text(content)
-    with pytest.raises(RunError, match=f"{message}.*--overwrite"):
-        RunStore(tmp_path, BLOCKS).begin(CONFIG)
 
 
 def test_blocks_out_of_order_and_unfinished_runs_are_errors(tmp_path):
