@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from clip4dm.errors import CLIP4DMError, InputError, short_reason
 from clip4dm.files.reading import kind_of
 from clip4dm.files.streams import batches
+from clip4dm.models.hub import check_hub_reachable
+from clip4dm.models.load import pick_device
 
 if TYPE_CHECKING:
     import torch
@@ -66,8 +68,6 @@ class EntailmentModel:
         cls, name_or_folder: str | Path = DEFAULT_NLI_MODEL, device: str = "auto", batch_size: int = 32
     ) -> EntailmentModel:
         """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable."""
-        from clip4dm.models.load import pick_device
-
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1")
         name, target = str(name_or_folder), pick_device(device)
@@ -219,8 +219,6 @@ def _pretrained(transformers: ModuleType, name: str, offline: bool) -> tuple[Mod
 def _check_hub_reachable() -> None:
     """OSError at once where the hub is barred or its name unknown; its client would retry for a while."""
     from huggingface_hub import constants
-
-    from clip4dm.models.hub import check_hub_reachable
 
     if constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
