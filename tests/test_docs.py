@@ -12,7 +12,7 @@ import pytest
 from places import ROOT
 
 PAGES = sorted(
-    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md", ROOT / "misc" / "CREDITS.md"]
+    [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "data" / "README.md", *(ROOT / "misc").glob("*.md")]
     + list((ROOT / "clip4dm").rglob("*.md"))
 )
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]

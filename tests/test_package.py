@@ -42,8 +42,8 @@ IMPORTED_AS = {
     "open_clip": "open_clip_torch",
     "sklearn": "scikit-learn",
 }
-# Optional even so, each with an error that says how to get it. tests: of a checkout, for misc/fuzz_captions.py.
-ON_REQUEST = {"transformers", "datasets", "spacy", "tests"}
+# Optional even so, each with an error that says how to get it.
+ON_REQUEST = {"transformers", "datasets", "spacy"}
 
 
 def listed(file: Path) -> list[str]:
