@@ -1,4 +1,4 @@
-"""How fast words are explained, side by side: the published procedure, plain CLIPScore, this project, and the floor.
+"""How fast words are explained, side by side: the published procedure, plain CLIPScore, this project, towers alone.
 
     python misc/benchmark_speed.py --img_dir data/coco/val2014 --captions data/coco/annotations/captions_val2014.json
 
@@ -9,7 +9,7 @@ a fresh process each. Without --img_dir the pictures are drawn. Prints Markdown.
 (a) the published procedure: Hugging Face's CLIPModel, eager attention, one pair at a time, full autograd, 77 tokens
 (b) plain CLIPScore: open_clip, batches of 64, 77 tokens, each picture decoded and encoded once
 (c) this project, through its public API: scores and every word's attribution
-(d) the floor: open_clip's towers on decoded pictures and on captions cut to length, nothing else
+(d) open_clip's towers alone: on decoded pictures and on captions cut to length, nothing else
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NAMES = {
     "a": "(a) published procedure",
     "b": "(b) plain CLIPScore",
     "c": "(c) this project",
-    "d": "(d) floor",
+    "d": "(d) towers alone",
     "c16": "(c) with bf16 towers",
 }
 ROWS_FOR_MEMORY = 16  # pairs of the published procedure in the process whose memory is measured
@@ -117,7 +117,7 @@ def make_contenders(args: argparse.Namespace, names: list[str]) -> tuple:
         "a": lambda: speed_contenders.published(model, args.published_pairs),
         "b": lambda: speed_contenders.plain_clipscore(model),
         "c": lambda: speed_contenders.this_project(model),
-        "d": lambda: speed_contenders.floor(model),
+        "d": lambda: speed_contenders.towers_alone(model),
         "c16": lambda: speed_contenders.this_project(with_bf16_towers()),
     }
     made = {}

@@ -16,11 +16,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from clip4dm.errors import CLIP4DMError
+from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 ENDINGS = {
@@ -74,6 +75,16 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
     """--debug, for `one_line_errors`."""
     parser.add_argument("--debug", action="store_true", help="show where an error came from, with its traceback")
+
+
+def check_extra(extra: str, *modules: str) -> None:
+    """Whether what an extra of the package brings is installed. Errors: InputError with the command that installs it.
+
+    >>> check_extra("eval", "json")
+    """
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise InputError(f"this needs {', '.join(missing)}, not installed here: pip install 'clip4dm[{extra}]'")
 
 
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:

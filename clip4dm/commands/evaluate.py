@@ -18,6 +18,7 @@ from clip4dm.commands.cli import (
     add_debug_option,
     add_method_options,
     add_model_options,
+    check_extra,
     model_arguments,
     one_line_errors,
     tell,
@@ -134,6 +135,7 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
     """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out."""
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
+        check_extra("eval", "sklearn", "scipy", "filelock", "tabulate", "tqdm")
         outcome = rescore(args) if args.rescore else evaluate(args)
         if outcome is None:
             return

@@ -1,4 +1,4 @@
-"""What benchmark_speed.py times: the published procedure, plain CLIPScore, this project, the floor; on one load.
+"""What benchmark_speed.py times: the published procedure, plain CLIPScore, this project, open_clip's towers alone; on one load.
 
 Every contender is a function of a Load that does the work of all its pairs, or of as many as it says it did.
 """
@@ -144,11 +144,11 @@ def this_project(model: LoadedModel) -> Callable[[Load], int]:
     return run
 
 
-def floor(model: LoadedModel) -> Callable[[Load], int]:
+def towers_alone(model: LoadedModel) -> Callable[[Load], int]:
     """(d) open_clip's image tower on the distinct decoded pictures, its text tower on captions cut to length."""
     clip, detector = model.model, CLIP4DM(model)
     if not hasattr(clip, "token_embedding"):
-        raise InputError(f"the floor is measured for open_clip's CLIP, not for {type(clip).__name__}")
+        raise InputError(f"the towers alone are measured for open_clip's CLIP, not for {type(clip).__name__}")
 
     def run(load: Load) -> int:
         with torch.inference_mode():

@@ -278,3 +278,15 @@ def test_every_script_ends_as_a_command(script):
     assert path.read_text().endswith('if __name__ == "__main__":\n    run_command(main)\n')
     helped = shell(f"{quoted(sys.executable, path)} --help >&-")
     assert helped.returncode == 0 and helped.stderr == ""
+
+
+def test_evaluate_without_its_extra_says_what_to_install(monkeypatch, capsys):
+    from clip4dm.commands import cli, evaluate
+
+    monkeypatch.setattr(cli, "find_spec", lambda name: None if name in ("sklearn", "filelock") else object())
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main(["--data_path", "none.json"], "clip4dm evaluate")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == (
+        "clip4dm evaluate: error: this needs sklearn, filelock, not installed here: pip install 'clip4dm[eval]'\n"
+    )
