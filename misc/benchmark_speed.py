@@ -33,7 +33,7 @@ NAMES = {
     "a": "(a) published procedure",
     "b": "(b) plain CLIPScore",
     "c": "(c) this project",
-    "d": "(d) towers alone",
+    "d": "(d) open_clip's towers alone",
     "c16": "(c) with bf16 towers",
 }
 ROWS_FOR_MEMORY = 16  # pairs of the published procedure in the process whose memory is measured

@@ -1,4 +1,4 @@
-"""What benchmark_speed.py times: the published procedure, plain CLIPScore, this project, open_clip's towers alone; on one load.
+"""What benchmark_speed.py times: the published procedure, plain CLIPScore, this project, open_clip's towers alone.
 
 Every contender is a function of a Load that does the work of all its pairs, or of as many as it says it did.
 """
