@@ -23,7 +23,17 @@ from clip4dm.commands.cli import (
     one_line_errors,
     tell,
 )
-from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED, arguments, batch_size, boolean
+from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
+from clip4dm.evaluation.options import (
+    AT_LEAST_ONE,
+    EPSILON,
+    IMAGES_PER_BLOCK,
+    PROCESSES,
+    SEED,
+    arguments,
+    batch_size,
+    boolean,
+)
 from clip4dm.scores import SORTED_BY
 
 if TYPE_CHECKING:
@@ -90,7 +100,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument(
         "--nli_model",
-        default="facebook/bart-large-mnli",
+        default=DEFAULT_NLI_MODEL,
         metavar="NAME",
         help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)",
     )
@@ -111,7 +121,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--images_per_block",
         type=AT_LEAST_ONE,
-        default=32,
+        default=IMAGES_PER_BLOCK,
         metavar="N",
         help="images a block: what an interruption may cost (default: %(default)s)",
     )
