@@ -73,11 +73,10 @@ class Detection:
     def published_words(self) -> tuple[Word, ...]:
         """The published code's words: punctuation may be among them, unscored words are not (see `published`)."""
         means = _unit_means(self.layer_attributions, self.start_layer_text, self.layers)
-        everything = self.sorted_by == "most_negative"
         units = [
             (unit, value)
             for unit, value in zip(self.encoded.units, means, strict=True)
-            if unit.scored and (everything or not unit.dropped_by_published)
+            if unit.scored and published.keeps(unit.dropped_by_published, self.sorted_by)
         ]
         found = scores.misaligned([value for _, value in units], self.sorted_by, self.epsilon)
         return tuple(Word(unit.text, unit.start, unit.end, value, i in found) for i, (unit, value) in enumerate(units))
@@ -173,6 +172,18 @@ def make_detection(
         layers=layers,
         layer_attributions=layer_attributions,
         encoded=encoded,
+    )
+
+
+def make_averaged_detection(
+    encoded: EncodedCaption, means: NDArray[np.float32], cosine: float, *, sorted_by: SortedBy, epsilon: float
+) -> Detection:
+    """A Detection from attributions that are one number a unit, (units,), whatever layers they came from.
+
+    It has one layer, so that `with_settings` can take no others. Errors: as `make_detection`.
+    """
+    return make_detection(
+        encoded, means[None], cosine, layers=1, sorted_by=sorted_by, epsilon=epsilon, start_layer_text=-1
     )
 
 

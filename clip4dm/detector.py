@@ -102,13 +102,7 @@ class CLIP4DM:
         captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
             return []
-        features = self._features(images)
-        if len(features) != len(captions) and 1 not in (len(features), len(captions)):
-            raise InputError(
-                f"{len(features)} images and {len(captions)} captions: give as many of both, one image "
-                "for all captions, or one caption for all images"
-            )
-        return self.detect_encoded(features, self.encode_captions(captions))
+        return self.detect_encoded(self._features(images), self.encode_captions(captions))
 
     def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
         """Template and captions as token ids with their words; equal captions share one object."""
@@ -122,6 +116,11 @@ class CLIP4DM:
         """As `detect`, of unit features (images, features) and captions from `encode_captions`."""
         if not encoded:
             return []
+        if len(features) != len(encoded) and 1 not in (len(features), len(encoded)):
+            raise InputError(
+                f"{len(features)} images and {len(encoded)} captions: give as many of both, one image "
+                "for all captions, or one caption for all images"
+            )
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs

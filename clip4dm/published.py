@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clip4dm.scores import CLIPSCORE_SCALE, SortedBy, clip_score, misaligned
+from clip4dm.scores import CLIPSCORE_SCALE, SortedBy, clip_score, mean_over_layers, misaligned, misaligned_sum
 
 _DROPS = '.,!"?;:" '
 
@@ -34,13 +34,22 @@ def drops(text: str) -> bool:
     return text in _DROPS
 
 
+def keeps(dropped: bool, sorted_by: SortedBy) -> bool:
+    """Whether a unit is one of the published words, if it has tokens. dropped: `drops` of its text.
+
+    >>> keeps(True, "threshold"), keeps(True, "most_negative")
+    (False, True)
+    """
+    return sorted_by == "most_negative" or not dropped
+
+
 def sum_negative(attributions: Sequence[float], sorted_by: SortedBy, epsilon: float) -> float:
     """The published sum_negative_attribution of a caption's published words; 0.0 if none is negative enough.
 
     >>> sum_negative([3e-4, -2e-4, -1e-4], "threshold", -5e-5), sum_negative([3e-4, -2e-4], "most_negative", -5e-5)
     (-0.00030000000000000003, -0.0002)
     """
-    return float(sum(sorted(attributions[i] for i in misaligned(attributions, sorted_by, epsilon))))
+    return misaligned_sum(attributions, epsilon, sorted_by)
 
 
 def f_clip_score_published(cosine: float, total: float) -> float:
@@ -74,6 +83,19 @@ def as_published(
     }
 
 
+def halved(per_layer: NDArray[np.float32], last: int, cosine: float) -> tuple[NDArray[np.float32], float]:
+    """(units,) attributions and the cosine in the published code's fp16: rounded, averaged over layers, rounded again.
+
+    per_layer: (layers, units). last: how many layers are averaged. The cosine is kept as 100 times itself.
+
+    >>> means, cosine = halved(np.float32([[1e-4], [3e-4]]), 2, 0.25012)
+    >>> means.tolist(), round(cosine, 6)
+    ([0.00020003318786621094], 0.250156)
+    """
+    means = half(mean_over_layers(half(per_layer).astype(np.float64), last))
+    return means, float(half(np.asarray(100 * cosine)) / 100)
+
+
 def half(values: NDArray[Any]) -> NDArray[np.float32]:
     """Numbers rounded to fp16, as the published code keeps them.
 
@@ -81,12 +103,3 @@ def half(values: NDArray[Any]) -> NDArray[np.float32]:
     [0.00010001659393310547]
     """
     return np.asarray(values, dtype=np.float16).astype(np.float32)
-
-
-def half_cosine(cosine: float) -> float:
-    """A cosine that was kept as 100 times itself in fp16. -1..1.
-
-    >>> half_cosine(0.25012)
-    0.250156...
-    """
-    return float(half(np.asarray(100 * cosine)) / 100)

@@ -113,13 +113,15 @@ def lowest(attributions: Sequence[float | None]) -> int | None:
     return min(scored)[1] if scored else None
 
 
-def misaligned_sum(attributions: Sequence[float | None], epsilon: float = EPSILON) -> float:
-    """The sum of the attributions below epsilon, most negative first as the published code adds them; 0.0 if none.
+def misaligned_sum(
+    attributions: Sequence[float | None], epsilon: float = EPSILON, sorted_by: SortedBy = "threshold"
+) -> float:
+    """The sum of the misaligned words' attributions, most negative first as the published code adds; 0.0 if none.
 
     >>> misaligned_sum([3e-4, -2e-4, None, -1e-4])
     -0.00030000000000000003
     """
-    values = (attributions[i] for i in misaligned(attributions, "threshold", epsilon))
+    values = (attributions[i] for i in misaligned(attributions, sorted_by, epsilon))
     return float(sum(sorted(value for value in values if value is not None)))
 
 

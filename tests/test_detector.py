@@ -142,6 +142,8 @@ def test_impossible_settings(detector, settings, message):
 def test_impossible_inputs(detector, tmp_path):
     with pytest.raises(ValueError, match="2 images and 3 captions"):
         detector.detect(PICTURES[:2], ["a", "b", "c"])
+    with pytest.raises(ValueError, match="3 images and 2 captions"):
+        detector.detect_encoded(detector.encode_images(PICTURES[:3]), detector.encode_captions(["a", "b"]))
     with pytest.raises(ImageError, match=r"shape \(3, 32, 32\), got \(3, 16, 16\)"):
         detector.encode_images(torch.zeros(3, 16, 16))
     with pytest.raises(ValueError, match="image features are"):

@@ -58,16 +58,21 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
     )
 
 
-def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--template and --start_layer_text; returns their group, for a script to add its own."""
+def add_method_options(
+    parser: argparse.ArgumentParser, start_layer_text: int | None = START_LAYER_TEXT, where_unsaid: str = "%(default)s"
+) -> argparse._ArgumentGroup:
+    """--template and --start_layer_text; returns their group, for a script to add its own.
+
+    start_layer_text, where_unsaid: the latter's default, and how the help says it.
+    """
     group = parser.add_argument_group("method")
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
     group.add_argument(
         "--start_layer_text",
         type=int,
-        default=START_LAYER_TEXT,
+        default=start_layer_text,
         metavar="N",
-        help="average the text layers from this index on, Python's way (default: %(default)s)",
+        help=f"average the text layers from this index on, Python's way (default: {where_unsaid})",
     )
     return group
 
@@ -218,9 +223,8 @@ def _raise_signals(program: str, caught: list[int]) -> None:
         time.sleep(PATIENCE)
         _end(program, number)
 
-    def lost(
-        unraisable: sys.UnraisableHookArgs,
-    ) -> None:  # an exception that Python cannot raise: from a callback or a __del__
+    # An exception that Python cannot raise: from a callback or a __del__.
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
         if caught:  # the signal's, or of what is being torn down for it
             _end(program, caught[0])
         sys.__unraisablehook__(unraisable)

@@ -34,7 +34,7 @@ from clip4dm.evaluation.options import (
     batch_size,
     boolean,
 )
-from clip4dm.scores import SORTED_BY
+from clip4dm.scores import SORTED_BY, START_LAYER_TEXT
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
@@ -51,7 +51,6 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     _add_figure_options(parser)
     _add_run_options(parser)
     add_debug_option(parser)
-    parser.set_defaults(start_layer_text=None)
     return parser.parse_args(arguments(argv))
 
 
@@ -71,7 +70,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_figure_options(parser: argparse.ArgumentParser) -> None:
-    method = add_method_options(parser)
+    method = add_method_options(parser, None, f"{START_LAYER_TEXT}, with --rescore the run's")
     method.add_argument(
         "--sorted_by",
         choices=SORTED_BY,
@@ -182,7 +181,6 @@ def rescore(args: argparse.Namespace) -> Outcome:
 def evaluate(args: argparse.Namespace) -> Outcome | None:
     """`evaluation.run.evaluate` with the command line's options; None in all but torchrun's first process."""
     from clip4dm.evaluation.run import Options, evaluate
-    from clip4dm.scores import START_LAYER_TEXT
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["backbone"], given["pretrained"] = model_arguments(args, BACKBONE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clip4dm.detection import Detection, make_detection, mean_over_units
+from clip4dm.detection import Detection, make_averaged_detection, mean_over_units
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,15 +32,10 @@ def detect_variants(
     found: list[dict[Variant, Detection]] = [{} for _ in captions]
     for variant in variants:
         rows = token_attributions(maps.attention, maps.gradients, batch.pooled, variant)
-        per_token = rows[:, None, : batch.ids.shape[1]].cpu().numpy()  # one layer: the variant has averaged already
+        per_token = rows[:, None, : batch.ids.shape[1]].cpu().numpy()  # one row: the variant has averaged its layers
         for mine, row, caption, score in zip(found, per_token, captions, maps.cosine.tolist(), strict=True):
-            mine[variant] = make_detection(
-                caption,
-                mean_over_units(row, caption),
-                score,
-                layers=1,
-                sorted_by=detector.sorted_by,
-                epsilon=detector.epsilon,
-                start_layer_text=-1,
+            (means,) = mean_over_units(row, caption)
+            mine[variant] = make_averaged_detection(
+                caption, means, score, sorted_by=detector.sorted_by, epsilon=detector.epsilon
             )
     return found

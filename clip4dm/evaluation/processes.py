@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clip4dm.errors import InputError
+from clip4dm.errors import InputError, short_reason
+from clip4dm.evaluation.store.runfiles import RunError
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ class Workers:
         return f"cuda:{self.local_rank}" if name == "cuda" or torch.cuda.is_available() else name
 
     def start(self, device: torch.device) -> None:
-        """Join the group: nccl for CUDA devices, gloo otherwise."""
+        """Join the group: nccl for CUDA devices, gloo otherwise. Errors: RunError where that fails."""
         if self.world > 1:
             import torch
 
@@ -87,9 +88,15 @@ class Workers:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             # A process waits for the slowest at the end; the default of half an hour would end long runs.
-            torch.distributed.init_process_group(
-                "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(days=7)
-            )
+            try:
+                torch.distributed.init_process_group(
+                    "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(days=7)
+                )
+            except (ValueError, RuntimeError) as error:
+                raise RunError(
+                    f"process {self.rank} of {self.world} cannot join the others ({short_reason(error)}). torchrun "
+                    "sets all that is needed; unset RANK and WORLD_SIZE to run in one process"
+                ) from error
 
     def wait(self) -> None:
         """Until all processes have come here."""

@@ -19,7 +19,7 @@ from clip4dm import published, scores
 from clip4dm.benchmarks.base import Benchmark, Judgement, Sample
 from clip4dm.captions.tracked import Span
 from clip4dm.captions.words import EncodedCaption, Unit
-from clip4dm.detection import Detection, Word, make_detection
+from clip4dm.detection import Detection, Word, make_averaged_detection, make_detection
 from clip4dm.scores import SortedBy
 
 # What a unit is, in a record's "units": DROPPED is punctuation that the published code drops in threshold mode.
@@ -76,7 +76,7 @@ def score_record(
 ) -> Scored:
     """A record (with `stored_fields`) judged by its benchmark under the given settings.
 
-    half: numbers rounded as the published code's are (`published.half`). Errors: NotFinite.
+    half: numbers rounded as the published code's are (`published.halved`). Errors: NotFinite.
     """
     detection = detection_of(record, sample.caption, settings, half=half)
     published_words = detection.published_words
@@ -119,20 +119,19 @@ def detection_of(record: Mapping[str, Any], caption: str, settings: Settings, *,
     )
     values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
     per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
-    cosine, layers, start_layer_text = record["cosine"], settings.layers, settings.start_layer_text
+    encoded = EncodedCaption(caption, (), (), units, record["truncated"], padded=False)
     if half:
-        last = scores.last_layers(start_layer_text, layers)
-        means = scores.mean_over_layers(published.half(per_layer).astype(np.float64), last)
-        per_layer, cosine = published.half(means)[None], published.half_cosine(cosine)
-        layers, start_layer_text = 1, -1  # averaged already
+        last = scores.last_layers(settings.start_layer_text, settings.layers)
+        means, cosine = published.halved(per_layer, last, record["cosine"])
+        return make_averaged_detection(encoded, means, cosine, sorted_by=settings.sorted_by, epsilon=settings.epsilon)
     return make_detection(
-        EncodedCaption(caption, (), (), units, record["truncated"], padded=False),
+        encoded,
         per_layer,
-        cosine,
-        layers=layers,
+        record["cosine"],
+        layers=settings.layers,
         sorted_by=settings.sorted_by,
         epsilon=settings.epsilon,
-        start_layer_text=start_layer_text,
+        start_layer_text=settings.start_layer_text,
     )
 
 

@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from clip4dm.errors import ModelError, short_reason
 from clip4dm.models.names import DEMO, USUAL_TAGS
 
 OFFLINE_HELP = (
@@ -23,17 +24,25 @@ def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | 
 
     The hub is not asked, so that a cached model needs no network. repository: "organisation/name". filename: of the
     file, or of its safetensors twin. cache_dir: None for Hugging Face's own.
+    Errors: ModelError for what cannot be a repository.
 
     >>> cached_file("nobody/nothing", "open_clip_config.json", cache_dir="/no/such/folder") is None
     True
     """
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
     from open_clip.pretrained import _get_safe_alternatives
 
-    for name in (*_get_safe_alternatives(filename), filename):
-        found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
-        if isinstance(found, str):
-            return found
+    try:
+        for name in (*_get_safe_alternatives(filename), filename):
+            found = try_to_load_from_cache(repository, name, cache_dir=cache_dir)
+            if isinstance(found, str):
+                return found
+    except HFValidationError as error:
+        raise ModelError(
+            f"hf-hub:{repository:.120} is no name of a model on the hub ({short_reason(error)}); expected "
+            "hf-hub:ORGANISATION/NAME"
+        ) from None
     return None
 
 
@@ -60,7 +69,10 @@ def weights_at_hand(backbone: str | None, pretrained: str | None = None, cache_d
         return True
     for name in (backbone or "", pretrained or ""):
         if name.startswith("hf-hub:"):
-            return cached_file(name.removeprefix("hf-hub:"), "open_clip_pytorch_model.bin", cache_dir) is not None
+            try:
+                return cached_file(name.removeprefix("hf-hub:"), "open_clip_pytorch_model.bin", cache_dir) is not None
+            except ModelError:
+                return False
     from open_clip.pretrained import get_pretrained_cfg
 
     backbone = backbone or ""

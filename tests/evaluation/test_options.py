@@ -8,6 +8,7 @@ import pytest
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, PROCESSES, SEED
 from clip4dm.evaluation.processes import Workers
 from clip4dm.evaluation.run import Options
+from clip4dm.evaluation.store.runfiles import RunError
 
 
 def parsers():
@@ -140,6 +141,17 @@ def test_nonsense_from_torchrun_is_one_line(monkeypatch, said):
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match="expected whole numbers, RANK .* less than WORLD_SIZE. .* unset all three"):
         Workers.from_environment()
+
+
+def test_a_process_that_cannot_join_says_so(monkeypatch):
+    import torch
+
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="process 0 of 2 cannot join the others .*MASTER_ADDR"):
+        Workers(0, 2, 0).start(torch.device("cpu"))
 
 
 def test_what_torchrun_says(monkeypatch):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from clip4dm.errors import ModelError
 from clip4dm.models.config import read_config
+from clip4dm.models.hub import weights_at_hand
 from clip4dm.models.load import load_model, pick_device
 from clip4dm.models.sources import resolve_source
 
@@ -263,3 +264,13 @@ def test_devices():
             pick_device("cuda")
     with pytest.raises(ModelError, match="unknown precision 'fp8'; allowed: fp32, bf16, fp16"):
         load_model(precision="fp8")
+
+
+@pytest.mark.parametrize(
+    "name", ["hf-hub:a/b/c", "hf-hub:", "hf-hub:a b", "hf-hub:-a/b", "hf-hub:a..b/c", "hf-hub:" + "a" * 200]
+)
+@pytest.mark.parametrize("given_as", ["backbone", "pretrained"])
+def test_a_name_that_no_model_on_the_hub_can_have(name, given_as):
+    with pytest.raises(ModelError, match="is no name of a model on the hub.*expected hf-hub:ORGANISATION/NAME"):
+        resolve_source(**{"backbone": None, "pretrained": None, given_as: name})
+    assert not weights_at_hand(**{"backbone": None, "pretrained": None, given_as: name})
