@@ -26,6 +26,9 @@ class Word:
     attribution: mean over the word's tokens, in units of the cosine; None where the word was not scored: it lies
     beyond CLIP's context, or the tokenizer has no token for it. misaligned: not true of the image, by the rule of the
     detection's `sorted_by` (`scores.misaligned`).
+
+    >>> Word("coke", 9, 13, attribution=-2e-4, misaligned=True).scored
+    True
     """
 
     text: str
@@ -49,6 +52,14 @@ class Detection:
     clip_score: 2.5 * max(cosine, 0). f_clip_score: the paper's F-CLIPScore, <= 0. truncated: some words lay
     beyond CLIP's context. layer_attributions: (layers, units) float32, every explained layer's word attributions,
     from which `with_settings` takes any other number of layers. encoded: units and tokens behind the words.
+
+    >>> from open_clip import get_tokenizer
+    >>> from clip4dm.captions.words import encode_caption
+    >>> coke, numbers = encode_caption(get_tokenizer("ViT-B-32"), "a coke"), np.array([[3e-4, -2e-4]])
+    >>> usual = {"sorted_by": "threshold", "epsilon": -5e-5, "start_layer_text": -1}
+    >>> found = make_detection(coke, numbers, 0.25, layers=12, **usual)
+    >>> [word.text for word in found.misaligned], found.clip_score, found.with_settings(epsilon=-1e-3).misaligned
+    (['coke'], 0.625, ())
     """
 
     caption: str
@@ -84,7 +95,10 @@ class Detection:
     def with_settings(
         self, *, sorted_by: SortedBy | None = None, epsilon: float | None = None, start_layer_text: int | None = None
     ) -> Detection:
-        """The same pair under other settings, without the model. Errors: InputError for layers not explained."""
+        """The same pair under other settings, without the model. Errors: InputError for layers not explained.
+
+        detection.with_settings(sorted_by="most_negative", start_layer_text=-1).misaligned
+        """
         return make_detection(
             self.encoded,
             self.layer_attributions,
@@ -96,12 +110,18 @@ class Detection:
         )
 
     def as_published(self) -> dict[str, Any]:
-        """The published code's dict of five keys, of `published_words`."""
+        """The published code's dict of five keys, of `published_words`.
+
+        detection.as_published()["negative_word"]  # "3_coke"
+        """
         named = [(word.text, word.attribution) for word in self.published_words if word.attribution is not None]
         return published.as_published(named, self.cosine, self.sorted_by, self.epsilon)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything a program wants, ready for json."""
+        """Everything a program wants, ready for json.
+
+        json.dumps(detection.as_dict(), allow_nan=False)
+        """
         return {
             "caption": self.caption,
             "words": [
@@ -140,6 +160,8 @@ def make_detection(
 
     layers: of the text tower, to count start_layer_text by. The only place where numbers become verdicts.
     Errors: NotFinite, since a word that is NaN would pass as aligned; InputError for impossible settings.
+
+        make_detection(encoded, per_layer, 0.25, layers=12, sorted_by="threshold", epsilon=-5e-5, start_layer_text=-3)
     """
     check_settings(sorted_by, epsilon)
     if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
@@ -188,7 +210,14 @@ def make_averaged_detection(
 
 
 def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaption) -> NDArray[np.float32]:
-    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units."""
+    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units.
+
+    >>> from open_clip import get_tokenizer
+    >>> from clip4dm.captions.words import encode_caption
+    >>> encoded = encode_caption(get_tokenizer("ViT-B-32"), "red cup")  # tokens: start, red, cup, end
+    >>> mean_over_units(np.array([[9.0, 1.0, 2.0, 9.0]]), encoded).tolist()
+    [[1.0, 2.0]]
+    """
     means = np.zeros((len(per_token), len(encoded.units)), dtype=np.float32)
     tokens: dict[int, list[int]] = {}
     for token, unit in enumerate(encoded.unit_of):
@@ -201,7 +230,12 @@ def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaptio
 
 
 def check_settings(sorted_by: str, epsilon: float) -> None:
-    """Errors: InputError, saying what is allowed."""
+    """Errors: InputError, saying what is allowed.
+
+    >>> check_settings("lowest", -5e-5)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: unknown sorted_by 'lowest'; allowed: threshold, most_negative
+    """
     if sorted_by not in scores.SORTED_BY:
         raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):

@@ -32,7 +32,19 @@ class CLIP4DM:
     model: from `load_model`. template: put before every caption. start_layer_text: the text layers from this Python
     index on are averaged. sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
     epsilon: a word is misaligned below it. batch_size: captions and images per pass.
-    Errors: ValueError for settings that cannot be.
+    Errors: InputError for settings that cannot be.
+
+    >>> from clip4dm.benchmarks.shapes.drawing import draw
+    >>> from clip4dm.benchmarks.shapes.scenes import sample_scene
+    >>> picture, captions = draw(sample_scene(2_000_300)), ["the diamond is black", "the heart is black"]
+    >>> detector = CLIP4DM.from_pretrained("demo")
+    >>> [[word.text for word in detection.misaligned] for detection in detector.detect(picture, captions)]
+    [[], ['heart']]
+    >>> features = detector.encode_images([picture, picture])  # for any number of calls of `detect`
+    >>> features.shape, len(detector.detect(features, captions)), len(detector.detect(features[:1], captions[:1]))
+    (torch.Size([2, 128]), 2, 1)
+    >>> len(detector.detect_encoded(features, detector.encode_captions(captions)))
+    2
     """
 
     def __init__(
@@ -65,7 +77,12 @@ class CLIP4DM:
         precision: str = "fp32",
         **settings: Any,
     ) -> CLIP4DM:
-        """Load a model (see `load_model`) and make a detector of it; settings go to the constructor."""
+        """Load a model (see `load_model`) and make a detector of it; settings go to the constructor.
+
+        Errors: ModelError; InputError for settings that cannot be.
+
+            detector = CLIP4DM.from_pretrained("ViT-H-14", device="cuda", sorted_by="most_negative")
+        """
         return cls(load_model(backbone, pretrained, device, precision), **settings)
 
     def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
@@ -74,6 +91,8 @@ class CLIP4DM:
         images: one or several of: path, PIL image of any mode, uint8 array or tensor, or a float tensor that is
         already preprocessed, (3, size, size) or (n, 3, size, size). Pictures are decoded in threads, ahead of the
         tower; a path given several times is read once. Errors: ImageError; NotFinite where the tower gives NaN.
+
+            features = detector.encode_images(["a.jpg", "b.jpg"])
         """
         rows: list[int] = []
         features = []
@@ -97,7 +116,9 @@ class CLIP4DM:
 
         images: features from `encode_images`, (images, features), or images as there. One image serves all captions,
         one caption all images; otherwise image i belongs to caption i. Equal captions are read once a batch.
-        Errors: ValueError for counts or widths that do not match, NotFinite (a ValueError), ImageError, CaptionError.
+        Errors: InputError for counts or widths that do not match, NotFinite, ImageError, CaptionError.
+
+            first, second = detector.detect("photo.jpg", ["a red car", "a blue car"])
         """
         captions = [captions] if isinstance(captions, str) else list(captions)
         if not captions:
@@ -105,7 +126,12 @@ class CLIP4DM:
         return self.detect_encoded(self._features(images), self.encode_captions(captions))
 
     def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
-        """Template and captions as token ids with their words; equal captions share one object."""
+        """Template and captions as token ids with their words; equal captions share one object.
+
+        Errors: CaptionError, TokenizerError.
+
+            encoded = detector.encode_captions(["a red car", "a blue car"])
+        """
         made: dict[str, EncodedCaption] = {}
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
@@ -113,7 +139,10 @@ class CLIP4DM:
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
-        """As `detect`, of unit features (images, features) and captions from `encode_captions`."""
+        """As `detect`, of unit features (images, features) and captions from `encode_captions`.
+
+        detections = detector.detect_encoded(features, encoded)
+        """
         if not encoded:
             return []
         if len(features) != len(encoded) and 1 not in (len(features), len(encoded)):
@@ -192,7 +221,7 @@ class CLIP4DM:
         return self.encode_images(images)
 
     def _unit(self, features: Tensor) -> Tensor:
-        """A caller's features (images, features), made unit length. Errors: ValueError where they cannot be."""
+        """A caller's features (images, features), made unit length. Errors: InputError, NotFinite."""
         width = self.model.tower.features
         if not len(features) or features.shape[1] != width:
             raise InputError(

@@ -31,6 +31,13 @@ def attribute(
     start_layer_text: a Python index into the text layers, from which on they are explained. caption_of: for each pair
     the index of its caption; None = pair i has caption i. path: "auto" takes replay where the tower is causal.
     Errors: InputError for an impossible start_layer_text, shape or path.
+
+    >>> import torch
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=5, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> attribute(tower, [caption], torch.eye(1, 4)).per_layer.shape
+    torch.Size([1, 3, 4])
     """
     start = tower.layers - last_layers(start_layer_text, tower.layers)
     if path == "replay" and not tower.causal:

@@ -19,6 +19,8 @@ class Batch:
 
     ids: (C, T) tokens. pooled: (C,) where each text feature is read. pairs: (P,) the caption of each pair.
     image_features: (P, features), unit length, in the tower's working dtype.
+
+        batch = Batch.of(detector.model.tower, detector.encode_captions(["a red car"]), features)
     """
 
     ids: Tensor
@@ -34,7 +36,15 @@ class Batch:
         image_features: Tensor,
         caption_of: Sequence[int] | None = None,
     ) -> Batch:
-        """caption_of: for each pair the index of its caption; None = pair i has caption i. Errors: InputError."""
+        """caption_of: for each pair the index of its caption; None = pair i has caption i. Errors: InputError.
+
+        >>> from open_clip.transformer import TextTransformer
+        >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+        >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+        >>> batch = Batch.of(tower, [caption], torch.eye(2, 4), caption_of=[0, 0])
+        >>> batch.ids.shape, batch.pooled.tolist(), batch.row.tolist()
+        (torch.Size([1, 4]), [3], [3, 3])
+        """
         pairs = list(range(len(captions))) if caption_of is None else list(caption_of)
         if image_features.ndim != 2 or len(image_features) != len(pairs):
             raise InputError(
@@ -54,9 +64,13 @@ class Batch:
 class Attribution:
     """What a batch of P pairs gives, in the working dtype on the tower's device.
 
-    per_layer: (P, explained layers, T), R[l] at every token position, start and end tokens included: which
-    columns are words is the caption's to say (`EncodedCaption.unit_of`).
+    per_layer: (P, explained layers, T), R[l] at every token position, start and end tokens included (at the end
+    token `replay` leaves 0): which columns are words is the caption's to say (`EncodedCaption.unit_of`).
     text_features: (P, features), unit length. cosine: (P,).
+
+    >>> result = Attribution(torch.zeros(2, 3, 77), torch.eye(2, 512), torch.zeros(2))
+    >>> result.per_layer[0, -1].shape  # the first pair, the last layer
+    torch.Size([77])
     """
 
     per_layer: Tensor

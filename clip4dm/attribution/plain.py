@@ -22,7 +22,11 @@ from clip4dm.towers.text import TextTower
 
 @dataclass(frozen=True)
 class Maps:
-    """attention, gradients: for each explained layer (P, heads, T, T). text_features: (P, features). cosine: (P,)."""
+    """attention, gradients: for each explained layer (P, heads, T, T). text_features: (P, features). cosine: (P,).
+
+    maps = attention_gradients(tower, batch, 0)
+    relevance(maps.attention[-1], maps.gradients[-1])  # (P, T, T)
+    """
 
     attention: list[Tensor]
     gradients: list[Tensor]
@@ -31,7 +35,10 @@ class Maps:
 
 
 def attribute_plain(tower: TextTower, batch: Batch, start: int) -> Attribution:
-    """Attributions of a batch from text layer `start` on. Errors: none of its own."""
+    """Attributions of a batch from text layer `start` on. Errors: none of its own.
+
+    attribute_plain(tower, Batch.of(tower, captions, image_features), start=9).per_layer  # (P, layers - 9, T)
+    """
     maps = attention_gradients(tower, batch, start)
     pair = torch.arange(len(batch.pairs), device=batch.ids.device)
     layers = [relevance(a, g)[pair, batch.row] for a, g in zip(maps.attention, maps.gradients, strict=True)]
@@ -40,7 +47,16 @@ def attribute_plain(tower: TextTower, batch: Batch, start: int) -> Attribution:
 
 
 def attention_gradients(tower: TextTower, batch: Batch, start: int) -> Maps:
-    """The attention maps from layer `start` on and the cosine's gradients by them: one forward and backward pass."""
+    """The attention maps from layer `start` on and the cosine's gradients by them: one forward and backward pass.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> from clip4dm.captions.words import EncodedCaption
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> maps = attention_gradients(tower, Batch.of(tower, [caption], torch.eye(1, 4)), 1)
+    >>> len(maps.gradients), maps.gradients[0].shape
+    (2, torch.Size([1, 2, 4, 4]))
+    """
     with torch.no_grad():
         x = next(islice(tower.states(batch.ids), start, None)).x  # what enters the first explained layer: (C, T, width)
         _, mask = tower.embed(batch.ids)

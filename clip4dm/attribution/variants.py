@@ -53,7 +53,13 @@ class Variant:
 
 
 def layer_relevance(attention: Tensor, gradient: Tensor, sign: Sign) -> Tensor:
-    """R of one layer: (pairs, heads, tokens, tokens) twice -> (pairs, tokens, tokens)."""
+    """R of one layer: (pairs, heads, tokens, tokens) twice -> (pairs, tokens, tokens).
+
+    >>> import torch
+    >>> attention, gradient = torch.tensor([[[[0.5, 0.5]]]]), torch.tensor([[[[2.0, -1.0]]]])
+    >>> layer_relevance(attention, gradient, "both").tolist(), layer_relevance(attention, gradient, "positive").tolist()
+    ([[[1.0, -0.5]]], [[[1.0, 0.0]]])
+    """
     if sign == "negative_per_head":
         gradient = gradient.clamp(max=0)
     elif sign == "positive":
@@ -67,6 +73,11 @@ def token_attributions(maps: Sequence[Tensor], gradients: Sequence[Tensor], at: 
 
     maps, gradients: a (pairs, heads, tokens, tokens) each for every text layer. Errors: InputError for more layers
     than there are.
+
+    >>> import torch
+    >>> maps, gradients = [torch.ones(1, 1, 2, 2)] * 3, [torch.eye(2)[None, None] * n for n in (1, 2, 3)]
+    >>> token_attributions(maps, gradients, torch.tensor([1]), Variant(layers=2)).tolist()
+    [[0.0, 2.5]]
     """
     import torch  # for --help of what imports this module
 

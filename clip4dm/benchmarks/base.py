@@ -42,6 +42,10 @@ class Sample:
     tokens, token_labels: where the benchmark labels every token, their spans and True = misaligned.
     references: other captions of the image, for RefCLIPScore.
     gt_score: a human score of the pair, where there is one. groups: e.g. {"domain": "in-domain"}.
+
+    >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
+    >>> [sample.caption[start:end] for start, end in sample.spans]
+    ['coke']
     """
 
     id: str
@@ -86,6 +90,9 @@ class Judgement:
     None where it does not count (an original, an unlabelled caption). hit_span: the sound rule on spans.
     tp, fp, fn: token counts for precision and recall, None where the benchmark has no token labels. sum_negative: the
     published sum_negative_attribution, where the rule has one of its own.
+
+    >>> Judgement("coke", ((9, 13),), hit=True).tp is None
+    True
     """
 
     predicted: str
@@ -100,7 +107,11 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Reading:
-    """The samples of a file and what there is to say of them. left_out: rows that are no samples, by reason."""
+    """The samples of a file and what there is to say of them. left_out: rows that are no samples, by reason.
+
+    >>> Reading([], left_out={"no caption": 2}).describe()["left out"]
+    {'no caption': 2}
+    """
 
     samples: Sequence[Sample]
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -140,6 +151,10 @@ class Benchmark:
     reader(path, content, img_dir, reference_path) -> Reading, in the file's order. Errors: BenchmarkError.
     judge(sample, words, sorted_by, epsilon) -> Judgement; words: the caption's, in order, as the rule takes them.
     has_...: what is measured: location accuracy, precision and recall of tokens, correlation with gt_score, entailment.
+
+    >>> from clip4dm.benchmarks import get_benchmark
+    >>> get_benchmark("foil").sorted_by
+    'most_negative'
     """
 
     name: str

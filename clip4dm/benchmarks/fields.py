@@ -15,7 +15,13 @@ U = TypeVar("U")
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content. Errors: BenchmarkError."""
+    """A JSON file's content. Errors: BenchmarkError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "foil.json"
+    >>> size = path.write_text('{"annotations": []}'); read_json(path)
+    {'annotations': []}
+    """
     try:
         return files.read_json(Path(path))
     except FileError as error:

@@ -78,6 +78,8 @@ def write_examples(path: Path, rows: Iterable[Mapping[str, Feature]]) -> None:
     """Write Examples as TensorFlow would. Errors: OSError.
 
     rows: feature name -> a list of bytes, of floats or of ints, all of one kind; see `read_examples`.
+
+        write_examples(Path("data.tfrecord"), [{"filename": [b"cup.png"], "score": [0.5]}])
     """
     with open(path, "wb") as file:
         for row in rows:

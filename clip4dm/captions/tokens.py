@@ -106,6 +106,9 @@ class Tokens:
     ids: the token ids, cut to the context; without padding where the tower is causal (`padded` False).
     spans: for each id its span in base.text, None for special tokens. dropped: the spans beyond the context, of
     tokens or of whole runs of them.
+
+        tokens = tokenize(get_tokenizer("ViT-B-32"), "a cup")
+        [tokens.base.text[start:end] for start, end in tokens.spans[1:-1]]  # ["a", "cup"]
     """
 
     base: Tracked

@@ -45,6 +45,9 @@ class Tracked:
     spans: (len(text),) pairs of characters of the source.
 
     No span is empty, and neither starts nor ends ever fall: a run of characters has its span from its two ends.
+
+    >>> Tracked.identity("cup").span(1, 3), Tracked.whole("u", 2).spans
+    ((1, 3), ((0, 2),))
     """
 
     text: str

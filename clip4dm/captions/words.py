@@ -39,6 +39,8 @@ class Unit:
     dropped_by_published: the published code leaves it out in threshold mode; see `published.drops`.
     beyond_context: a token of it does not fit. A unit that is neither scored nor beyond the context has no token
     of its own: the tokenizer leaves it out.
+
+        encode_caption(tokenizer, "a cup.").units[-1].candidate  # False: punctuation alone
     """
 
     text: str
@@ -57,6 +59,9 @@ class EncodedCaption:
     ids: template and caption as token ids. unit_of: for each id the index of its unit, -1 for special tokens,
     template, and words that do not fit whole. units: all units in caption order. truncated: some did not fit.
     padded: ids fill the whole context.
+
+    >>> EncodedCaption("cup", (49406, 1937, 49407), (-1, 0, -1), units=(), truncated=False, padded=False).truncated
+    False
     """
 
     caption: str
@@ -125,7 +130,11 @@ def is_punctuation(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Piece:
-    """A unit before its tokens are known: [start, end) in the caption, [clean_start, clean_end) in the cleaned text."""
+    """A unit before its tokens are known: [start, end) in the caption, [clean_start, clean_end) in the cleaned text.
+
+    >>> Piece("cup", 2, 5, 2, 5).candidate, Piece("--", 2, 4, 2, 4).candidate
+    (True, False)
+    """
 
     text: str
     start: int

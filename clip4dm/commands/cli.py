@@ -34,7 +34,13 @@ READER_GONE = 128 + 13  # the status of a command whose pipe was closed, as by `
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
-    """--backbone, --pretrained, --device, --precision. backbone: the script's default, named in the help."""
+    """--backbone, --pretrained, --device, --precision. backbone: the script's default, named in the help.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_model_options(parser, "ViT-B-32")
+    >>> parser.parse_args(["--backbone", "demo"])
+    Namespace(backbone='demo', pretrained=None, device='auto', precision='fp32')
+    """
     group = parser.add_argument_group("model")
     group.add_argument(
         "--backbone",
@@ -64,6 +70,11 @@ def add_method_options(
     """--template and --start_layer_text; returns their group, for a script to add its own.
 
     start_layer_text, where_unsaid: the latter's default, and how the help says it.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> group = add_method_options(parser)
+    >>> parser.parse_args([])
+    Namespace(template='A photo depicts ', start_layer_text=-3)
     """
     group = parser.add_argument_group("method")
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
@@ -78,7 +89,12 @@ def add_method_options(
 
 
 def add_debug_option(parser: argparse.ArgumentParser) -> None:
-    """--debug, for `one_line_errors`."""
+    """--debug, for `one_line_errors`.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_debug_option(parser); parser.parse_args(["--debug"])
+    Namespace(debug=True)
+    """
     parser.add_argument("--debug", action="store_true", help="show where an error came from, with its traceback")
 
 
@@ -93,7 +109,11 @@ def check_extra(extra: str, *modules: str) -> None:
 
 
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:
-    """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own."""
+    """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own.
+
+    >>> model_arguments(argparse.Namespace(backbone=None, pretrained="openai"), "ViT-B-32")
+    ('ViT-B-32', 'openai')
+    """
     says_own = args.pretrained and (
         args.pretrained.startswith(("hf-hub:", "local-dir:")) or Path(args.pretrained).expanduser().is_dir()
     )
@@ -104,7 +124,12 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
 def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
     """What the package or the system says no to ends the program with one line and status 2; warnings are a line each.
 
-    debug: with the traceback instead. Anything else is a bug and keeps its traceback.
+    debug: with the traceback instead. Anything else is a bug and keeps its traceback. Errors: SystemExit.
+
+    >>> with one_line_errors("infer.py"):
+    ...     raise InputError("what was given, what is allowed")
+    Traceback (most recent call last):
+    SystemExit: 2
     """
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -125,17 +150,28 @@ def one_line_errors(program: str, debug: bool = False) -> Iterator[None]:
 
 
 def tell(line: str) -> None:
-    """A line to standard error; where that cannot be written, there is nobody to tell."""
+    """A line to standard error; where that cannot be written, there is nobody to tell.
+
+    tell("main.py: note: 3 words were not scored")
+    """
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
 
 
 class Ended(KeyboardInterrupt):
-    """A signal of ENDINGS, raised in the main thread as Python raises Ctrl-C. args: its number."""
+    """A signal of ENDINGS, raised in the main thread as Python raises Ctrl-C. args: its number.
+
+    >>> signal_of(Ended(15))
+    15
+    """
 
 
 def signal_of(error: KeyboardInterrupt) -> int:
-    """The number of the signal that was raised so: said with it, or Ctrl-C's."""
+    """The number of the signal that was raised so: said with it, or Ctrl-C's.
+
+    >>> signal_of(KeyboardInterrupt()) == signal.SIGINT
+    True
+    """
     return int(error.args[0]) if error.args else int(signal.SIGINT)
 
 
@@ -144,6 +180,8 @@ def run_command(main: Callable[[], int | None]) -> None:
 
     Ctrl-C, SIGTERM and SIGHUP: one line, status 128 + the signal's number. Standard output closed by its reader: status
     141, silently; not to be written (a full disk): one line, status 1; closed from the start: taken for /dev/null.
+
+        run_command(main)  # under `if __name__ == "__main__":`
     """
     program = Path(sys.argv[0]).name
     _replace_closed_streams()

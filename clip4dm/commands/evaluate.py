@@ -44,7 +44,12 @@ BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
-    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's)."""
+    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's).
+
+    >>> args = parse_args(["--data_path", "foil.json", "--limit", "100"])
+    >>> args.data_path, args.limit, args.sorted_by
+    ('foil.json', 100, None)
+    """
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_data_options(parser)
     add_model_options(parser, BACKBONE)
@@ -141,7 +146,10 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None, program: str = "main.py") -> None:
-    """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out."""
+    """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out.
+
+    main(["--data_path", "data/foil.json", "--img_dir", "data/val2014", "--limit", "100"])
+    """
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         check_extra("eval", "sklearn", "scipy", "filelock", "tabulate", "tqdm")
@@ -161,7 +169,10 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
 
 
 def rescore(args: argparse.Namespace) -> Outcome:
-    """`evaluation.run.rescore` with the command line's options."""
+    """`evaluation.run.rescore` with the command line's options.
+
+    rescore(parse_args(["--rescore", "output/foil/ViT-B-32-openai/SETTINGS", "--epsilon", "-1e-5"])).table
+    """
     from pathlib import Path
 
     from clip4dm.evaluation.run import rescore
@@ -179,7 +190,10 @@ def rescore(args: argparse.Namespace) -> Outcome:
 
 
 def evaluate(args: argparse.Namespace) -> Outcome | None:
-    """`evaluation.run.evaluate` with the command line's options; None in all but torchrun's first process."""
+    """`evaluation.run.evaluate` with the command line's options; None in all but torchrun's first process.
+
+    evaluate(parse_args(["--data_path", "data/foil.json", "--img_dir", "data/val2014"])).table
+    """
     from clip4dm.evaluation.run import Options, evaluate
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}

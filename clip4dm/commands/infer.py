@@ -39,7 +39,11 @@ DEMO_SIZE = 256
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
-    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's)."""
+    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's).
+
+    >>> parse_args(["--image", "photo.jpg", "--text", "a red car", "a blue car"]).text
+    ['a red car', 'a blue car']
+    """
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("picture and captions")
     data.add_argument(
@@ -85,7 +89,10 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
 
 
 def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
-    """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error."""
+    """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error.
+
+    main(["--image", "photo.jpg", "--text", "a red car"])
+    """
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
@@ -105,14 +112,20 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
 
 
 def read_picture(path: str) -> Image:
-    """The picture, before the model: a wrong path should not cost a download."""
+    """The picture, before the model: a wrong path should not cost a download.
+
+    read_picture("photo.jpg").size  # (width, height), in pixels
+    """
     from clip4dm.files.images import load_image
 
     return load_image(path)
 
 
 def demo_scene(args: argparse.Namespace, program: str) -> Image:
-    """Draw the scene, save it where it can be looked at, and set image and text to it and its captions."""
+    """Draw the scene, save it where it can be looked at, and set image and text to it and its captions.
+
+    demo_scene(parse_args(["--demo"]), "infer.py").size  # (256, 256)
+    """
     from random import Random
 
     from clip4dm.benchmarks.shapes.captions import write_caption
@@ -134,7 +147,10 @@ def demo_scene(args: argparse.Namespace, program: str) -> Image:
 
 
 def show(detection: Detection, image: str, as_json: bool, program: str = "infer.py") -> None:
-    """Print a detection: the published dict, or JSON; on a terminal the coloured caption before it."""
+    """Print a detection: the published dict, or JSON; on a terminal the coloured caption before it.
+
+    show(detection, "photo.jpg", as_json=True)
+    """
     from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
 
     if as_json:

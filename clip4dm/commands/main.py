@@ -15,13 +15,20 @@ COMMANDS = {
 
 
 def usage() -> str:
-    """What `clip4dm --help` prints."""
+    """What `clip4dm --help` prints.
+
+    >>> usage().splitlines()[0]
+    'usage: clip4dm COMMAND ... | --version'
+    """
     lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
     return "\n".join(["usage: clip4dm COMMAND ... | --version", "", *lines, "", "clip4dm COMMAND --help says more"])
 
 
 def main() -> None:
-    """Run a subcommand. Its module is imported when it is asked for: `--help` must not wait for torch."""
+    """Run a subcommand. Its module is imported when it is asked for: `--help` must not wait for torch.
+
+    main()  # with `clip4dm --version` on the command line: clip4dm 0.1.0
+    """
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
@@ -35,5 +42,8 @@ def main() -> None:
 
 
 def run() -> None:
-    """The console script."""
+    """The console script.
+
+    run()  # what `clip4dm infer --demo` calls
+    """
     run_command(main)

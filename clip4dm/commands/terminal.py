@@ -15,12 +15,20 @@ _DIM = "\x1b[2m"
 
 
 def wants_colour(stream: IO[str]) -> bool:
-    """Whether a stream is a terminal that shows colours (NO_COLOR and TERM=dumb say no)."""
+    """Whether a stream is a terminal that shows colours (NO_COLOR and TERM=dumb say no).
+
+    >>> import io
+    >>> wants_colour(io.StringIO())
+    False
+    """
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def coloured_caption(detection: Detection) -> str:
-    """The caption with ANSI colours, and below it the misaligned words with their attributions, strongest first."""
+    """The caption with ANSI colours, and below it the misaligned words with their attributions, strongest first.
+
+    print(coloured_caption(detection))
+    """
     found = sorted(((word.attribution or 0.0, word) for word in detection.misaligned), key=lambda pair: pair[0])
     strongest = found[0][0] if found else 0.0
     marked = {word: _shade(attribution, strongest) for attribution, word in found}
@@ -46,7 +54,10 @@ def coloured_caption(detection: Detection) -> str:
 
 
 def unscored_notes(detection: Detection) -> list[str]:
-    """A sentence for each reason why words were not scored, with their number and the first of them."""
+    """A sentence for each reason why words were not scored, with their number and the first of them.
+
+    unscored_notes(detection)  # ["3 words lie beyond CLIP's context and were not scored, from 'lake' on"]
+    """
     unscored = [word for word in detection.words if not word.scored]
     beyond = [word.text for word in unscored if word.beyond_context]
     without = [word.text for word in unscored if not word.beyond_context]

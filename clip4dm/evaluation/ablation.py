@@ -21,6 +21,9 @@ def detect_variants(
     """For every pair of an image feature and a caption, a Detection by every variant; one pass for all.
 
     image_features: (pairs, features), unit length. Errors: InputError.
+
+        found = detect_variants(detector, features, encoded, [Variant(), Variant("positive")])
+        found[0][Variant("positive")].misaligned  # of the first pair
     """
     from clip4dm.attribution.batch import Batch  # torch takes seconds
     from clip4dm.attribution.plain import attention_gradients

@@ -40,6 +40,8 @@ class Evaluation:
 
     detector: explaining all its text layers, so that any number of them can be averaged afterwards. entailment: of
     an NLI model, where the benchmark asks for one. num_workers: processes that decode pictures (0: this one does).
+
+        Evaluation(detector, benchmark, settings, Path("data/val2014")).run(reading.samples, folder, config)
     """
 
     detector: CLIP4DM
@@ -66,6 +68,8 @@ class Evaluation:
 
         config: of `run_config`. workers: this process among others that were given the same samples. progress: show a
         bar. Errors: RunError where the folder is another run's, cannot be written, or decoding processes end.
+
+            store = evaluation.run(samples, folder, config, progress=False)
         """
         blocks = plan_blocks(samples, self.images_per_block)
         store = RunStore(folder, [[sample.id for sample in block.samples] for block in blocks], workers.rank)
@@ -155,7 +159,13 @@ class Evaluation:
 
 
 def add_nli_scores(samples: Sequence[Sample], records: Sequence[dict[str, Any]], entailment: Entailment) -> None:
-    """Set each record's nli_score: how far the caption's labelled misalignment entails the predicted words."""
+    """Set each record's nli_score: how far the caption's labelled misalignment entails the predicted words.
+
+    >>> sample = Sample("1", "cup.jpg", "cup", "a red cup", True, (), "The cup is blue")
+    >>> records: list[dict[str, Any]] = [{"predicted_foil_word": "red"}]
+    >>> add_nli_scores([sample], records, lambda premises, hypotheses: [0.5 for _ in premises]); records[0]["nli_score"]
+    0.5
+    """
     scores = entailment(
         [sample.label.lower() for sample in samples], [record["predicted_foil_word"] for record in records]
     )

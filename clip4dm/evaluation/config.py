@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
 
 class Bears(Flag):
-    """What an option bears on; said of each where it is defined, and nowhere else."""
+    """What an option bears on; said of each where it is defined, and nowhere else.
+
+    >>> Bears.REPORT in Bears.REPORT | Bears.IDENTITY, bool(Bears.WORK)
+    (True, False)
+    """
 
     WORK = 0  # how and where the run is done, what is printed: no file of the run says it
     REPORT = auto()  # it stands in config.json and result.json
@@ -105,6 +109,10 @@ class Options:
         """What a finished run must have among its "args" to stand in for one of these options.
 
         Beside it must have the same data, pictures and weights. Blocks, seed and entailment model may be others.
+
+        >>> identity = Options("foil.json", "images", seed=7).identity()
+        >>> identity["backbone"], "seed" in identity
+        ('ViT-B-32', False)
         """
         return self._bearing_on(Bears.IDENTITY)
 
@@ -113,7 +121,11 @@ class Options:
 
 
 class RunConfig(TypedDict):
-    """config.json. settings: of `records.Settings`. args: `Options.reported`. nli_reason: why there is no NLI."""
+    """config.json. settings: of `records.Settings`. args: `Options.reported`. nli_reason: why there is no NLI.
+
+    config = run_config(options, benchmark, model, settings, batch_size=64, nli_reason=None)
+    config["fingerprint"], config["args"]["limit"]
+    """
 
     fingerprint: str
     benchmark: str
@@ -143,6 +155,8 @@ def run_config(
     """All that made a run, hashes of data and weights too, and the fingerprint of it: with another, it is another run.
 
     The git revision is said, but is not part of the fingerprint: a commit that changes a text costs no run.
+
+        run_config(options, get_benchmark("foil"), model, settings, batch_size=64, nli_reason=None)["fingerprint"]
     """
     config: RunConfig = {
         "fingerprint": "",
@@ -168,7 +182,10 @@ def run_config(
 
 
 def run_folder(options: Options, config: RunConfig) -> Path:
-    """output/BENCHMARK/BACKBONE-TAG/SETTINGS-FINGERPRINT."""
+    """output/BENCHMARK/BACKBONE-TAG/SETTINGS-FINGERPRINT.
+
+    run_folder(options, config)  # output/foil/ViT-B-32-openai/most_negative_-5e-05_last3_fp32_0123abcd
+    """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
     name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")

@@ -68,6 +68,9 @@ def load_blocks(
 
     Pictures come one by one from the workers, a few ahead, so that memory depends on neither block nor data set.
     Errors: RunError if they cannot be started, or are killed.
+
+        for block, pictures in load_blocks(plan_blocks(samples, 32), Path("data/val2014"), model.preprocess, workers=4):
+            readable = [picture for picture in pictures if not isinstance(picture, str)]
     """
     paths = [img_dir / image for block in blocks for image in block.images]
     loader: DataLoader[Answer] = DataLoader(

@@ -1,7 +1,7 @@
 """What the numbers among the options may be: written once, for every script's command line and for Python.
 
 parser.add_argument("--limit", type=AT_LEAST_ONE)      a usage error in one line
-AT_LEAST_ONE.check("limit", options.limit)             the same as a ValueError
+AT_LEAST_ONE.check("limit", options.limit)             the same as an InputError
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Whole:
             raise argparse.ArgumentTypeError(f"{text!r:.60} is not {self}") from None
 
     def check(self, name: str, value: Any) -> int:
-        """Errors: ValueError, also for other types; numpy's whole numbers are fine, true and false are none."""
+        """Errors: InputError, also for other types; numpy's whole numbers are fine, true and false are none."""
         try:
             number = None if isinstance(value, bool) else operator.index(value)
         except TypeError:
@@ -73,7 +73,7 @@ class Finite:
             raise argparse.ArgumentTypeError(f"{text!r:.60} is not {self}") from None
 
     def check(self, name: str, value: Any) -> float:
-        """Errors: ValueError, also for other types."""
+        """Errors: InputError, also for other types."""
         try:
             number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
         except (TypeError, OverflowError, ValueError):
@@ -90,10 +90,15 @@ class Finite:
 
 @dataclass(frozen=True)
 class YesNo:
-    """True or False, and nothing that merely counts as such."""
+    """True or False, and nothing that merely counts as such.
+
+    >>> YesNo().check("--resume", 1)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: --resume is 1; it must be True or False
+    """
 
     def check(self, name: str, value: Any) -> bool:
-        """Errors: ValueError."""
+        """Errors: InputError."""
         if not isinstance(value, bool):
             raise InputError(f"{name} is {value!r:.60}; it must be True or False")
         return value

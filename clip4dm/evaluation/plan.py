@@ -13,7 +13,12 @@ from clip4dm.files.streams import batches
 
 @dataclass(frozen=True)
 class Block:
-    """Some images and all their samples: the unit of work, of storage and of resumption."""
+    """Some images and all their samples: the unit of work, of storage and of resumption.
+
+    >>> sample = Sample("1", "a.jpg", "a", "a red dog", False, (), "ORIG")
+    >>> Block(0, ("a.jpg",), (sample,)).number
+    0
+    """
 
     number: int
     images: tuple[str, ...]
@@ -40,5 +45,9 @@ def plan_blocks(samples: Sequence[Sample], images_per_block: int) -> list[Block]
 
 
 def missing_images(samples: Sequence[Sample], img_dir: Path) -> list[str]:
-    """The images that are no file in img_dir, each once, in order."""
+    """The images that are no file in img_dir, each once, in order.
+
+    >>> missing_images([Sample("1", "a.jpg", "a", "a red dog", False, (), "ORIG")], Path("no/such/folder"))
+    ['a.jpg']
+    """
     return [image for image in dict.fromkeys(sample.image for sample in samples) if not os.path.isfile(img_dir / image)]

@@ -22,6 +22,8 @@ def end_with_parent() -> None:
 
     A child of multiprocessing waits at a pipe whose other end only the parent holds (and siblings forked later, which
     end the same way, the last one first), on any system. Another's child, such as torchrun's, asks who its parent is.
+
+        multiprocessing.Process(target=work).start()  # where work() begins with end_with_parent()
     """
     parent, number = multiprocessing.parent_process(), os.getppid()
 
@@ -50,7 +52,10 @@ class Workers:
 
     @classmethod
     def from_environment(cls) -> Workers:
-        """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK. Errors: ValueError for what it cannot say."""
+        """As torchrun says it through RANK, WORLD_SIZE and LOCAL_RANK. Errors: InputError for what it cannot say.
+
+        workers = Workers.from_environment()
+        """
         said = {
             name: os.environ.get(name, usual)
             for name, usual in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))

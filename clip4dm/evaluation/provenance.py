@@ -17,12 +17,21 @@ _PACKAGES = ("torch", "open_clip_torch", "pillow", "numpy", "scikit-learn", "sci
 
 
 def versions() -> dict[str, str]:
-    """The versions of clip4dm and of what its numbers depend on."""
+    """The versions of clip4dm and of what its numbers depend on.
+
+    >>> versions()["clip4dm"] == __version__
+    True
+    """
     return {"clip4dm": __version__, **{name: metadata.version(name) for name in _PACKAGES}}
 
 
 def path_sha256(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names (a dataset saved to disk). Errors: OSError."""
+    """SHA-256 of a file, or of a folder's files with their names (a dataset saved to disk). Errors: OSError.
+
+    >>> import tempfile
+    >>> path_sha256(Path(tempfile.mkdtemp()))[:8]  # of an empty folder
+    'e3b0c442'
+    """
     if not path.is_dir():
         return file_sha256(path)
     digest = hashlib.sha256()
@@ -32,7 +41,10 @@ def path_sha256(path: Path) -> str:
 
 
 def git_revision() -> str | None:
-    """The project's git commit, "+changes" behind it where files differ; None outside a checkout."""
+    """The project's git commit, "+changes" behind it where files differ; None outside a checkout.
+
+    git_revision()  # "0123abcd...+changes"
+    """
     here = Path(__file__).resolve().parents[2]
 
     def git(*command: str) -> str | None:

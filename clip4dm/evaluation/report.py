@@ -39,6 +39,10 @@ class Columns:
     """What the metrics need of all samples, a few numbers each: records themselves are not kept.
 
     more_scores: names of further scores of captions, in `values`, whose average precision is wanted.
+
+    >>> columns = Columns()
+    >>> columns.add_scores({"1": {"CIDEr": 0.5}}); columns.more_scores, len(columns.samples)
+    (('CIDEr',), 0)
     """
 
     def __init__(self) -> None:
@@ -85,6 +89,8 @@ def collect(
     """Read samples.jsonl line by line and judge every record.
 
     entailment: scores NLI anew, for re-scoring. half: see `score_record`. Errors: DamagedRun.
+
+        columns = collect(run.samples, get_benchmark("foil"), run.settings)
     """
     columns = Columns()
     pairs: list[tuple[str, str]] = []
@@ -107,6 +113,10 @@ def summarise(
     """All figures, ready for JSON: {"n", "skipped", "truncated", LA..., "groups": {key: {value: {LA...}}}}.
 
     seed: of the bootstrap. nli_reason: why there is no NLI, where there is none.
+
+    >>> from clip4dm.benchmarks import get_benchmark
+    >>> summarise(Columns(), get_benchmark("foil"))["LA"]["reason"]
+    'no misaligned captions'
     """
     bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
     everything = np.arange(len(columns.samples))
@@ -130,6 +140,8 @@ def published_figures(path: Path, benchmark: Benchmark, settings: Settings, *, s
     """The figures with the published code's quirks, all together, under their plain names.
 
     Numbers rounded to fp16; F-CLIPScore and LA by the rules of `published`, punctuation not excepted.
+
+        published_figures(run.samples, get_benchmark("foil"), run.settings)["LA"]["value"]
     """
     columns = collect(path, benchmark, settings, half=True)
     if columns.samples:
@@ -206,7 +218,10 @@ def _plain(figures: Mapping[str, int | Figure | dict[str, Figure]]) -> dict[str,
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The figures of a result as text, the paper's beside them where its model and settings are this run's."""
+    """The figures of a result as text, the paper's beside them where its model and settings are this run's.
+
+    print(table(read_json(folder / "result.json")))
+    """
     rows = [
         (name, figure, _published(result, name))
         for name, figure in flatten(result)

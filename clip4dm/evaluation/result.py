@@ -23,6 +23,9 @@ class Outcome:
     """A finished run: its folder, its result (as in result.json), the table, and the samples without a picture.
 
     skipped: {sample id: why its picture could not be read}.
+
+        outcome = rescore(folder, epsilon=-1e-4)
+        outcome.result["LA"]["value"], outcome.skipped
     """
 
     folder: Path
@@ -43,6 +46,8 @@ def conclude(
 
     config: as in config.json, its settings those to judge by. entailment: where NLI is to be computed anew.
     as_published: also the figures with the published code's quirks. Errors: DamagedRun, RunError.
+
+        print(conclude(folder, config).table)
     """
     benchmark, settings = get_benchmark(config["benchmark"]), Settings(**config["settings"])
     seed = config["args"]["seed"]
@@ -65,7 +70,10 @@ def conclude(
 
 
 def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Callable[[str], None] = print) -> None:
-    """caption_metrics.json of the samples that have references, unless it is there. Errors: ValueError, if none has."""
+    """caption_metrics.json of the samples that have references, unless it is there. Errors: InputError, if none has.
+
+    write_caption_metrics(folder, reading.samples, say=print)
+    """
     referenced = [sample for sample in samples if sample.references]
     if not referenced:
         raise InputError(

@@ -80,6 +80,8 @@ def load_compact(model: torch.nn.Module, path: Path) -> None:
 
     Rows of tokens that the file does not hold become the mean of those it does. Errors: RuntimeError, KeyError, as
     load_state_dict's, where the file belongs to another architecture.
+
+        load_compact(open_clip.create_model("ViT-B-32"), Path("open_clip_model.safetensors"))
     """
     import torch
     from safetensors.torch import load_file

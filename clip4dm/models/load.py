@@ -44,6 +44,9 @@ class LoadedModel:
     transformer, taken apart; image_tower: the image tower, run with less work where it can be.
     backbone, pretrained: what was loaded, as open_clip spells it. weights_path: the file the weights came from.
     quick_gelu: the activation. precision: one of PRECISIONS, of the towers alone.
+
+        model = load_model("ViT-B-32")
+        model.pretrained, model.precision, model.image_tower.size  # "openai", "fp32", (224, 224)
     """
 
     model: torch.nn.Module

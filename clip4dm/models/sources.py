@@ -46,6 +46,8 @@ class WeightsSource:
 
     weights_path: the file that is there now. quick_gelu: the activation it needs. preprocess: overrides of open_clip's
     preprocessing that belong to a tag (mean and std, three numbers each; interpolation; resize_mode; size in pixels).
+
+        resolve_source("ViT-B-32", None).pretrained  # "openai": a WeightsSource, its file at hand
     """
 
     name: str

@@ -20,7 +20,10 @@ LEAST_AGREEMENT = {torch.float32: 0.9999, torch.float64: 0.9999}  # of other dty
 
 
 def verify_text(tower: TextTower, model: nn.Module, tokenizer: Tokenizer) -> None:
-    """Compare a tower, taken apart, with the model's own `encode_text`. Errors: ModelError."""
+    """Compare a tower, taken apart, with the model's own `encode_text`. Errors: ModelError.
+
+    verify_text(TextTower(model), model, tokenizer)
+    """
     with torch.no_grad():
         own = cast(Any, model).encode_text(tokenizer([CAPTION]).to(tower.device))
         own = F.normalize(own.to(tower.working_dtype), dim=-1)

@@ -21,7 +21,11 @@ Linear = Callable[[Tensor, Tensor, "Tensor | None"], Tensor]  # x (..., in), wei
 
 
 class Block(Protocol):
-    """A layer of a tower. Errors: whatever PyTorch says of shapes that do not fit."""
+    """A layer of a tower. Errors: whatever PyTorch says of shapes that do not fit.
+
+    q, k, v = block.heads(x)
+    x = block.rest(x, attend(q, k, v, mask))
+    """
 
     @property
     def dtype(self) -> torch.dtype:
@@ -44,6 +48,14 @@ class OpenCLIPBlock:
     """open_clip's residual attention block, with nn.MultiheadAttention or open_clip's own Attention.
 
     linear: multiplies by a weight and adds a bias; F.linear, or a faster one where no gradient is wanted.
+
+    >>> from open_clip.transformer import ResidualAttentionBlock
+    >>> module = ResidualAttentionBlock(d_model=8, n_head=2)
+    >>> block, x = OpenCLIPBlock(module), torch.ones(1, 5, 8)
+    >>> OpenCLIPBlock.fits(module), [part.shape for part in block.heads(x)] == [torch.Size([1, 2, 5, 4])] * 3
+    (True, True)
+    >>> torch.allclose(block.rest(x, attend(*block.heads(x))), module(x), atol=1e-5)
+    True
     """
 
     def __init__(self, block: nn.Module, linear: Linear = F.linear) -> None:
@@ -109,5 +121,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     """Mixed values without a map: each (..., heads, tokens, head width) -> the same. Queries carry their scale already.
 
     mask: added to the logits, (..., queries, keys).
+
+    >>> q = torch.randn(1, 2, 5, 4)
+    >>> attend(q, q, q).shape, torch.allclose(attend(q, q, torch.ones_like(q)), torch.ones_like(q))
+    (torch.Size([1, 2, 5, 4]), True)
     """
     return F.scaled_dot_product_attention(q, k, v, None if mask is None else mask.to(q.dtype), scale=1.0)

@@ -23,6 +23,12 @@ class ImageTower:
     """A model's image tower. size: of its pictures, (height, width) in pixels.
 
     native: whether it is run here; decided once, by comparing the features of one picture.
+
+    >>> from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+    >>> sizes = CLIPVisionCfg(layers=1, width=64, patch_size=16, image_size=32), CLIPTextCfg(width=8, heads=2, layers=1)
+    >>> tower = ImageTower(CLIP(4, *sizes).eval())
+    >>> tower.native, tower.size, tower.encode(torch.zeros(2, 3, 32, 32)).shape
+    (True, (32, 32), torch.Size([2, 4]))
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -64,7 +70,10 @@ class ImageTower:
 
 
 def is_known(visual: nn.Module) -> bool:
-    """Whether a tower has the parts that `ImageTower.class_token_features` reads, and no others."""
+    """Whether a tower has the parts that `ImageTower.class_token_features` reads, and no others.
+
+    is_known(model.visual)  # of ViT-B-32: True; of RN50: False
+    """
     from open_clip.transformer import VisionTransformer  # takes seconds
 
     if type(visual) is not VisionTransformer or visual.attn_pool is not None or visual.pool_type != "tok":

@@ -18,7 +18,10 @@ from clip4dm.towers.blocks import Block, OpenCLIPBlock, attend
 
 @dataclass(frozen=True)
 class LastLayers:
-    """The tower from some layer on, in the working dtype: its blocks, and what makes a feature of the last output."""
+    """The tower from some layer on, in the working dtype: its blocks, and what makes a feature of the last output.
+
+    unit = tower.last_layers(9).feature(x[:, -1])  # x: of the last layer
+    """
 
     start: int
     blocks: list[Block]
@@ -44,6 +47,9 @@ class State:
     """What enters a layer: x (captions, tokens from `shared` on, width), and keys and values of all tokens.
 
     k, v: (captions, heads, tokens, head width); empty after the last layer.
+
+        first = next(tower.states(ids))
+        first.x, first.k, first.v
     """
 
     x: Tensor
@@ -57,6 +63,15 @@ class TextTower:
     causal: every token sees only earlier ones and the feature is read at the end-of-text token, so that the fast exact
     path of `attribution.replay` applies. layers: the number of blocks.
     Errors: ModelError if the text tower is not one of open_clip's own.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> tower.layers, tower.features, tower.causal, tower.pad([[18, 5, 6, 19], [18, 7, 19]], padded=False).tolist()
+    (3, 4, True, [[18, 5, 6, 19], [18, 7, 19, 0]])
+    >>> captions = [EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), (), truncated=False, padded=False)]
+    >>> ids, pooled = tower.batch(captions)
+    >>> pooled.tolist(), len(list(tower.states(ids))), tower.encode(captions).shape
+    ([3], 4, torch.Size([1, 4]))
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -195,7 +210,13 @@ class TextTower:
 
 
 def shared_tokens(captions: Sequence[EncodedCaption]) -> int:
-    """How many leading tokens, start and template, all captions have in common: these need computing once."""
+    """How many leading tokens, start and template, all captions have in common: these need computing once.
+
+    >>> def caption(*ids: int) -> EncodedCaption:  # of start, template, two words, end
+    ...     return EncodedCaption("", ids, (-1, -1, 0, 1, -1), (), truncated=False, padded=False)
+    >>> shared_tokens([caption(18, 4, 5, 6, 19), caption(18, 4, 5, 7, 19)])
+    2
+    """
     leading = [next((i for i, unit in enumerate(c.unit_of) if unit >= 0), len(c.ids)) for c in captions]
     count = min(*leading, *(len(c.ids) - 1 for c in captions))  # never the end token
     return count if all(c.ids[:count] == captions[0].ids[:count] for c in captions) else 0

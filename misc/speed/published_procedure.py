@@ -18,7 +18,7 @@ CONTEXT = 77
 def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
     """An open_clip CLIP with a vision transformer -> transformers.CLIPModel of the same weights, eager attention.
 
-    Errors: ValueError where the architecture is no plain CLIP.
+    Errors: InputError where the architecture is no plain CLIP.
     """
     from open_clip.transformer import VisionTransformer
     from transformers import CLIPConfig, CLIPModel

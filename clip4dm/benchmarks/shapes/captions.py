@@ -67,7 +67,12 @@ class Slot:
 
 @dataclass(frozen=True)
 class Caption:
-    """A statement in words. slots: for every word the fact it states, or None."""
+    """A statement in words. slots: for every word the fact it states, or None.
+
+    >>> statement = Statement((Mention("star", colour="red"),))
+    >>> Caption(statement, ("a", "red", "star"), (None, Slot("colour", 0), Slot("object", 0))).text
+    'a red star'
+    """
 
     statement: Statement
     words: tuple[str, ...]

@@ -17,7 +17,10 @@ from clip4dm.benchmarks.shapes.scenes import Scene, pick
 
 @dataclass(frozen=True)
 class Foil:
-    """A false caption. index: of the exchanged word; kind: of the fact it states (lexicon.KINDS)."""
+    """A false caption. index: of the exchanged word; kind: of the fact it states (lexicon.KINDS).
+
+    foil.caption.text, foil.original_word, foil.foil_word  # "on sand a black house", "brown", "black"
+    """
 
     caption: Caption
     index: int

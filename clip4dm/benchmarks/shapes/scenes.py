@@ -25,6 +25,9 @@ class Thing:
     """One drawn thing. shape, colour, texture: of the lexicon. x, y: of its centre. radius: half its extent.
 
     angle: degrees, anticlockwise.
+
+    >>> Thing("star", "red", "plain", x=0.2, y=0.5, radius=0.1, angle=0.0).size
+    'small'
     """
 
     shape: str
@@ -43,7 +46,12 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and one to five things. sort: "one", "several" (alike but for place) or "two" (in a relation)."""
+    """A background and one to five things. sort: "one", "several" (alike but for place) or "two" (in a relation).
+
+    >>> scene = Scene(0, "one", "sand", (Thing("star", "red", "plain", x=0.2, y=0.5, radius=0.1, angle=0.0),))
+    >>> scene.things[0].shape
+    'star'
+    """
 
     seed: int
     sort: str

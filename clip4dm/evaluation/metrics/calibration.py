@@ -32,6 +32,17 @@ class Words:
     attribution, wrong, sample: a word each: its attribution, whether it overlaps a label, its sample's number.
     tokens: likewise for false words' spans a sample: how many labelled words there are. image: of each sample.
     hits: {epsilon: location hits as published}, empty where the benchmark has none. cosine, misaligned: of each sample.
+
+    >>> words = Words(
+    ...     np.array([2e-4, -2e-4, -1e-4]), np.array([False, True, False]), np.array([0, 0, 1]), ["a.jpg", "b.jpg"],
+    ...     cosine=np.array([0.2, 0.3]), misaligned=np.array([True, False]), hits={},
+    ... )
+    >>> words.of_images([True, False]).attribution.tolist()
+    [0.0002, -0.0002]
+    >>> {name: round(figure.value, 2) for name, figure in figures_at(words, -5e-5).items()}
+    {'precision': 0.5, 'recall': 1.0, 'f1': 0.67, 'AP': 1.0}
+    >>> suggest(words, [-3e-4, -1.5e-4, -5e-5])
+    -0.00015
     """
 
     attribution: np.ndarray
@@ -64,6 +75,8 @@ def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, eps
 
     settings: start_layer_text counts; epsilon and sorted_by do not. epsilons: where location hits are wanted.
     Errors: DamagedRun.
+
+        words = read_words(run.samples, get_benchmark("foil"), run.settings, epsilons=[-5e-5])
     """
     attribution: list[float] = []  # three columns of words
     wrong: list[bool] = []
@@ -101,7 +114,10 @@ def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, eps
 
 
 def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
-    """precision, recall and f1 of words, AP of F-CLIPScore (originals positive), and LA where hits are known."""
+    """precision, recall and f1 of words, AP of F-CLIPScore (originals positive), and LA where hits are known.
+
+    figures_at(words, -5e-5, Bootstrap(words.image))["f1"].low
+    """
     said = below(words.attribution, epsilon)
 
     def count(chosen: np.ndarray) -> np.ndarray:
@@ -145,7 +161,10 @@ def for_calibration(image: str, share: float = 0.5) -> bool:
 
 
 def suggest(words: Words, epsilons: Sequence[float]) -> float:
-    """The epsilon of the best f1; of equal ones the lowest, which finds fewest words. Errors: InputError if none."""
+    """The epsilon of the best f1; of equal ones the lowest, which finds fewest words. Errors: InputError if none.
+
+    suggest(words, epsilon_grid(words.attribution))
+    """
     scored = [(figures_at(words, epsilon)["f1"].value, epsilon) for epsilon in sorted(epsilons)]
     defined = [(value, epsilon) for value, epsilon in scored if value is not None]
     if not defined:

@@ -29,7 +29,10 @@ class CaptionMetricsUnavailable(CLIP4DMError, ValueError):
 
 
 def check_java() -> None:
-    """Errors: CaptionMetricsUnavailable where there is no Java that runs."""
+    """Errors: CaptionMetricsUnavailable where there is no Java that runs.
+
+    check_java()  # before a long run that is to end in `caption_metrics`
+    """
     remedy = (
         "caption metrics need it (pycocoevalcap's tokenizer and METEOR are Java programs): install a Java "
         "runtime, 8 or newer, or leave --caption_metrics out"
@@ -44,7 +47,11 @@ def check_java() -> None:
 
 
 def spice_files_are_there() -> bool:
-    """Whether Stanford's models lie where pycocoevalcap's SPICE looks for them."""
+    """Whether Stanford's models lie where pycocoevalcap's SPICE looks for them.
+
+    >>> spice_files_are_there() in (True, False)
+    True
+    """
     spec = importlib.util.find_spec("pycocoevalcap.spice")
     folder = Path(spec.origin).parent / "lib" if spec and spec.origin else None
     return folder is not None and all((folder / name).is_file() for name in _SPICE_FILES)
@@ -56,6 +63,8 @@ def caption_metrics(
     """{id: {metric: score}} of the candidates that have references.
 
     candidates: {id: caption}. references: {id: captions}. Errors: CaptionMetricsUnavailable.
+
+        caption_metrics({"1": "a red cup"}, {"1": ["a cup that is red", "a red mug"]})["1"]["CIDEr"]
     """
     check_java()
     from pycocoevalcap.bleu.bleu import Bleu

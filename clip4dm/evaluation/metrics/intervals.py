@@ -59,6 +59,9 @@ class Bootstrap:
         """The same resamples, seen by some of the samples. rows: indices, or a mask as long as the samples.
 
         A group is thus resampled with its data set: how many of its samples a resample holds varies.
+
+        >>> len(Bootstrap(["a.jpg", "a.jpg", "b.jpg"]).take([0, 2]))
+        2
         """
         view = object.__new__(Bootstrap)
         view._codes = self._codes[np.asarray(rows) if len(rows) else np.empty(0, dtype=np.intp)]
@@ -66,7 +69,11 @@ class Bootstrap:
         return view
 
     def values(self, statistic: Statistic) -> np.ndarray:
-        """A weighted statistic in every resample: (replicates,), NaN where it is undefined."""
+        """A weighted statistic in every resample: (replicates,), NaN where it is undefined.
+
+        >>> Bootstrap(["a.jpg", "b.jpg"], replicates=9).values(lambda weights: weights.sum(1)).tolist() == [2.0] * 9
+        True
+        """
         values = np.empty(self.replicates)
         step = max(1, _CHUNK // max(1, len(self)))
         for start in range(0, self.replicates, step):
@@ -75,7 +82,11 @@ class Bootstrap:
         return values
 
     def sums(self, *columns: np.ndarray) -> np.ndarray:
-        """Weighted sums of columns of shape (samples,) in every resample: (replicates, columns)."""
+        """Weighted sums of columns of shape (samples,) in every resample: (replicates, columns).
+
+        >>> Bootstrap(["a.jpg", "b.jpg"], replicates=9).sums(np.ones(2), np.zeros(2)).shape
+        (9, 2)
+        """
         images = self._draws.images
         per_image = np.stack([np.bincount(self._codes, column, images) for column in columns], axis=1)
         sums = np.empty((self.replicates, len(columns)))
@@ -91,6 +102,9 @@ class Bootstrap:
         """(low, high, remark) from a figure's value in every resample.
 
         undefined: why a value may be NaN; such resamples are left out, and the remark says how many.
+
+        >>> Bootstrap(["a.jpg", "a.jpg"]).interval(np.ones(1000), undefined="no samples")
+        (None, None, 'no interval from a single image')
         """
         if np.unique(self._codes).size < 2:
             return None, None, "no interval from a single image"

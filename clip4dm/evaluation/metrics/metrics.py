@@ -68,7 +68,11 @@ class Figure:
             raise InputError("a figure without a value needs a reason")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: value, low, high, n, reason; to 12 digits, later ones hang on the order of additions."""
+        """For JSON: value, low, high, n, reason; to 12 digits, later ones hang on the order of additions.
+
+        >>> Figure(1 / 3, None, None, 3).as_dict()["value"]
+        0.333333333333
+        """
 
         def short(number: float | None) -> float | None:
             return None if number is None else float(f"{number:.12g}")

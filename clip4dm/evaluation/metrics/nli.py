@@ -51,6 +51,9 @@ class EntailmentModel:
 
     contradiction, entailment: the places of these labels among the logits. name: as given. commit: the hub's
     revision, None for a folder. max_tokens: longer pairs lose the end of their longer half.
+
+        model = EntailmentModel.load("facebook/bart-large-mnli", device="cuda")
+        model.entailment(["the dog is not red"], ["red dog"])  # a list of one number, 0..1
     """
 
     model: Model
@@ -67,7 +70,10 @@ class EntailmentModel:
     def load(
         cls, name_or_folder: str | Path = DEFAULT_NLI_MODEL, device: str = "auto", batch_size: int = 32
     ) -> EntailmentModel:
-        """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable."""
+        """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable.
+
+        EntailmentModel.load("folder/of/a/model", device="cpu", batch_size=8)
+        """
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; it must be at least 1")
         name, target = str(name_or_folder), pick_device(device)
@@ -145,6 +151,8 @@ def entailment_or_reason(name: str, device: str, say: Callable[[str], None]) -> 
 
     name, device: as for `EntailmentModel.load`. say: takes a line where there is none. Errors: InputError for a name
     that is a file or a pipe.
+
+        entailment, reason = entailment_or_reason("facebook/bart-large-mnli", "auto", print)
     """
     kind = kind_of(Path(name))
     if kind not in (None, "a folder"):

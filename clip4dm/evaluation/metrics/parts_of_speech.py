@@ -35,7 +35,10 @@ class TaggerUnavailable(CLIP4DMError, ValueError):
 
 
 def load_tagger(pipeline: str = DEFAULT_PIPELINE) -> Language:
-    """A spaCy pipeline by name or folder. Errors: TaggerUnavailable."""
+    """A spaCy pipeline by name or folder. Errors: TaggerUnavailable.
+
+    nlp = load_tagger("en_core_web_sm")
+    """
     try:
         import spacy
     except ImportError:
@@ -57,7 +60,10 @@ def load_tagger(pipeline: str = DEFAULT_PIPELINE) -> Language:
 
 
 def part_of(document: Doc, span: Span) -> str:
-    """The part of speech of a character span of a spaCy document."""
+    """The part of speech of a character span of a spaCy document.
+
+    part_of(nlp("a red cup"), (6, 9))  # "NOUN"
+    """
     inside = [
         word
         for word in document
@@ -79,6 +85,8 @@ def by_part_of_speech(
     Where the benchmark labels every token, precision, recall and f1 of the tokens of that part; where it has location
     accuracy, LA and LA_span of the captions whose false word is of that part. nlp: of `load_tagger`. seed: of the
     bootstrap. Errors: DamagedRun.
+
+        by_part_of_speech(run.samples, get_benchmark("foil"), run.settings, load_tagger())["NOUN"]["LA"].value
     """
     rows: list[tuple[str, str, dict[str, Any]]] = []  # (image, part of speech, counts)
     for sample, scored, document in _read(samples_path, benchmark, settings, nlp):

@@ -22,6 +22,8 @@ def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequ
     """sample id -> RefCLIPScore, None without references. cosines: of each sample's caption and image.
 
     Captions and references of all samples together: each distinct text is encoded once. Source: Hessel et al. 2021.
+
+        reference_scores(detector, reading.samples, [detection.cosine for detection in detections])
     """
     texts = list(dict.fromkeys(t for s in samples if s.references for t in (s.caption, *s.references)))
     features = encode_texts(detector, texts)
@@ -37,7 +39,10 @@ def reference_scores(detector: CLIP4DM, samples: Sequence[Sample], cosines: Sequ
 
 
 def encode_texts(detector: CLIP4DM, texts: Sequence[str]) -> Tensor:
-    """Texts behind the detector's template -> unit features (texts, features), fp32."""
+    """Texts behind the detector's template -> unit features (texts, features), fp32.
+
+    encode_texts(detector, ["a red cup", "a blue cup"]).shape  # (2, detector.model.tower.features)
+    """
     encoded = detector.encode_captions(texts)
     order = sorted(range(len(texts)), key=lambda i: -len(encoded[i].ids))
     rows: list[Tensor] = [torch.empty(0)] * len(texts)

@@ -46,7 +46,11 @@ class BlockSum:
 
 @dataclass(frozen=True)
 class FoundBlock:
-    """A block's lines as they stand together in a file, from byte `offset` on. good: its checksum is a known one."""
+    """A block's lines as they stand together in a file, from byte `offset` on. good: its checksum is a known one.
+
+    for found in find_blocks(path, blocks, block_of, known):
+        found.good, len(found.read()) == found.sum.size
+    """
 
     path: Path
     offset: int
@@ -70,7 +74,14 @@ def sums_path(samples: Path) -> Path:
 
 
 def read_sums(path: Path) -> Iterator[tuple[int, BlockSum | None]]:
-    """(line number from 1, its checksum or None where damaged). A last line cut short is none. Errors: FileError."""
+    """(line number from 1, its checksum or None where damaged). A last line cut short is none. Errors: FileError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "samples.sums"
+    >>> size = path.write_bytes(BlockSum.of(0, b"a line").to_line())
+    >>> [(number, entry.block) for number, entry in read_sums(path)]
+    [(1, 0)]
+    """
     check_regular(path, LARGEST_TEXT)
     number, begins = 1, True  # whether the next piece begins a line
     with open(path, "rb") as file:
@@ -91,6 +102,12 @@ def find_blocks(
     """The blocks whose lines all stand together in a samples file, wherever: damage elsewhere costs them nothing.
 
     blocks: the ids of each block's samples. block_of: each sample's block. known: the checksums that count.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "samples.jsonl"
+    >>> size = path.write_text('{"id": "a"}' + chr(10))
+    >>> [(found.sum.block, found.good) for found in find_blocks(path, [["a"]], {"a": 0}, known=[])]
+    [(0, False)]
     """
     known = frozenset(known)
     longest = max((entry.size for entry in known), default=0) + (16 << 20)  # what is longer was never a block

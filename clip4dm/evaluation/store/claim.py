@@ -28,6 +28,13 @@ def claim(folder: Path, config: Mapping[str, Any], *, resume: bool, overwrite: b
 
     resume: whether samples of the same run may be there. overwrite: whether whatever run is there may be removed.
     Errors: RunError if it cannot be written, if something else stands in a file's place, if other samples are there.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> claim(folder, {"fingerprint": "0123abcd"}, resume=True, overwrite=False)
+    >>> claim(folder, {"fingerprint": "4567cdef"}, resume=True, overwrite=True)
+    >>> read_json(folder / CONFIG, remedy="")
+    {'fingerprint': '4567cdef'}
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,11 @@ OLDER = "the run was made by an earlier version: run its main.py command again w
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that was found whole."""
+    """A run that was found whole.
+
+    run = open_run(folder)
+    run.config["benchmark"], run.settings.epsilon
+    """
 
     folder: Path
     config: RunConfig
@@ -52,7 +56,10 @@ class FinishedRun:
 
 
 def open_run(folder: Path) -> FinishedRun:
-    """Read and check a run's folder, every byte of its samples too. Errors: RunError, DamagedRun."""
+    """Read and check a run's folder, every byte of its samples too. Errors: RunError, DamagedRun.
+
+    run = open_run(Path("output/foil/ViT-B-32-openai/SETTINGS"))
+    """
     if not (folder / CONFIG).is_file() or not (folder / RESULT).is_file():
         raise RunError(
             f"{folder} holds no finished run ({CONFIG}, {SAMPLES} and {RESULT}); give the folder that "
@@ -81,7 +88,10 @@ def open_run(folder: Path) -> FinishedRun:
 
 
 def samples_summary(samples: Path) -> dict[str, Any]:
-    """What result.json says of samples.jsonl: {"lines", "sha256"}. Errors: DamagedRun."""
+    """What result.json says of samples.jsonl: {"lines", "sha256"}. Errors: DamagedRun.
+
+    samples_summary(run.samples)["lines"]
+    """
     sums = _sums(samples)
     _check_file(samples)
     if samples.stat().st_size != sum(entry.size for entry in sums):
@@ -94,6 +104,8 @@ def stored_records(samples: Path, layers: int) -> Iterator[dict[str, Any]]:
     """The records of a samples file, in order, each block once its checksum was found right and each record sound.
 
     layers: of the text tower, as every record has attributions of all. Errors: DamagedRun.
+
+        cosines = [record["cosine"] for record in stored_records(run.samples, run.settings.layers)]
     """
     for number, line in stored_lines(samples):
         where = f"{samples}, line {number}"
@@ -108,7 +120,10 @@ def stored_records(samples: Path, layers: int) -> Iterator[dict[str, Any]]:
 
 
 def stored_lines(samples: Path) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line) of a samples file, each block once its checksum was found right. Errors: DamagedRun."""
+    """(number from 1, line) of a samples file, each block once its checksum was found right. Errors: DamagedRun.
+
+    for number, line in stored_lines(run.samples): ...
+    """
     sums, first = _sums(samples), 1
     _check_file(samples)
     left = samples.stat().st_size
@@ -134,7 +149,11 @@ def stored_lines(samples: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def read_caption_metrics(folder: Path) -> dict[str, dict[str, float]] | None:
-    """caption_metrics.json, {sample id: {metric: score}}; None where there is none. Errors: DamagedRun."""
+    """caption_metrics.json, {sample id: {metric: score}}; None where there is none. Errors: DamagedRun.
+
+    >>> read_caption_metrics(Path("no/such/folder")) is None
+    True
+    """
     path = folder / CAPTION_METRICS
     if not path.exists():
         return None

@@ -38,17 +38,31 @@ class DamagedRun(RunError):
 
 
 def part_files(folder: Path) -> list[Path]:
-    """The parts of samples.jsonl that several processes wrote, or that were put aside, in the order of their names."""
+    """The parts of samples.jsonl that several processes wrote, or that were put aside, in the order of their names.
+
+    >>> part_files(Path("no/such/folder"))
+    []
+    """
     return sorted(folder.glob("samples.part-*.jsonl"))
 
 
 def sums_files(folder: Path) -> list[Path]:
-    """The checksums of samples.jsonl and of its parts (see `checksums`), in the order of their names."""
+    """The checksums of samples.jsonl and of its parts (see `checksums`), in the order of their names.
+
+    >>> sums_files(Path("no/such/folder"))
+    []
+    """
     return sorted(folder.glob("samples*.sums"))
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """A JSON object of a run. remedy: what to do about a damaged one. Errors: DamagedRun."""
+    """A JSON object of a run. remedy: what to do about a damaged one. Errors: DamagedRun.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / CONFIG
+    >>> write_json(path, {"seed": 0}); read_json(path, remedy="run again")
+    {'seed': 0}
+    """
     try:
         content = read_any_json(path)
     except FileError as error:
@@ -59,7 +73,10 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all. Errors: RunError; InputError for NaN."""
+    """Write JSON whole or not at all. Errors: RunError; InputError for NaN.
+
+    write_json(folder / RESULT, {"n": 2})
+    """
     try:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError as error:
@@ -79,7 +96,10 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote. Errors: DamagedRun, for any other content too."""
+    """What `write_sealed` wrote. Errors: DamagedRun, for any other content too.
+
+    read_sealed(folder / CAPTION_METRICS)
+    """
     remedy = "remove that file, and the next call computes it anew"
     sealed = read_json(path, remedy)
     content = sealed.get("content")
@@ -89,13 +109,22 @@ def read_sealed(path: Path) -> dict[str, Any]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. Errors: RunError."""
+    """Write a file whole or not at all. Errors: RunError.
+
+    replace_file(folder / SUMS, b"")
+    """
     with writing(path):
         replace_any_file(path, data)
 
 
 def append(path: Path, data: bytes, at: int) -> None:
-    """Append and sync. at: the size in bytes that the file must have. Errors: RunError."""
+    """Append and sync. at: the size in bytes that the file must have. Errors: RunError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / SAMPLES
+    >>> append(path, b"one", at=0); append(path, b"two", at=3); path.read_bytes()
+    b'onetwo'
+    """
     with writing(path), open(path, "ab") as file:
         if file.tell() != at:
             raise RunError(
@@ -109,7 +138,13 @@ def append(path: Path, data: bytes, at: int) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Whatever the system says against writing becomes a RunError that names the file."""
+    """Whatever the system says against writing becomes a RunError that names the file.
+
+    >>> with writing(Path("result.json")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    clip4dm.evaluation.store.runfiles.RunError: result.json cannot be written: No space left on device. ...
+    """
     try:
         yield
     except OSError as error:

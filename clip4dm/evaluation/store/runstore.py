@@ -78,7 +78,10 @@ class RunStore:
         self.collect()
 
     def collect(self) -> None:
-        """Find the stored blocks in samples.jsonl and in all parts; cut off what an interruption left behind."""
+        """Find the stored blocks in samples.jsonl and in all parts; cut off what an interruption left behind.
+
+        Errors: RunError where that cannot be cut.
+        """
         self._stored = self._found(quietly=True)
         self._prefix, end = self._prefix_of(self._stored)
         stray = any(place.path == self.samples and place.offset >= end for place in self._stored.values())
@@ -100,7 +103,10 @@ class RunStore:
         return sum(len(self.blocks[number]) for number in self._stored)
 
     def append(self, block: int, lines: Sequence[bytes], *, to_part: bool) -> None:
-        """Store a block. In one process (to_part False) blocks come in order and go to samples.jsonl directly."""
+        """Store a block. In one process (to_part False) blocks come in order and go to samples.jsonl directly.
+
+        lines: with their line ends. Errors: RunError for a block out of order, or where it cannot be written.
+        """
         path = self.folder / f"samples.part-{self.rank}.jsonl" if to_part else self.samples
         if not to_part:
             self.take_parts(block)
@@ -109,7 +115,10 @@ class RunStore:
         self._store(path, block, b"".join(lines))
 
     def take_parts(self, until: int | None = None) -> None:
-        """Move the blocks that parts hold next (before `until`) to samples.jsonl."""
+        """Move the blocks that parts hold next (before `until`) to samples.jsonl.
+
+        Errors: DamagedRun where a part has changed meanwhile; RunError where it cannot be written.
+        """
         while self._prefix in self._stored and self._prefix != until:
             place = self._stored[self._prefix]
             data = place.read()
