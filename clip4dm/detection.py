@@ -203,6 +203,8 @@ def make_averaged_detection(
     """A Detection from attributions that are one number a unit, (units,), whatever layers they came from.
 
     It has one layer, so that `with_settings` can take no others. Errors: as `make_detection`.
+
+        make_averaged_detection(encoded, means, cosine, sorted_by="threshold", epsilon=-5e-5).misaligned
     """
     return make_detection(
         encoded, means[None], cosine, layers=1, sorted_by=sorted_by, epsilon=epsilon, start_layer_text=-1

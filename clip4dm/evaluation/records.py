@@ -28,7 +28,11 @@ CANDIDATE, PUNCTUATION, DROPPED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What turns stored attributions into verdicts. layers: of the text tower, to count start_layer_text by."""
+    """What turns stored attributions into verdicts. layers: of the text tower, to count start_layer_text by.
+
+    >>> Settings("threshold", epsilon=-5e-5, start_layer_text=-3, layers=12).layers
+    12
+    """
 
     sorted_by: SortedBy
     epsilon: float
@@ -42,6 +46,9 @@ class Scored:
 
     published_words: the published code's. sum_negative, f_clip_score_published: by the rules of `published`.
     misaligned_sum: F-CLIPScore's sum, without its factor (1 - s).
+
+        scored = score_record(record, sample_of(record), benchmark, settings)
+        scored.published.hit, scored.sound.hit_span
     """
 
     words: tuple[Word, ...]
@@ -57,7 +64,10 @@ class Scored:
 
 
 def stored_fields(detection: Detection) -> dict[str, Any]:
-    """The model's part of a record."""
+    """The model's part of a record.
+
+    stored_fields(detection)["layer_attributions"]  # base64 of (layers, units) little-endian float32
+    """
     units = []
     for unit in detection.encoded.units:
         kind = CANDIDATE if unit.candidate else DROPPED if unit.dropped_by_published else PUNCTUATION
@@ -77,6 +87,8 @@ def score_record(
     """A record (with `stored_fields`) judged by its benchmark under the given settings.
 
     half: numbers rounded as the published code's are (`published.halved`). Errors: NotFinite.
+
+        score_record(record, sample_of(record), get_benchmark("foil"), settings).f_clip_score
     """
     detection = detection_of(record, sample.caption, settings, half=half)
     published_words = detection.published_words
@@ -104,7 +116,10 @@ def score_record(
 
 
 def detection_of(record: Mapping[str, Any], caption: str, settings: Settings, *, half: bool = False) -> Detection:
-    """The Detection that a record was made of, under the given settings; its tokens are not kept."""
+    """The Detection that a record was made of, under the given settings; its tokens are not kept.
+
+    detection_of(record, record["caption"], Settings("threshold", -1e-4, -1, layers=12)).misaligned
+    """
     units = tuple(
         Unit(
             text=caption[start:end],
@@ -143,7 +158,17 @@ def make_record(
     *,
     ref_clip_score: float | None = None,
 ) -> dict[str, Any]:
-    """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later."""
+    """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later.
+
+    >>> from clip4dm.benchmarks import get_benchmark
+    >>> sample = Sample("1", "a.jpg", "a", "coke", True, ((0, 4),), "coke")
+    >>> settings = Settings("threshold", -5e-5, start_layer_text=-1, layers=1)
+    >>> encoded = EncodedCaption("coke", (), (), (Unit("coke", 0, 4, True, True, False, False),), False, padded=False)
+    >>> detection = make_averaged_detection(encoded, np.float32([-2e-4]), 0.25, sorted_by="threshold", epsilon=-5e-5)
+    >>> record = make_record(sample, detection, get_benchmark("foil"), settings)
+    >>> record["predicted_foil_word"], sample_of(record) == sample, detection_of(record, "coke", settings) == detection
+    ('coke', True, True)
+    """
     stored = stored_fields(detection)
     scored = score_record(stored, sample, benchmark, settings)
     return {
@@ -175,7 +200,10 @@ def make_record(
 
 
 def sample_of(record: Mapping[str, Any]) -> Sample:
-    """The sample that a record was made of, references apart: re-scoring needs no annotation file."""
+    """The sample that a record was made of, references apart: re-scoring needs no annotation file.
+
+    sample_of(record).spans
+    """
     label = record["label"]
     return Sample(
         id=record["id"],
@@ -197,7 +225,11 @@ def _spans(pairs: list[list[int]]) -> tuple[Span, ...]:
 
 
 def skipped_record(sample: Sample, reason: str) -> dict[str, Any]:
-    """The line of a sample whose picture could not be read."""
+    """The line of a sample whose picture could not be read.
+
+    >>> skipped_record(Sample("1", "a.jpg", "a", "coke", True, ((0, 4),), "coke"), "no such picture: a.jpg")["skipped"]
+    'no such picture: a.jpg'
+    """
     return {
         "id": sample.id,
         "caption": sample.caption,
@@ -218,6 +250,9 @@ def to_line(record: Mapping[str, Any]) -> bytes:
 
 
 def from_line(line: bytes) -> dict[str, Any]:
-    """What `to_line` wrote. Errors: ValueError for what it did not."""
+    """What `to_line` wrote. Errors: ValueError for what it did not.
+
+    from_line(b'{"id":"7"}')  # {'id': '7'}
+    """
     record: dict[str, Any] = json.loads(line.decode("utf-8", "surrogatepass"))
     return record

@@ -70,7 +70,7 @@ class EntailmentModel:
     def load(
         cls, name_or_folder: str | Path = DEFAULT_NLI_MODEL, device: str = "auto", batch_size: int = 32
     ) -> EntailmentModel:
-        """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable.
+        """Load by hub name or folder; of a cached model the hub is not asked. Errors: NLIUnavailable, InputError.
 
         EntailmentModel.load("folder/of/a/model", device="cpu", batch_size=8)
         """
