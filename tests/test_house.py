@@ -1,21 +1,19 @@
-"""The house itself: rooms, arrows that run one way, sizes, things that are defined once, examples that say the truth.
+"""The house itself: rooms, arrows that run one way, sizes, things that are defined once; read from the source alone.
 
-docs/design.md says the same in words. All but the examples is read from the source alone.
+docs/design.md says the same in words.
 """
 
 from __future__ import annotations
 
 import ast
-import doctest
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from places import ROOT
+from sources import PACKAGE, modules, room, trees
 
 # A room imports from lower floors alone. In one row: rooms that do not know each other.
 FLOORS = (
@@ -32,8 +30,6 @@ FLOORS = (
     ("files",),
     ("errors",),
 )
-PACKAGE = ROOT / "clip4dm"
-SOURCES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "misc").rglob("*.py")])
 ENTRIES = 15  # at the package's top
 FILE_LINES, FUNCTION_LINES = 300, 50
 LONG_FILES: dict[str, str] = {}  # file: why it is longer
@@ -50,16 +46,6 @@ class Import(NamedTuple):
     where: str
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-@cache
-def trees() -> dict[Path, ast.Module]:
-    return {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in SOURCES}
-
-
 @cache
 def public_names() -> dict[str, str]:
     """What `from clip4dm import NAME` reaches: the package's own table of lazy imports."""
@@ -67,12 +53,6 @@ def public_names() -> dict[str, str]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES":
             return {name: f"clip4dm.{home}" for name, home in ast.literal_eval(node.value).items()}
     raise AssertionError("clip4dm/__init__.py has no table _HOMES")
-
-
-@cache
-def modules() -> dict[str, ast.Module]:
-    """Of the package: name -> tree."""
-    return {module_name(path): tree for path, tree in trees().items() if PACKAGE in path.parents}
 
 
 @cache
@@ -113,11 +93,6 @@ def imported_names(node: ast.AST) -> list[str]:
     if node.module == "clip4dm":
         return [alias.name if alias.name in public_names() else f"clip4dm.{alias.name}" for alias in node.names]
     return [f"{node.module}.{alias.name}" for alias in node.names]
-
-
-def room(module: str) -> str:
-    """clip4dm.captions.words -> captions; a module that is no folder's is a room of its own."""
-    return module.split(".")[1] if "." in module else module
 
 
 def test_no_import_closes_a_circle():
@@ -209,56 +184,6 @@ def test_nothing_is_put_on_pythons_path():
             assert not (isinstance(node, ast.Attribute) and ast.unparse(node).startswith("sys.path")), path
 
 
-def public_definitions(body: list[ast.stmt], outer: ast.ClassDef | None = None) -> Iterator[tuple[str, bool]]:
-    """Functions, classes and their methods whose names do not begin with an underscore; whether each is explained.
-
-    A method that a base class or a Protocol of the package explains need not be explained again.
-    """
-    for node in body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
-            continue
-        if "overload" in map(ast.unparse, node.decorator_list):
-            continue
-        models = {*(ast.unparse(base) for base in outer.bases), *protocols()} if outer else set()
-        explained = bool(ast.get_docstring(node)) or any((model, node.name) in explained_methods() for model in models)
-        yield f"{outer.name}.{node.name}" if outer else node.name, explained
-        if isinstance(node, ast.ClassDef):
-            yield from public_definitions(node.body, node)
-
-
-def unexplained(tree: ast.Module) -> set[str]:
-    return {name for name, explained in public_definitions(tree.body) if not explained}
-
-
-@cache
-def classes() -> tuple[ast.ClassDef, ...]:
-    return tuple(node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
-
-
-@cache
-def protocols() -> frozenset[str]:
-    return frozenset(one.name for one in classes() if any("Protocol" in ast.unparse(base) for base in one.bases))
-
-
-@cache
-def explained_methods() -> frozenset[tuple[str, str]]:
-    """(class, method) with a docstring."""
-    return frozenset(
-        (one.name, node.name)
-        for one in classes()
-        for node in one.body
-        if isinstance(node, ast.FunctionDef) and ast.get_docstring(node)
-    )
-
-
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_every_public_name_has_a_docstring(name):
-    tree = modules()[name]
-    assert ast.get_docstring(tree), "the module itself has none"
-    bare = unexplained(tree)
-    assert not bare, f"no docstring: {', '.join(sorted(bare))}"
-
-
 def names_given(node: ast.AST) -> list[str]:
     """The names that a statement defines."""
     if isinstance(node, ast.ClassDef):
@@ -283,26 +208,3 @@ def test_defaults_and_labels_are_written_once(value):
         if module != "clip4dm.evaluation.paper"  # its table of published figures says what each was taken with
     ]
     assert homes in (["clip4dm.scores"], ["clip4dm.benchmarks.base"])
-
-
-def with_examples() -> list[str]:
-    """The modules whose docstrings show what Python would print."""
-    return sorted(
-        name
-        for name, tree in modules().items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ">>> " in (ast.get_docstring(node) or "")
-    )
-
-
-@pytest.mark.parametrize("name", dict.fromkeys(with_examples()))
-def test_the_examples_in_docstrings_say_the_truth(name):
-    tried = doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS)
-    assert tried.failed == 0 and tried.attempted > 0
-
-
-def test_modules_of_the_lower_rooms_have_examples():
-    files = {module_name(path) for path in SOURCES if path.name != "__init__.py"}  # not a folder's own page
-    lower = {name for name in files & modules().keys() if room(name) in ("captions", "files", "models", "benchmarks")}
-    without = lower - set(with_examples())
-    assert without <= {"clip4dm.models.verify", "clip4dm.benchmarks.rules"}

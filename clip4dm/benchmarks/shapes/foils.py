@@ -19,7 +19,7 @@ from clip4dm.benchmarks.shapes.scenes import Scene, pick
 class Foil:
     """A false caption. index: of the exchanged word; kind: of the fact it states (lexicon.KINDS).
 
-    foil.caption.text, foil.original_word, foil.foil_word  # "on sand a black house", "brown", "black"
+    make_foil(scene, caption, random).foil_word  # "black", where the caption said "brown"
     """
 
     caption: Caption
