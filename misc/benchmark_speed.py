@@ -169,7 +169,7 @@ def measure(contenders: dict[str, Callable], load, rounds: int, model) -> dict[s
 
 def table(each: int, seconds: dict[str, list[float]], memory: dict[str, int]) -> str:
     """Markdown: pairs/s, (c)'s speed as a multiple of each contender's, peak memory."""
-    from tabulate import tabulate
+    from clip4dm.evaluation.tables import markdown_table
 
     rows = []
     for name, values in seconds.items():
@@ -178,8 +178,7 @@ def table(each: int, seconds: dict[str, list[float]], memory: dict[str, int]) ->
         peak = f"{memory[name] / 2**20:,.0f} MiB" if name in memory else ""
         rows.append([NAMES[name], _spread([1 / value for value in values], ".1f"), faster, peak])
     load = f"{each} caption{'s' if each > 1 else ''} a picture"
-    headers = [load, "pairs/s", "(c) is faster by", "peak memory"]
-    return tabulate(rows, headers, tablefmt="github", stralign=None, disable_numparse=True)
+    return markdown_table(rows, [load, "pairs/s", "(c) is faster by", "peak memory"])
 
 
 def shares(seconds: list[float] | None, parts: list[dict[str, float]], pairs: int) -> str:

@@ -77,8 +77,9 @@ def main(argv: list[str] | None = None) -> None:
         if unknown:
             raise InputError(f"unknown kind {sorted(unknown)[0]!r}; allowed: {', '.join(known)}")
         import open_clip
-        from tabulate import tabulate
         from tqdm import tqdm
+
+        from clip4dm.evaluation.tables import markdown_table
 
         tokenizer = open_clip.get_tokenizer("ViT-B-32")
         seconds(tokenizer, "“Ã©”")  # the imports and tables that the first caption pays for
@@ -89,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
             ratio = f"{took[-1] / took[-2]:.1f}" if len(took) > 1 else ""
             rows.append([name, *(f"{value:.4f}" for value in took), ratio])
         headers = ["caption", *(f"{length:,} characters" for length in args.lengths), "times"]
-        print(tabulate(rows, headers, tablefmt="github", stralign=None, disable_numparse=True))
+        print(markdown_table(rows, headers))
 
 
 if __name__ == "__main__":

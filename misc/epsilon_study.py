@@ -86,16 +86,14 @@ def main(argv: list[str] | None = None) -> None:
     add_debug_option(parser)
     args = parser.parse_args(argv)
     with one_line_errors("epsilon_study.py", args.debug):
-        from tabulate import tabulate
-
-        from clip4dm.evaluation.paper import cell
+        from clip4dm.evaluation.tables import cell, markdown_table
 
         found = study(args.run_folder, args.out or args.run_folder, args.start_layer_text, args.count)
         rows = []
         for name, epsilon in (("the run's", found["usual"]), ("suggested", found["suggested"])):
             figures = found["held_out"][epsilon]
             rows.append([f"{epsilon:g} ({name})", *(cell(figures.get(figure)) for figure in FIGURES)])
-        table = tabulate(rows, ["epsilon", *FIGURES], tablefmt="github", stralign=None, disable_numparse=True)
+        table = markdown_table(rows, ["epsilon", *FIGURES])
         print(
             f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
             f"On the other half:\n\n{table}"

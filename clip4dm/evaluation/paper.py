@@ -12,13 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tabulate import tabulate
-
 from clip4dm.benchmarks import BENCHMARKS
-from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.scores import EPSILON
 
 _B32 = ("ViT-B-32", "openai")
@@ -119,42 +115,6 @@ def paper_value(
     return None
 
 
-def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
-    """Aligned plain text, a line for each (metric, ours, paper's); a dash where there is none, and why.
-
-    >>> print(format_table([("LA", Figure(0.6021, 0.58, 0.6249, 2500), 0.6)]))
-    metric   ours   95 % interval     n  paper
-    LA      0.602  [0.580, 0.625]  2500   0.60
-    """
-    # The headings are a row among others: tabulate would pad them more than what stands under them.
-    lines = [("metric", "ours", "95 % interval", "n", "paper", "")]
-    for metric, figure, published in rows:
-        without = figure.low is None or figure.high is None
-        lines.append(
-            (
-                _printable(metric),
-                "—" if figure.value is None else f"{figure.value:.3f}",
-                "—" if without else f"[{figure.low:.3f}, {figure.high:.3f}]",
-                str(figure.n),
-                "—" if published is None else _as_published(published),
-                _printable(figure.reason or ""),
-            )
-        )
-    alignment = ("left", "right", "right", "right", "right", "left")
-    return tabulate(lines, tablefmt="plain", colalign=alignment, disable_numparse=True)
-
-
-def cell(figure: Figure | None) -> str:
-    """A figure and its interval in a Markdown table; a dash where there is none.
-
-    >>> cell(Figure(0.6021, 0.58, 0.6249, 2500)), cell(None)
-    ('0.602 [0.580, 0.625]', '—')
-    """
-    if figure is None or figure.value is None:
-        return "—"
-    return f"{figure.value:.3f}" + ("" if figure.low is None else f" [{figure.low:.3f}, {figure.high:.3f}]")
-
-
 def _spelled(backbone: str, pretrained: str) -> tuple[str, str]:
     """(backbone, tag) as in PAPER."""
     hub = re.fullmatch(r"hf-hub:laion/CLIP-(ViT-[a-zA-Z]+-\d+)-(laion2B-\w+-\w+)", pretrained)
@@ -162,13 +122,3 @@ def _spelled(backbone: str, pretrained: str) -> tuple[str, str]:
         backbone, pretrained = hub.groups()
     tag = pretrained.lower().replace("-", "_")
     return (backbone.removesuffix("-quickgelu") if tag == "openai" else backbone), tag
-
-
-def _as_published(value: float) -> str:
-    """Two decimals, three where the paper has them."""
-    return f"{value:.2f}" if round(value, 2) == value else f"{value:.3f}"
-
-
-def _printable(text: str) -> str:
-    """Group names come from annotation files: no control character may reach the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -19,9 +19,10 @@ from clip4dm.benchmarks.floors import floors
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.metrics.nli import Entailment
-from clip4dm.evaluation.paper import format_table, paper_value
+from clip4dm.evaluation.paper import paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
+from clip4dm.evaluation.tables import format_table
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 # What the paper's figures are called there.

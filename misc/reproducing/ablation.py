@@ -11,16 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
 from tqdm import tqdm
 
 from clip4dm.attribution.variants import Variant
 from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.evaluation.ablation import detect_variants
-from clip4dm.evaluation.paper import cell
 from clip4dm.evaluation.records import Settings, score_record, stored_fields
 from clip4dm.evaluation.report import Columns, flatten, summarise
+from clip4dm.evaluation.tables import cell, markdown_table
 from clip4dm.files.streams import batches
 
 PAIRS_AT_ONCE = 64
@@ -80,7 +79,7 @@ def markdown(results: Results) -> str:
     figures = {variant: dict(flatten(result)) for variant, result in results.items()}
     names = [name for name in COLUMNS if any(name in row for row in figures.values())]
     rows = [[str(variant), *(cell(row.get(name)) for name in names)] for variant, row in figures.items()]
-    return tabulate(rows, ["variant", *names], tablefmt="github", stralign=None, disable_numparse=True)
+    return markdown_table(rows, ["variant", *names])
 
 
 def write_csv(path: Path, results: Results) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from reproducing.study import Missing, Study
-from tabulate import tabulate
+
+from clip4dm.evaluation.tables import NOTHING, interval, markdown_table, number
 
 COLUMNS = (
     "row",
@@ -83,7 +84,7 @@ def markdown(study: Study, name: str, rows: list[Row]) -> str:
     if not study.as_published:
         for cells in computed:
             del cells["as published"]
-    shown = tabulate(computed, headers="keys", tablefmt="github", stralign=None, disable_numparse=True)
+    shown = markdown_table([list(cells.values()) for cells in computed], list(computed[0])) if computed else ""
     notes = [*([table.note] if table.note else []), *_notes_on_models(study, rows), *_notes_on_rows(rows)]
     return "\n".join(
         [f"### {table.title}", "", shown or "Nothing could be computed.", *(f"\n{note}" for note in notes)]
@@ -95,13 +96,13 @@ def _cells(row: Row) -> dict[str, str]:
         "of": row["row"],
         "model, data": f"{row['model']}, {row['data']}",
         "figure": row["figure"],
-        "ours": _number(row["ours"]),
-        "95 % interval": "—" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]",
+        "ours": number(row["ours"]),
+        "95 % interval": interval(row["low"], row["high"]),
         "n": str(row["n"]),
-        "as published": _number(row["as_published"]),
-        "paper": _number(row["paper"]),
-        "difference": _number(row.get("difference"), "+.3f"),
-        "paper within": {None: "—", True: "yes", False: "no"}[row.get("paper_within_interval")],
+        "as published": number(row["as_published"]),
+        "paper": number(row["paper"]),
+        "difference": number(row.get("difference"), "+.3f"),
+        "paper within": {None: NOTHING, True: "yes", False: "no"}[row.get("paper_within_interval")],
     }
 
 
@@ -129,7 +130,3 @@ def _notes_on_rows(rows: list[Row]) -> list[str]:
         f"Left out ({model}, {data}): {', '.join(dict.fromkeys(of))}: {reason}."
         for (model, data, reason), of in absent.items()
     ]
-
-
-def _number(value: float | None, style: str = ".3f") -> str:
-    return "—" if value is None else f"{value:{style}}"

@@ -1,4 +1,4 @@
-"""The published numbers against the project's table of them, and the table a person reads."""
+"""The published numbers against the project's table of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import json
 import pytest
 from places import SHARED
 
-from clip4dm.evaluation.metrics.metrics import Figure
-from clip4dm.evaluation.paper import PAPER, format_table, paper_value
+from clip4dm.evaluation.paper import PAPER, paper_value
 
 TABLES = SHARED / "spec" / "paper_tables.json"
 B32, H14 = ("ViT-B-32", "openai"), ("ViT-H-14", "laion2b_s32b_b79k")
@@ -128,20 +127,3 @@ def test_backbones_are_those_of_open_clip():
 )
 def test_paper_value(arguments, options, value):
     assert paper_value(*arguments, **options) == value
-
-
-def test_format_table():
-    table = format_table(
-        [
-            ("LA", Figure(0.6021, 0.58, 0.6249, 2500), 0.6),
-            ("AP/F-CLIPScore", Figure(0.5, None, None, 3, "no interval from a single image"), 0.806),
-            ("LA \x1b[31mred", Figure(None, None, None, 0, "no misaligned captions"), None),
-        ]
-    )
-    assert table.split("\n") == [
-        "metric           ours   95 % interval     n  paper",
-        "LA              0.602  [0.580, 0.625]  2500   0.60",
-        "AP/F-CLIPScore  0.500               —     3  0.806  no interval from a single image",
-        "LA \N{REPLACEMENT CHARACTER}[31mred         —               —     0      —  no misaligned captions",
-    ]
-    assert format_table([]) == "metric  ours  95 % interval  n  paper"
