@@ -28,6 +28,7 @@ from pathlib import Path
 from clip4dm.commands.cli import add_debug_option, add_model_options, one_line_errors, run_command
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
+from clip4dm.models.names import DEFAULT_BACKBONE
 
 NAMES = {
     "a": "(a) published procedure",
@@ -41,7 +42,7 @@ ROWS_FOR_MEMORY = 16  # pairs of the published procedure in the process whose me
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_model_options(parser, "random weights of ViT-B-32")
+    add_model_options(parser, f"random weights of {DEFAULT_BACKBONE}")
     parser.add_argument("--img_dir", type=Path, help="a folder of JPEGs (default: drawn pictures)")
     parser.add_argument("--captions", type=Path, help="a COCO captions JSON of these pictures")
     parser.add_argument("--pictures", type=AT_LEAST_ONE, default=64, help="distinct pictures (default: %(default)s)")
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             print(json.dumps(peak_memory_of(args, Path(scratch))))
             return
         if not args.pretrained:
-            args.pretrained = _random_weights(Path(scratch), args.backbone or "ViT-B-32")
+            args.pretrained = _random_weights(Path(scratch), args.backbone or DEFAULT_BACKBONE)
         report(args, Path(scratch))
 
 

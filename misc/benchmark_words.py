@@ -15,6 +15,8 @@ from random import Random
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
+from clip4dm.models.names import DEFAULT_BACKBONE
+from clip4dm.scores import TEMPLATE
 
 
 def kinds() -> dict[str, str]:
@@ -53,7 +55,7 @@ def seconds(tokenizer, caption: str) -> float:
     took = []
     for _ in range(3):
         began = time.process_time()
-        encode_caption(tokenizer, caption, "A photo depicts ")
+        encode_caption(tokenizer, caption, TEMPLATE)
         took.append(time.process_time() - began)
     return min(took)
 
@@ -81,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
 
         from clip4dm.evaluation.tables import markdown_table
 
-        tokenizer = open_clip.get_tokenizer("ViT-B-32")
+        tokenizer = open_clip.get_tokenizer(DEFAULT_BACKBONE)
         seconds(tokenizer, "“Ã©”")  # the imports and tables that the first caption pays for
         rows = []
         for name in tqdm(args.kinds or known, disable=None):

@@ -16,6 +16,7 @@ import argparse
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, SEED, Whole
+from clip4dm.models.names import DEFAULT_BACKBONE
 
 NUMBER = Whole(0, 2**31 - 1)
 
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         detector = None
         if args.every:
             detector = CLIP4DM.from_pretrained(None if args.model else "demo", args.model)
-        tokenizer = detector.model.tokenizer if args.model and detector else open_clip.get_tokenizer("ViT-B-32")
+        tokenizer = detector.model.tokenizer if args.model and detector else open_clip.get_tokenizer(DEFAULT_BACKBONE)
         numbers = range(args.count)
         if args.only is not None:
             numbers = range(args.only, args.only + 1)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
+from clip4dm.models.names import PRECISIONS
 
 if TYPE_CHECKING:
     from reproducing.study import Study
@@ -60,9 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--backbone", metavar="NAME", help="this model in all tables, instead of the paper's")
     model.add_argument("--pretrained", metavar="WEIGHTS", help="a tag, a file or a folder, as for main.py")
     model.add_argument("--device", default="auto")
-    model.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), help="default: fp32; fp16 on a GPU with --as_published"
-    )
+    model.add_argument("--precision", choices=PRECISIONS, help="default: fp32; fp16 on a GPU with --as_published")
     parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default: %(default)s")
     add_debug_option(parser)
     return parser.parse_args(argv)

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from clip4dm.errors import CLIP4DMError, InputError
+from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
 
 ENDINGS = {
@@ -59,7 +60,7 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
     group.add_argument(
         "--precision",
         default="fp32",
-        choices=("fp32", "bf16", "fp16"),
+        choices=PRECISIONS,
         help="of the two towers; attributions are fp32 always (default: %(default)s)",
     )
 

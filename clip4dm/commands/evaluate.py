@@ -14,6 +14,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from clip4dm.benchmarks import BENCHMARKS
 from clip4dm.commands.cli import (
     add_debug_option,
     add_method_options,
@@ -34,13 +35,11 @@ from clip4dm.evaluation.options import (
     batch_size,
     boolean,
 )
+from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import SORTED_BY, START_LAYER_TEXT
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
-
-BACKBONE = "ViT-B-32"
-BENCHMARKS = ("foil", "nocaps", "hat", "richhf", "seetrue")
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
@@ -52,7 +51,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     """
     parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_data_options(parser)
-    add_model_options(parser, BACKBONE)
+    add_model_options(parser, DEFAULT_BACKBONE)
     _add_figure_options(parser)
     _add_run_options(parser)
     add_debug_option(parser)
@@ -68,7 +67,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
         help="annotations: JSON, CSV, tfrecord or a dataset folder (default: %(default)s)",
     )
     data.add_argument("--img_dir", default="./data/nocaps", metavar="DIR", help="pictures (default: %(default)s)")
-    data.add_argument("--benchmark", choices=BENCHMARKS, help="default: recognised from the file's structure")
+    data.add_argument("--benchmark", choices=tuple(BENCHMARKS), help="default: recognised from the file's structure")
     data.add_argument("--reference_path", metavar="FILE", help="COCO captions JSON: FOIL's references")
     data.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
@@ -197,7 +196,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
     from clip4dm.evaluation.run import Options, evaluate
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
-    given["backbone"], given["pretrained"] = model_arguments(args, BACKBONE)
+    given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     if args.start_layer_text is None:
         given["start_layer_text"] = START_LAYER_TEXT
     return evaluate(Options(**given), say=_say)

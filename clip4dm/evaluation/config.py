@@ -24,6 +24,7 @@ from clip4dm.evaluation.options import (
 )
 from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
+from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Options:
     img_dir: str = field(metadata=_option(_REPORT))
     output: str = field(default="./output", metadata=_option(_WORK))
     benchmark: str | None = field(default=None, metadata=_option(_STORED))
-    backbone: str | None = field(default="ViT-B-32", metadata=_option(_RESOLVED))
+    backbone: str | None = field(default=DEFAULT_BACKBONE, metadata=_option(_RESOLVED))
     pretrained: str | None = field(default=None, metadata=_option(_RESOLVED))
     device: str = field(default="auto", metadata=_option(_WORK))
     precision: str = field(default="fp32", metadata=_option(_ALL))

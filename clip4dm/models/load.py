@@ -19,7 +19,7 @@ from clip4dm.errors import ModelError, short_reason
 from clip4dm.files.reading import file_sha256
 from clip4dm.models.activation import is_torchscript
 from clip4dm.models.compact import is_compact, load_compact
-from clip4dm.models.names import DEFAULT_BACKBONE
+from clip4dm.models.names import DEFAULT_BACKBONE, PRECISIONS
 from clip4dm.models.sources import WeightsSource, resolve_source
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from clip4dm.towers.text import TextTower
 
 # torch, open_clip and what takes them along are imported inside functions: seconds that `--help` must not wait for.
-PRECISIONS = ("fp32", "bf16", "fp16")
 
 __all__ = ["LoadedModel", "ModelError", "load_model", "pick_device", "DEFAULT_BACKBONE", "PRECISIONS"]
 

@@ -1,4 +1,4 @@
-"""The names a person may give: backbones as open_clip spells them, and the weights that usually go with them."""
+"""The names a person may give: backbones as open_clip spells them, the weights that usually go with them, precision."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from clip4dm.errors import ModelError
 
 DEFAULT_BACKBONE = "ViT-B-32"
+PRECISIONS = ("fp32", "bf16", "fp16")  # of the towers
 QUICKGELU = "-quickgelu"  # open_clip's ending for names of models with that activation
 DEMO = "demo"  # the model of our own: no download, and it knows drawn scenes alone
 DEMO_FOLDER = Path(__file__).parent / "demo"

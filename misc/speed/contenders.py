@@ -25,6 +25,7 @@ from clip4dm.errors import InputError
 from clip4dm.files.images import load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel
+from clip4dm.scores import TEMPLATE, clip_score
 
 BATCH = 64
 
@@ -106,7 +107,7 @@ def published(model: LoadedModel, pairs: int) -> Callable[[Load], int]:
         done = load.pairs[:pairs]
         for i, caption in done:
             pixels = model.preprocess(load_image(load.pictures[i]))[None].to(model.device, model.dtype)
-            ids = model.tokenizer([f"A photo depicts {caption}"])[0]
+            ids = model.tokenizer([TEMPLATE + caption])[0]
             explain_pair(hf, pixels, ids[: int(ids.argmax()) + 1].tolist())
         return len(done)
 
@@ -123,10 +124,11 @@ def plain_clipscore(model: LoadedModel) -> Callable[[Load], int]:
                 batch = torch.stack([model.preprocess(load_image(path)) for path in part])
                 images.append(F.normalize(model.model.encode_image(batch.to(model.device, model.dtype)), dim=-1))
             for part in batches(load.pairs, BATCH):
-                ids = model.tokenizer([f"A photo depicts {caption}" for _, caption in part]).to(model.device)
+                ids = model.tokenizer([TEMPLATE + caption for _, caption in part]).to(model.device)
                 texts.append(F.normalize(model.model.encode_text(ids), dim=-1))
             of = torch.tensor([i for i, _ in load.pairs], device=model.device)
-            (2.5 * (torch.cat(images)[of] * torch.cat(texts)).sum(-1).clamp(min=0)).tolist()
+            cosines = (torch.cat(images)[of] * torch.cat(texts)).sum(-1)
+            list(map(clip_score, cosines.tolist()))
         return len(load.pairs)
 
     return run

@@ -1,7 +1,8 @@
 """The published procedure, written anew as a measure: Hugging Face's CLIPModel, one pair at a time, full autograd.
 
 Eager attention in both towers, captions padded to 77 tokens, gradients through the whole graph. The weights are those
-of an open_clip model, so that it can be set beside this project on the same numbers.
+of an open_clip model, so that it can be set beside this project on the same numbers. A measure from outside: its
+equations are its own on purpose, and it calls none of clip4dm.scores.
 """
 
 from __future__ import annotations

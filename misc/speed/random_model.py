@@ -7,9 +7,10 @@ import logging
 from pathlib import Path
 
 from clip4dm.errors import InputError
+from clip4dm.models.names import DEFAULT_BACKBONE
 
 
-def make_random_model(folder: Path, backbone: str = "ViT-B-32", seed: int = 0) -> Path:
+def make_random_model(folder: Path, backbone: str = DEFAULT_BACKBONE, seed: int = 0) -> Path:
     """Save open_clip's own random initialisation of a backbone in the hub's folder layout. Returns the folder.
 
     Its configuration says "random_weights", so that tables of its figures can say that they mean nothing.
