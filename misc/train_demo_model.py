@@ -26,6 +26,7 @@ from pathlib import Path
 from random import Random
 from statistics import mean
 
+from demo_training.checks import check_options
 from demo_training.training_data import (
     captions,
     draw_pictures,
@@ -36,7 +37,7 @@ from demo_training.training_data import (
 )
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
-from clip4dm.errors import InputError
+from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 from clip4dm.files.reading import read_json
 from clip4dm.files.writing import replace_file
@@ -75,6 +76,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     with one_line_errors("train_demo_model.py", args.debug):
+        check_options(args)
         args.folder.mkdir(parents=True, exist_ok=True)
         _same_settings(args)
         train(args, draw_pictures(args.folder / "pictures.npy", args.scenes, args.image_size, args.threads))
@@ -111,7 +113,7 @@ def model_config(args: argparse.Namespace) -> dict:
 
 
 def train(args: argparse.Namespace, pictures) -> None:
-    """Both trainings, and the model folder. Errors: OSError."""
+    """Both trainings, and the model folder. Errors: InputError, OSError."""
     import open_clip
     import torch
 
@@ -174,9 +176,7 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
     )
     state, losses, path = {"step": 0, "seconds": 0.0}, [], args.folder / f"{name}.pt"
     if path.exists():
-        state = torch.load(path, weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        state = _take_up(path, model, optimiser)
         losses = state["losses"]
     began = time.monotonic() - state["seconds"]
     bar = tqdm(range(state["step"], steps), f"training, {name}", steps, initial=state["step"])
@@ -207,6 +207,22 @@ def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_ste
             )
             replace_file(path, checkpoint.getvalue())
     return losses, time.monotonic() - began
+
+
+def _take_up(path: Path, model, optimiser) -> dict:
+    """A checkpoint's content, its weights loaded. Errors: InputError for one that is damaged, OSError."""
+    import torch
+
+    data = path.read_bytes()
+    try:
+        state = torch.load(io.BytesIO(data), weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return {name: state[name] for name in ("step", "seconds", "losses")}
+    except Exception as error:  # of whatever kind torch.load finds in bytes that are none of its own
+        raise InputError(
+            f"{path} is damaged ({short_reason(error)}); remove it to begin this training again"
+        ) from error
 
 
 def contrastive_loss(model, image_features, text_features):

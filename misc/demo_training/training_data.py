@@ -6,8 +6,9 @@ import io
 from multiprocessing import Pool
 from pathlib import Path
 from random import Random
+from typing import Literal
 
-from clip4dm.errors import InputError
+from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.files.writing import replace_file
 from clip4dm.scores import TEMPLATE
@@ -19,7 +20,7 @@ ARTICLES = ("a", "the")
 def draw_pictures(path: Path, scenes: int, size: int, processes: int):
     """uint8 array (scenes, size, size, 3) of the scenes with seeds 0, 1, 2, ...; drawn once, then read from disk.
 
-    Errors: InputError where the file holds another number of pictures.
+    Errors: InputError where the file is damaged or holds another number of pictures.
     """
     import numpy as np
     from tqdm import tqdm
@@ -34,10 +35,20 @@ def draw_pictures(path: Path, scenes: int, size: int, processes: int):
                 array[i] = picture
         array.flush()
         partial.rename(path)
-    pictures = np.load(path, mmap_mode="r")
+    pictures = _load_array(path, mmap_mode="r")
     if len(pictures) != scenes:
         raise InputError(f"{path} holds {len(pictures)} pictures, not {scenes}; remove it to draw again")
     return pictures
+
+
+def _load_array(path: Path, mmap_mode: Literal["r"] | None = None):
+    """Errors: InputError where the file is damaged, OSError."""
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path} is damaged ({short_reason(error)}); remove it to make it again") from error
 
 
 def _small_picture(job: tuple[int, int]):
@@ -66,7 +77,7 @@ def encode_pictures(path: Path, model, pictures):
         file = io.BytesIO()
         np.save(file, np.concatenate(parts))
         replace_file(path, file.getvalue())
-    return np.load(path)
+    return _load_array(path)
 
 
 def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int) -> list[int]:

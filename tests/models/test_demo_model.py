@@ -122,6 +122,61 @@ def test_a_folder_of_another_training_is_not_taken_up(tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--text_heads", "3"], "--text_heads 3 must divide --text_width, 32"),
+        (
+            ["--batch_size", "65"],
+            "--batch_size 65: a batch is of different scenes, at least 2 and at most --scenes, 64",
+        ),
+        (["--batch_size", "1"], "--batch_size 1: "),
+        (["--image_size", "8"], "--image_size 8: the ResNet halves a picture five times"),
+        (["--image_size", "63"], "--image_size 63: "),
+        (["--image_width", "1"], "--image_width 1: "),
+        (["--image_width", "7"], "--image_width 7: "),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(given, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train_demo_model.main([str(tmp_path / "new"), *SMALL, "--steps", "2", *given])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and line.startswith(f"train_demo_model.py: error: {said}")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("given", [["--image_size", "48"], ["--image_width", "9"], ["--batch_size", "64"]])
+def test_options_that_go_together_train(given, tmp_path):
+    train_demo_model.main([str(tmp_path), *SMALL, "--steps", "1", "--text_steps", "1", *given])
+    assert len(losses(tmp_path)) == 2
+
+
+def test_a_damaged_file_of_a_training_is_one_line(tmp_path, capsys):
+    command = [str(tmp_path), *SMALL, "--steps", "2"]
+    train_demo_model.main(command)
+    for name in ("joint.pt", "text.pt", "pictures.npy", "features.npy"):
+        whole = (tmp_path / name).read_bytes()
+        for damaged in (b"", b"hello", whole[: len(whole) // 2], bytes(100) + whole[100:]):
+            (tmp_path / name).write_bytes(damaged)
+            capsys.readouterr()
+            with pytest.raises(SystemExit) as stop:
+                train_demo_model.main(command)
+            last = capsys.readouterr().err.splitlines()[-1]
+            assert stop.value.code == 2
+            assert last.startswith(f"train_demo_model.py: error: {tmp_path / name} is damaged ("), damaged[:9]
+        (tmp_path / name).write_bytes(whole)
+    train_demo_model.main(command)
+
+
+def test_a_checkpoint_of_another_model_is_one_line(tmp_path, capsys):
+    command = [str(tmp_path), *SMALL, "--steps", "2"]
+    train_demo_model.main(command)
+    torch.save({"step": 1, "model": {}}, tmp_path / "joint.pt")
+    with pytest.raises(SystemExit):
+        train_demo_model.main(command)
+    assert "joint.pt is damaged" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_the_loss_falls_and_the_model_loads_like_any_other(tmp_path):
     from clip4dm import CLIP4DM
 

@@ -1,0 +1,28 @@
+"""What a training cannot be made of, said before it begins."""
+
+from __future__ import annotations
+
+import argparse
+
+from clip4dm.errors import InputError
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Options of train_demo_model.py that do not go together. Errors: InputError, one line."""
+    if not 2 <= args.batch_size <= args.scenes:
+        raise InputError(
+            f"--batch_size {args.batch_size}: a batch is of different scenes, at least 2 and at most --scenes, "
+            f"{args.scenes}"
+        )
+    if args.image_size < 32 or args.image_size % 32 == 31:  # 31 more: halving rounds up first, the pooling does not
+        raise InputError(
+            f"--image_size {args.image_size}: the ResNet halves a picture five times; take 32 or a multiple of it"
+        )
+    heads = args.image_width // 2
+    if not heads or 32 * args.image_width % heads:
+        raise InputError(
+            f"--image_width {args.image_width}: the ResNet has half as many heads, which must divide 32 times "
+            "the width; take an even number"
+        )
+    if args.text_width % args.text_heads:
+        raise InputError(f"--text_heads {args.text_heads} must divide --text_width, {args.text_width}")
