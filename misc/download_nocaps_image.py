@@ -32,13 +32,13 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
     from fetching.fetch_folder import Wanted
 
     from clip4dm.benchmarks import BenchmarkError
-    from clip4dm.benchmarks.fields import field, read_json
+    from clip4dm.benchmarks.fields import field, read_annotations
 
     urls = {}
-    for number, row in enumerate(field(read_json(meta_path), "images", list, str(meta_path))):
+    for number, row in enumerate(field(read_annotations(meta_path), "images", list, str(meta_path))):
         name = field(row, "file_name", str, f"{meta_path}, images[{number}]")
         urls[name] = row.get("coco_url") or row.get("url") or url_below(base_url, name)
-    rows = read_json(foil_path)
+    rows = read_annotations(foil_path)
     if not isinstance(rows, list) or not rows:
         raise BenchmarkError(f"{foil_path} is not nocaps-FOIL's list of {{image_path, baseline, foil, ...}}")
     paths = dict.fromkeys(

@@ -107,9 +107,9 @@ def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
     from fetching.fetch_folder import Wanted, fetch_all
 
     from clip4dm.benchmarks import BenchmarkError
-    from clip4dm.benchmarks.fields import field, read_json
+    from clip4dm.benchmarks.fields import field, read_annotations
 
-    rows = read_json(json_path)
+    rows = read_annotations(json_path)
     if not isinstance(rows, list):
         raise BenchmarkError(f"{json_path} is no list of rows; the same command without --verify writes it anew")
     names = dict.fromkeys(field(row, "image", str, f"{json_path}, row {number}") for number, row in enumerate(rows))

@@ -7,23 +7,22 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar, overload
 
 from clip4dm.benchmarks.base import BenchmarkError
-from clip4dm.files import reading as files
-from clip4dm.files.reading import FileError
+from clip4dm.files.reading import FileError, is_number, read_json
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 
-def read_json(path: Path) -> Any:
+def read_annotations(path: Path) -> Any:
     """A JSON file's content. Errors: BenchmarkError.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "foil.json"
-    >>> size = path.write_text('{"annotations": []}'); read_json(path)
+    >>> size = path.write_text('{"annotations": []}'); read_annotations(path)
     {'annotations': []}
     """
     try:
-        return files.read_json(Path(path))
+        return read_json(Path(path))
     except FileError as error:
         raise BenchmarkError(str(error)) from None
 
@@ -67,7 +66,7 @@ def number(row: Mapping[str, Any], name: str, where: str) -> float:
     1.0
     """
     value = field(row, name, (int, float), where)
-    if not files.is_number(value):
+    if not is_number(value):
         raise BenchmarkError(f"{where}: field {name!r} is {value!r:.60}, not a finite number")
     return float(value)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
-from clip4dm.benchmarks.fields import field, inside, read_json
+from clip4dm.benchmarks.fields import field, inside, read_annotations
 from clip4dm.benchmarks.labels import changed_phrase, changed_spans, substring_spans, whole_word_spans
 from clip4dm.benchmarks.rules import judge_lowest_word
 from clip4dm.captions.tracked import Span
@@ -118,7 +118,7 @@ def _groups(rows: list[Any], number: int) -> dict[str, str]:
 
 def _references(path: Path) -> dict[Id, list[tuple[Id, str]]]:
     """image id -> (annotation id, caption) of a COCO captions file."""
-    content = read_json(path)
+    content = read_annotations(path)
     by_image: dict[Id, list[tuple[Id, str]]] = {}
     for number, row in enumerate(field(content, "annotations", list, str(path))):
         where = f"{path}, annotations[{number}]"

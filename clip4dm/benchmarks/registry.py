@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Reading
-from clip4dm.benchmarks.fields import read_json
+from clip4dm.benchmarks.fields import read_annotations
 from clip4dm.benchmarks.foil import FOIL
 from clip4dm.benchmarks.hat import HAT
 from clip4dm.benchmarks.nocaps import NOCAPS
@@ -78,7 +78,7 @@ def _content(path: Path) -> Any:
     if not first:
         raise BenchmarkError(f"{path} is empty")
     if first[0] in "[{":
-        return read_json(path)
+        return read_annotations(path)
     return read_csv(path)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.benchmarks.base import ORIGINAL, Benchmark, BenchmarkError, Reading, Sample
-from clip4dm.benchmarks.fields import field, flags, has_columns, inside, number, read_json, unique_id
+from clip4dm.benchmarks.fields import field, flags, has_columns, inside, number, read_annotations, unique_id
 from clip4dm.benchmarks.rules import judge_tokens
 from clip4dm.benchmarks.tfrecord import Feature, TFRecordError, read_examples
 from clip4dm.captions.tracked import Span
@@ -122,7 +122,7 @@ def _prompts(path: Path, img_dir: Path | None) -> Mapping[str, Any]:
             "prompts with misc/download_richhf_image.py and give the JSON that it writes, or put a "
             "{filename: prompt} there"
         )
-    prompts = read_json(metadata)
+    prompts = read_annotations(metadata)
     if not isinstance(prompts, dict):
         raise BenchmarkError(f"{metadata} is a {type(prompts).__name__}, not an object of filename: prompt")
     return prompts

@@ -11,7 +11,7 @@ from reproducing.data import Data
 from reproducing.paper_tables import Model
 
 from clip4dm.evaluation.config import Options
-from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, TIMING, DamagedRun, read_json
+from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, TIMING, DamagedRun, read_object
 from clip4dm.files.reading import file_sha256, is_number
 from clip4dm.models.hub import weights_at_hand
 from clip4dm.models.sources import resolve_source
@@ -43,7 +43,7 @@ def pairs_per_second(output: Path, model: Model) -> tuple[float, bool]:
     for path in output.glob(f"*/*/*/{TIMING}"):
         _, args = _config_and_args(path.parent / CONFIG)
         if (args.get("backbone", ""), args.get("pretrained")) == (model.backbone, model.pretrained):
-            rate = read_json(path, "remove it").get("samples_per_second")
+            rate = read_object(path, "remove it").get("samples_per_second")
             if is_number(rate) and rate > 0:
                 return rate, True
     return PAPER_PAIRS_PER_SECOND.get(model.backbone or "", SLOWEST_PAIRS_PER_SECOND), False
@@ -62,7 +62,7 @@ _hash = cache(file_sha256)  # of gigabytes, asked for once a table
 def _config_and_args(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A config.json and its args; of a damaged one, a note and nothing: that run is passed over."""
     try:
-        config = read_json(path, "the run is passed over")
+        config = read_object(path, "the run is passed over")
     except DamagedRun as error:
         warnings.warn(str(error), stacklevel=2)
         return {}, {}

@@ -71,7 +71,7 @@ def coco_captions(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
     By their names, or else by the image id at their end: a picture's name differs between COCO's years.
     Errors: BenchmarkError.
     """
-    content = fields.read_json(path)
+    content = fields.read_annotations(path)
     by_name, captions = dict[str, int](), dict[int, list[str]]()
     for i, row in enumerate(fields.field(content, "images", list, str(path))):
         where = f"{path}, images[{i}]"

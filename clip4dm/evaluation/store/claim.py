@@ -15,7 +15,7 @@ from clip4dm.evaluation.store.runfiles import (
     TIMING,
     RunError,
     part_files,
-    read_json,
+    read_object,
     sums_files,
     write_json,
     writing,
@@ -33,7 +33,7 @@ def claim(folder: Path, config: Mapping[str, Any], *, resume: bool, overwrite: b
     >>> folder = Path(tempfile.mkdtemp())
     >>> claim(folder, {"fingerprint": "0123abcd"}, resume=True, overwrite=False)
     >>> claim(folder, {"fingerprint": "4567cdef"}, resume=True, overwrite=True)
-    >>> read_json(folder / CONFIG, remedy="")
+    >>> read_object(folder / CONFIG, remedy="")
     {'fingerprint': '4567cdef'}
     """
     with writing(folder):
@@ -60,7 +60,7 @@ def _check_config(folder: Path, config: Mapping[str, Any], resume: bool) -> None
         )
     if not path.exists():
         return
-    found = read_json(path, "give --overwrite to start the run anew").get("fingerprint")
+    found = read_object(path, "give --overwrite to start the run anew").get("fingerprint")
     if found != config["fingerprint"]:
         raise RunError(
             f"{folder} holds a run with other settings, weights, data or versions (fingerprint {found}, not "

@@ -23,7 +23,7 @@ from clip4dm.evaluation.store.runfiles import (
     SAMPLES,
     DamagedRun,
     RunError,
-    read_json,
+    read_object,
     read_sealed,
 )
 from clip4dm.evaluation.store.storedrecord import check_record
@@ -65,9 +65,9 @@ def open_run(folder: Path) -> FinishedRun:
             f"{folder} holds no finished run ({CONFIG}, {SAMPLES} and {RESULT}); give the folder that "
             'main.py printed behind "run:"'
         )
-    config = read_json(folder / CONFIG, "give --overwrite to main.py to make the run anew")
+    config = read_object(folder / CONFIG, "give --overwrite to main.py to make the run anew")
     settings = _checked_config(folder / CONFIG, config)
-    result = read_json(folder / RESULT, REMEDY)
+    result = read_object(folder / RESULT, REMEDY)
     said = result.get("samples")
     if said is None:
         raise DamagedRun(f"{folder / RESULT} does not say how many samples there are and their checksum; {OLDER}")

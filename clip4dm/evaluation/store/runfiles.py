@@ -20,9 +20,8 @@ from typing import Any
 
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.provenance import fingerprint
-from clip4dm.files.reading import FileError
-from clip4dm.files.reading import read_json as read_any_json
-from clip4dm.files.writing import replace_file as replace_any_file
+from clip4dm.files.reading import FileError, read_json
+from clip4dm.files.writing import replace_file
 
 SAMPLES, SUMS, CONFIG, RESULT, TIMING = "samples.jsonl", "samples.sums", "config.json", "result.json", "timing.json"
 CAPTION_METRICS = "caption_metrics.json"
@@ -55,16 +54,16 @@ def sums_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("samples*.sums"))
 
 
-def read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
     """A JSON object of a run. remedy: what to do about a damaged one. Errors: DamagedRun.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / CONFIG
-    >>> write_json(path, {"seed": 0}); read_json(path, remedy="run again")
+    >>> write_json(path, {"seed": 0}); read_object(path, remedy="run again")
     {'seed': 0}
     """
     try:
-        content = read_any_json(path)
+        content = read_json(path)
     except FileError as error:
         raise DamagedRun(f"{error}; {remedy}") from None
     if not isinstance(content, dict):
@@ -81,7 +80,7 @@ def write_json(path: Path, content: Any) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     except ValueError as error:
         raise InputError(f"{path} is not written: a value of it is no finite number ({error})") from None
-    replace_file(path, text.encode("utf-8", "surrogatepass"))
+    write_whole(path, text.encode("utf-8", "surrogatepass"))
 
 
 def write_sealed(path: Path, content: dict[str, Any]) -> None:
@@ -101,20 +100,20 @@ def read_sealed(path: Path) -> dict[str, Any]:
     read_sealed(folder / CAPTION_METRICS)
     """
     remedy = "remove that file, and the next call computes it anew"
-    sealed = read_json(path, remedy)
+    sealed = read_object(path, remedy)
     content = sealed.get("content")
     if not isinstance(content, dict) or sealed.get("fingerprint") != fingerprint(content):
         raise DamagedRun(f"{path} is not as it was written (its fingerprint is another one); {remedy}")
     return content
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. Errors: RunError.
 
-    replace_file(folder / SUMS, b"")
+    write_whole(folder / SUMS, b"")
     """
     with writing(path):
-        replace_any_file(path, data)
+        replace_file(path, data)
 
 
 def append(path: Path, data: bytes, at: int) -> None:

@@ -24,8 +24,8 @@ from clip4dm.evaluation.store.runfiles import (
     RunError,
     append,
     part_files,
-    replace_file,
     sums_files,
+    write_whole,
     writing,
 )
 
@@ -71,7 +71,7 @@ class RunStore:
         """
         claim(self.folder, config, resume=resume, overwrite=overwrite)
         if not (self.folder / SUMS).exists():
-            replace_file(self.folder / SUMS, b"")  # before any sample: samples without it are an older version's
+            write_whole(self.folder / SUMS, b"")  # before any sample: samples without it are an older version's
         found = self._found()
         kept = {block: place for block, place in found.items() if not self._recovered(place, readable)}
         self._keep(kept)
@@ -201,7 +201,7 @@ class RunStore:
         data = b"".join(stored[block].sum.to_line() for block in sorted(stored))
         path = self.folder / SUMS
         if path.read_bytes() != data:
-            replace_file(path, data)
+            write_whole(path, data)
         for other in sums_files(self.folder):
             if other != path:
                 other.unlink()
