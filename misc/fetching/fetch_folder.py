@@ -165,6 +165,8 @@ def _work_off(
                 return
             except Exception as error:  # a folder in the file's place, a full disk
                 full = isinstance(error, OSError) and error.errno in FULL
+                if full:  # before another file is asked for
+                    fetcher.stop.set()
                 done.put((item.name, "full" if full else "failed", reason_of(error)))
 
     running = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
