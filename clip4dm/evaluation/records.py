@@ -2,7 +2,7 @@
 
 A record keeps the cosine and, for every unit of the caption and every text layer, the attribution (float32,
 base64). `score_record` is the pure function from a record and the settings (epsilon, sorted_by, start_layer_text)
-to words, verdicts and scores; a run and a re-scoring both use it.
+to words, verdicts and scores: it makes the record's Detection again and judges it by `score_detection`, as a run does.
 """
 
 from __future__ import annotations
@@ -90,17 +90,24 @@ def score_record(
 
         score_record(record, sample_of(record), get_benchmark("foil"), settings).f_clip_score
     """
-    detection = detection_of(record, sample.caption, settings, half=half)
+    return score_detection(detection_of(record, sample.caption, settings, half=half), sample, benchmark)
+
+
+def score_detection(detection: Detection, sample: Sample, benchmark: Benchmark) -> Scored:
+    """A Detection judged by its benchmark, under the Detection's own settings.
+
+    score_detection(detection.with_settings(epsilon=-1e-4), sample, get_benchmark("foil")).f_clip_score
+    """
     published_words = detection.published_words
 
     def judged(words: tuple[Word, ...]) -> Judgement:
-        return benchmark.judge(sample, words, settings.sorted_by, settings.epsilon)
+        return benchmark.judge(sample, words, detection.sorted_by, detection.epsilon)
 
     as_published = judged(published_words)
     total = as_published.sum_negative
     if total is None:
         values = [word.attribution for word in published_words if word.attribution is not None]
-        total = published.sum_negative(values, settings.sorted_by, settings.epsilon)
+        total = published.sum_negative(values, detection.sorted_by, detection.epsilon)
     return Scored(
         words=detection.words,
         published_words=published_words,
@@ -110,7 +117,7 @@ def score_record(
         f_clip_score=detection.f_clip_score,
         f_clip_score_published=published.f_clip_score_published(detection.cosine, total),
         sum_negative=total,
-        misaligned_sum=scores.misaligned_sum([word.attribution for word in detection.words], settings.epsilon),
+        misaligned_sum=scores.misaligned_sum([word.attribution for word in detection.words], detection.epsilon),
         cosine=detection.cosine,
     )
 
@@ -169,8 +176,10 @@ def make_record(
     >>> record["predicted_foil_word"], sample_of(record) == sample, detection_of(record, "coke", settings) == detection
     ('coke', True, True)
     """
-    stored = stored_fields(detection)
-    scored = score_record(stored, sample, benchmark, settings)
+    under = detection.with_settings(
+        sorted_by=settings.sorted_by, epsilon=settings.epsilon, start_layer_text=settings.start_layer_text
+    )
+    scored = score_detection(under, sample, benchmark)
     return {
         "id": sample.id,
         "caption": sample.caption,
@@ -195,7 +204,7 @@ def make_record(
             "token_labels": sample.token_labels,
             "gt_score": sample.gt_score,
         },
-        **stored,
+        **stored_fields(detection),
     }
 
 

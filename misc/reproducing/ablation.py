@@ -6,7 +6,6 @@ Every pair is passed once, and every variant is read from the same attention map
 from __future__ import annotations
 
 import csv
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from clip4dm.attribution.variants import Variant
 from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.evaluation.ablation import detect_variants
-from clip4dm.evaluation.records import Settings, score_record, stored_fields
+from clip4dm.evaluation.records import Settings, score_detection
 from clip4dm.evaluation.report import Columns, flatten, summarise
 from clip4dm.evaluation.tables import cell, markdown_table
 from clip4dm.files.streams import batches
@@ -56,7 +55,6 @@ def figures_of_variants(
     """
     variants = list(variants)
     columns = {variant: Columns() for variant in variants}
-    alone = dataclasses.replace(settings, start_layer_text=-1, layers=1)  # a variant's layers are one row already
     with tqdm(total=len(samples), unit="pair") as bar:
         for part in batches(samples, PAIRS_AT_ONCE):
             pictures = list(dict.fromkeys(sample.image for sample in part))
@@ -65,8 +63,9 @@ def figures_of_variants(
             captions = detector.encode_captions([sample.caption for sample in part])
             for sample, found in zip(part, detect_variants(detector, rows, captions, variants), strict=True):
                 for variant, detection in found.items():
-                    record = stored_fields(detection) | {"ref_clipscore": None, "nli_score": None}
-                    columns[variant].add(sample, record, score_record(record, sample, benchmark, alone), benchmark)
+                    under = detection.with_settings(sorted_by=settings.sorted_by, epsilon=settings.epsilon)
+                    record = {"truncated": under.truncated, "ref_clipscore": None, "nli_score": None}
+                    columns[variant].add(sample, record, score_detection(under, sample, benchmark), benchmark)
             bar.update(len(part))
     return {
         variant: summarise(column, benchmark, nli_reason="not part of the ablation")
