@@ -32,23 +32,14 @@ from clip4dm.evaluation.run import Options, evaluate, rescore
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java: pycocoevalcap's tokenizer needs it")
 
 
+DEMO = ["--demo", "--pairs", "40", "--device", "cpu"]
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """Every table on the demo model and 40 drawn pairs."""
     folder = tmp_path_factory.mktemp("demo")
-    reproduce_tables.main(
-        [
-            "--demo",
-            "--pairs",
-            "40",
-            "--device",
-            "cpu",
-            "--as_published",
-            *places(folder),
-            "--tagger",
-            str(make_tagger(folder / "tagger")),
-        ]
-    )
+    reproduce_tables.main([*DEMO, "--as_published", *places(folder), "--tagger", str(make_tagger(folder / "tagger"))])
     return folder
 
 
@@ -121,7 +112,7 @@ def test_a_finished_run_is_used_again_and_a_dry_run_says_so(demo, monkeypatch, c
     monkeypatch.setattr(study, "evaluate", forbidden)
     monkeypatch.setattr("reproducing.ablation.figures_of_variants", forbidden)
     before = (demo / "out" / "tables" / "foil_nocaps.csv").read_bytes()
-    command = ["--demo", "--pairs", "40", "--device", "cpu", *places(demo)]
+    command = [*DEMO, *places(demo)]
     reproduce_tables.main([*command, "--as_published", "--table", "foil_nocaps", "gradient_sign"])
     assert (demo / "out" / "tables" / "foil_nocaps.csv").read_bytes() == before
     capsys.readouterr()
@@ -327,19 +318,7 @@ def test_a_damaged_ablation_is_one_line_and_no_table(demo, tmp_path, capsys, cha
     path.write_text(change(path.read_text()))
     with pytest.raises(SystemExit) as stop:
         reproduce_tables.main(
-            [
-                "--demo",
-                "--pairs",
-                "40",
-                "--device",
-                "cpu",
-                "--table",
-                "gradient_sign",
-                "--data_dir",
-                str(demo / "data"),
-                "--output",
-                str(tmp_path),
-            ]
+            [*DEMO, "--table", "gradient_sign", "--data_dir", str(demo / "data"), "--output", str(tmp_path)]
         )
     captured = capsys.readouterr()
     (line,) = captured.err.splitlines()
@@ -355,20 +334,8 @@ def test_another_runs_damaged_config_is_passed_over_with_a_note(demo, tmp_path, 
     for content in ('{"args": ', '{"args": []}', "[]", "{}"):
         (other / "config.json").write_text(content)
         reproduce_tables.main(
-            [
-                "--demo",
-                "--pairs",
-                "40",
-                "--device",
-                "cpu",
-                "--table",
-                "foil_nocaps",
-                "--dry_run",
-                "--data_dir",
-                str(demo / "data"),
-                "--output",
-                str(tmp_path / "out"),
-            ]
+            [*DEMO, "--table", "foil_nocaps", "--dry_run"]
+            + ["--data_dir", str(demo / "data"), "--output", str(tmp_path / "out")]
         )
         captured = capsys.readouterr()
         assert "shapes, demo: finished, " in captured.out and "Traceback" not in captured.err
