@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clip4dm import published, scores
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.errors import CLIP4DMError, InputError
-from clip4dm.scores import SortedBy
+from clip4dm.scores import CLIP4DM_METHOD, SortedBy
 
 
 class NotFinite(CLIP4DMError, ValueError):
@@ -52,6 +52,7 @@ class Detection:
     clip_score: 2.5 * max(cosine, 0). f_clip_score: the paper's F-CLIPScore, <= 0. truncated: some words lay
     beyond CLIP's context. layer_attributions: (layers, units) float32, every explained layer's word attributions,
     from which `with_settings` takes any other number of layers. encoded: units and tokens behind the words.
+    method: whose attributions these are (`attribution.methods`).
 
     >>> from open_clip import get_tokenizer
     >>> from clip4dm.captions.words import encode_caption
@@ -74,6 +75,7 @@ class Detection:
     layers: int
     layer_attributions: NDArray[np.float32] = field(repr=False, compare=False)
     encoded: EncodedCaption = field(repr=False, compare=False)
+    method: str = CLIP4DM_METHOD
 
     @property
     def misaligned(self) -> tuple[Word, ...]:
@@ -107,6 +109,7 @@ class Detection:
             sorted_by=self.sorted_by if sorted_by is None else sorted_by,
             epsilon=self.epsilon if epsilon is None else epsilon,
             start_layer_text=self.start_layer_text if start_layer_text is None else start_layer_text,
+            method=self.method,
         )
 
     def as_published(self) -> dict[str, Any]:
@@ -143,6 +146,7 @@ class Detection:
             "sorted_by": self.sorted_by,
             "epsilon": self.epsilon,
             "start_layer_text": self.start_layer_text,
+            "method": self.method,
         }
 
 
@@ -155,6 +159,7 @@ def make_detection(
     sorted_by: SortedBy,
     epsilon: float,
     start_layer_text: int,
+    method: str = CLIP4DM_METHOD,
 ) -> Detection:
     """A Detection from numbers. layer_attributions: (explained layers, units), the last row the last layer.
 
@@ -194,6 +199,7 @@ def make_detection(
         layers=layers,
         layer_attributions=layer_attributions,
         encoded=encoded,
+        method=method,
     )
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clip4dm.attribution.attribute import attribute
+from clip4dm.attribution.methods import get_method
 from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
-from clip4dm.scores import EPSILON, START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, EPSILON, TEMPLATE, SortedBy, last_layers
 from clip4dm.towers.arithmetic import unit_length
 
 DEFAULT_BATCH_SIZE = 64
@@ -29,8 +29,9 @@ T = TypeVar("T")
 class CLIP4DM:
     """Finds the words of captions that are not true of images.
 
-    model: from `load_model`. template: put before every caption. start_layer_text: the text layers from this Python
-    index on are averaged. sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
+    model: from `load_model`. template: put before every caption. method: of `attribution.methods`, the paper's unless
+    said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (-3, the
+    last three, for the paper's). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
     epsilon: a word is misaligned below it. batch_size: captions and images per pass.
     Errors: InputError for settings that cannot be.
 
@@ -52,12 +53,15 @@ class CLIP4DM:
         model: LoadedModel,
         *,
         template: str = TEMPLATE,
-        start_layer_text: int = START_LAYER_TEXT,
+        start_layer_text: int | None = None,
         sorted_by: SortedBy = "threshold",
         epsilon: float = EPSILON,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        method: str = CLIP4DM_METHOD,
     ) -> None:
         check_settings(sorted_by, epsilon)
+        self.method = get_method(method)
+        start_layer_text = self.method.start_layer_text if start_layer_text is None else start_layer_text
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
@@ -189,12 +193,8 @@ class CLIP4DM:
         """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
         distinct = {id(e): e for e in encoded}
         place = {key: i for i, key in enumerate(distinct)}
-        result = attribute(
-            self.model.tower,
-            list(distinct.values()),
-            features,
-            self.start_layer_text,
-            caption_of=[place[id(e)] for e in encoded],
+        result = self.method.run(
+            self.model.tower, list(distinct.values()), features, [place[id(e)] for e in encoded], self.start_layer_text
         )
         per_layer, cosines = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()  # (pairs, layers, tokens)
         return [
@@ -202,10 +202,11 @@ class CLIP4DM:
                 caption,
                 mean_over_units(layers, caption),
                 cosine,
-                layers=self.model.tower.layers,
+                layers=self.method.rows(self.model.tower.layers),
                 sorted_by=self.sorted_by,
                 epsilon=self.epsilon,
-                start_layer_text=self.start_layer_text,
+                start_layer_text=-1 if self.method.one_layer else self.start_layer_text,
+                method=self.method.name,
             )
             for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
         ]

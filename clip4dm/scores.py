@@ -32,6 +32,7 @@ CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5
 START_LAYER_TEXT = -3
 TEMPLATE = "A photo depicts "
+CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
 
 SortedBy = Literal["threshold", "most_negative"]
 SORTED_BY: tuple[SortedBy, ...] = get_args(SortedBy)

@@ -21,9 +21,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from clip4dm.attribution.methods import METHODS
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.models.names import PRECISIONS
-from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
+from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE
 
 ENDINGS = {
     getattr(signal, name): word
@@ -65,26 +66,30 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
     )
 
 
-def add_method_options(
-    parser: argparse.ArgumentParser, start_layer_text: int | None = START_LAYER_TEXT, where_unsaid: str = "%(default)s"
-) -> argparse._ArgumentGroup:
-    """--template and --start_layer_text; returns their group, for a script to add its own.
-
-    start_layer_text, where_unsaid: the latter's default, and how the help says it.
+def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--method, --template and --start_layer_text (None: the method's); returns their group, for more of them.
 
     >>> parser = argparse.ArgumentParser()
     >>> group = add_method_options(parser)
     >>> parser.parse_args([])
-    Namespace(template='A photo depicts ', start_layer_text=-3)
+    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None)
     """
     group = parser.add_argument_group("method")
+    group.add_argument(
+        "--method",
+        default=CLIP4DM_METHOD,
+        choices=METHODS,
+        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: %(default)s, the paper's)",
+    )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
+    usual = ", ".join(
+        f"{name} {method.start_layer_text}" for name, method in METHODS.items() if not method.fixed_layers
+    )
     group.add_argument(
         "--start_layer_text",
         type=int,
-        default=start_layer_text,
         metavar="N",
-        help=f"average the text layers from this index on, Python's way (default: {where_unsaid})",
+        help=f"average the text layers from this index on, Python's way (default: {usual})",
     )
     return group
 

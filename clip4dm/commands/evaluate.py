@@ -14,6 +14,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from clip4dm.attribution.methods import METHODS
 from clip4dm.benchmarks import BENCHMARKS
 from clip4dm.commands.cli import (
     add_debug_option,
@@ -36,7 +37,7 @@ from clip4dm.evaluation.options import (
     boolean,
 )
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import SORTED_BY, START_LAYER_TEXT
+from clip4dm.scores import SORTED_BY
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
@@ -74,7 +75,7 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_figure_options(parser: argparse.ArgumentParser) -> None:
-    method = add_method_options(parser, None, f"{START_LAYER_TEXT}, with --rescore the run's")
+    method = add_method_options(parser)
     method.add_argument(
         "--sorted_by",
         choices=SORTED_BY,
@@ -198,7 +199,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     if args.start_layer_text is None:
-        given["start_layer_text"] = START_LAYER_TEXT
+        given["start_layer_text"] = METHODS[args.method].start_layer_text
     return evaluate(Options(**given), say=_say)
 
 

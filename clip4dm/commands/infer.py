@@ -103,6 +103,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             device=args.device,
             precision=args.precision,
             template=args.template,
+            method=args.method,
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,

@@ -25,7 +25,7 @@ from clip4dm.evaluation.options import (
 from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
@@ -76,6 +76,7 @@ class Options:
     precision: str = field(default="fp32", metadata=_option(_ALL))
     template: str = field(default=TEMPLATE, metadata=_option(_ALL))
     start_layer_text: int = field(default=START_LAYER_TEXT, metadata=_option(_ALL))
+    method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
     get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))
@@ -189,6 +190,7 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
     name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
+    name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
@@ -48,7 +49,8 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     from clip4dm.evaluation.compute import Evaluation  # torch takes seconds; what is above is refused at once
 
     detector = _detector(options, workers.device(options.device), sorted_by, epsilon)
-    settings = Settings(sorted_by, epsilon, options.start_layer_text, detector.model.tower.layers)
+    rows = detector.method.rows(detector.model.tower.layers)
+    settings = Settings(sorted_by, epsilon, -1 if detector.method.one_layer else options.start_layer_text, rows)
     entailment, nli_reason = None, None
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
@@ -148,6 +150,8 @@ def _check_pictures(options: Options, samples: Sequence[Sample], say: Say) -> No
 def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float) -> CLIP4DM:
     """The model, explaining all its layers, so that re-scoring can average any number of the last ones.
 
+    Of a method with one row for the whole tower: as many layers as the options say.
+
     Errors: ModelError; InputError where the text tower has no layer start_layer_text.
     """
     from clip4dm.detector import CLIP4DM, DEFAULT_BATCH_SIZE
@@ -159,7 +163,8 @@ def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float
     return CLIP4DM(
         model,
         template=options.template,
-        start_layer_text=-layers,
+        method=options.method,
+        start_layer_text=options.start_layer_text if get_method(options.method).one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,
         batch_size=options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE),

@@ -1,0 +1,85 @@
+"""Attributions to what enters the text tower: gradient times input, and integrated gradients.
+
+x_j is what enters for token j, its embedding e_j and its position's. With e0 a baseline's embedding and s(a) the cosine
+where e0 + a (e_j - e0) stands for e_j of every word token:
+
+    gradient times input    R[j] = <x_j, ds/dx_j>                                            (Shrikumar et al. 2016)
+    integrated gradients    R[j] = <e_j - e0, mean over a in (0, 1) of ds/de_j at a>         (Sundararajan et al. 2017)
+
+The second's attributions sum to s(1) - s(0) but for the steps of the mean (midpoints), which `completeness` measures.
+Start and end tokens and the template stay as they are. A forward and a backward pass, or as many as there are steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from clip4dm.attribution.batch import Attribution, Batch
+from clip4dm.captions.words import EncodedCaption
+from clip4dm.towers.blocks import attend
+from clip4dm.towers.text import TextTower
+
+STEPS = 16
+
+
+def attribute_gradient_input(tower: TextTower, batch: Batch) -> Attribution:
+    """<x_j, ds/dx_j>, one row of attributions for the whole tower."""
+    with torch.no_grad():
+        x, _ = tower.embed(batch.ids)
+    x = x[batch.pairs, : batch.ids.shape[1]].to(tower.working_dtype)  # (P, T, width), without a class token
+    cosine, text_features, gradient = _gradient(tower, batch, torch.zeros_like(x))
+    return Attribution((x * gradient).sum(-1)[:, None], text_features, cosine)
+
+
+def attribute_integrated(
+    tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, steps: int = STEPS
+) -> Attribution:
+    """Integrated gradients, one row. captions: the batch's. Baseline: the end token's embedding for every word's."""
+    away = _towards_baseline(tower, captions, batch)
+    total = torch.zeros_like(away)
+    for step in range(steps):
+        _, _, gradient = _gradient(tower, batch, away * (1 - (step + 0.5) / steps))
+        total += gradient
+    cosine, text_features, _ = _gradient(tower, batch, torch.zeros_like(away))
+    return Attribution((-away * total / steps).sum(-1)[:, None], text_features, cosine)
+
+
+def completeness(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, found: Attribution) -> Tensor:
+    """(P,) sum of the attributions less s(1) - s(0): what the steps miss, in units of the cosine."""
+    baseline, _, _ = _gradient(tower, batch, _towards_baseline(tower, captions, batch))
+    return found.per_layer[:, 0].sum(-1) - (found.cosine - baseline)
+
+
+def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch) -> Tensor:
+    """(P, T, width) e0 - e_j for word tokens, 0 for all others."""
+    words = torch.zeros_like(batch.ids)  # (C, T) 1 for the tokens of words
+    for row, caption in zip(words, captions, strict=True):
+        row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of], device=row.device)
+    embedding = tower.text.token_embedding
+    own = embedding(batch.ids).to(tower.working_dtype)[batch.pairs]
+    rows = torch.arange(len(batch.ids), device=batch.ids.device)
+    end = embedding(batch.ids[rows, batch.pooled]).to(tower.working_dtype)[batch.pairs, None]
+    away: Tensor = (end - own) * words[batch.pairs][..., None]
+    return away
+
+
+def _gradient(tower: TextTower, batch: Batch, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cosine (P,), unit text features (P, features), and the cosine's gradient by inputs with `added` (P, T, width)."""
+    with torch.no_grad():
+        x, mask = tower.embed(batch.ids)
+    x = x[batch.pairs].to(tower.working_dtype)
+    mask = mask[batch.pairs] if mask is not None and mask.ndim == 4 else mask
+    last = tower.last_layers(0)
+    added = added.detach().requires_grad_()
+    with torch.enable_grad():
+        extra = x.shape[1] - added.shape[1]  # a class token behind, if there is one
+        x = x + torch.nn.functional.pad(added, (0, 0, 0, extra))
+        for block in last.blocks:
+            x = block.rest(x, attend(*block.heads(x), mask))
+        text_features = last.feature(x[torch.arange(len(x), device=x.device), batch.row])
+        cosine = (text_features * batch.image_features).sum(-1)
+        (gradient,) = torch.autograd.grad(cosine.sum(), added)
+    return cosine.detach(), text_features.detach(), gradient

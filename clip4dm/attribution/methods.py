@@ -1,0 +1,141 @@
+"""The ways to attribute, by name: the method of the paper, and others to compare it with. Each has a page of its own.
+
+    clip4dm          R at the end-of-text row, last layers    replay.py, plain.py   1 pass, and one token's way back
+    gae              ReLU, product over layers                variants.py           a pass forward and back
+    gradient_value   R summed over all rows, all layers       gradient_value.py     a pass forward and back
+    gradient_input   gradient times what enters the tower     embeddings.py         a pass forward and back
+    integrated       integrated gradients over embeddings     embeddings.py         17 passes forward and back
+    occlusion        the cosine without the word              occlusion.py          words + 1 passes
+
+A pass is one of the text tower, of a caption at its true length. The image is encoded once in all.
+Attributions are in units of the cosine, and lowest for words that do not fit; their sizes differ between methods, so
+that an epsilon fits one alone. Nothing here is imported before it is used: `--help` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clip4dm.errors import InputError
+from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT, last_layers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clip4dm.attribution.batch import Attribution
+    from clip4dm.captions.words import EncodedCaption
+    from clip4dm.towers.text import TextTower
+
+Run = Callable[["TextTower", "Sequence[EncodedCaption]", "Tensor", "Sequence[int]", int], "Attribution"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to attribute. start_layer_text: its usual one. one_layer: it gives one row for the whole tower.
+
+    run(tower, captions, image_features, caption_of, start_layer_text): captions are the distinct ones (C),
+    image_features (P, features) of unit length, caption_of the caption of each pair; gives R (P, layers, T).
+    """
+
+    name: str
+    run: Run
+    start_layer_text: int = START_LAYER_TEXT
+    one_layer: bool = False
+
+    @property
+    def fixed_layers(self) -> bool:
+        """Whether start_layer_text means nothing to it."""
+        return self.start_layer_text == -1
+
+    def rows(self, layers: int) -> int:
+        """How many rows of attributions a caption gets from a tower of so many layers, all layers explained."""
+        return 1 if self.one_layer else layers
+
+
+def get_method(name: str) -> Method:
+    """A method by name. Errors: InputError with the nearest names.
+
+    >>> get_method("gradient_value").start_layer_text
+    0
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"unknown method {name!r}; there are: {', '.join(METHODS)}.{hint}")
+    return METHODS[name]
+
+
+def _clip4dm(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.attribute import attribute
+
+    return attribute(tower, captions, features, start, caption_of=caption_of)
+
+
+def _gae(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.batch import Attribution, Batch
+    from clip4dm.attribution.plain import attention_gradients
+    from clip4dm.attribution.variants import Variant, token_attributions
+
+    last = last_layers(start, tower.layers)
+    batch = Batch.of(tower, captions, features, caption_of)
+    maps = attention_gradients(tower, batch, tower.layers - last)
+    rows = token_attributions(maps.attention, maps.gradients, batch.row, Variant("positive", "rollout", last))
+    return Attribution(rows[:, None, : batch.ids.shape[1]], maps.text_features, maps.cosine)
+
+
+def _gradient_value(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.batch import Batch
+    from clip4dm.attribution.gradient_value import attribute_gradient_value
+    from clip4dm.towers.text import shared_tokens
+
+    first = tower.layers - last_layers(start, tower.layers)
+    shared = shared_tokens(captions) if tower.causal else 0
+    return attribute_gradient_value(tower, Batch.of(tower, captions, features, caption_of), first, shared)
+
+
+def _gradient_input(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.batch import Batch
+    from clip4dm.attribution.embeddings import attribute_gradient_input
+
+    return attribute_gradient_input(tower, Batch.of(tower, captions, features, caption_of))
+
+
+def _integrated(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.batch import Batch
+    from clip4dm.attribution.embeddings import attribute_integrated
+
+    return attribute_integrated(tower, captions, Batch.of(tower, captions, features, caption_of))
+
+
+def _occlusion(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.occlusion import attribute_occlusion
+
+    return attribute_occlusion(tower, captions, features, caption_of)
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(CLIP4DM_METHOD, _clip4dm),
+        Method("gae", _gae, one_layer=True),
+        Method("gradient_value", _gradient_value, start_layer_text=0),
+        Method("gradient_input", _gradient_input, start_layer_text=-1, one_layer=True),
+        Method("integrated", _integrated, start_layer_text=-1, one_layer=True),
+        Method("occlusion", _occlusion, start_layer_text=-1, one_layer=True),
+    )
+}
