@@ -69,6 +69,14 @@ class Words:
             {epsilon: [hits[i] for i in rows] for epsilon, hits in self.hits.items()},
         )
 
+    def by_sample(self) -> list[tuple[float, list[float]]]:
+        """Of every sample its cosine and its words' attributions."""
+        starts = np.searchsorted(self.sample, np.arange(len(self.image) + 1))
+        return [
+            (cosine, self.attribution[a:b].tolist())
+            for cosine, a, b in zip(self.cosine.tolist(), starts, starts[1:], strict=False)
+        ]
+
 
 def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:
     """Every scored word of the run that can be judged. Samples labelled misaligned without a located span do not count.
@@ -126,11 +134,7 @@ def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None)
     figures = metrics.precision_recall_f1(
         count(said & words.wrong), count(said & ~words.wrong), count(~said & words.wrong), bootstrap
     )
-    starts = np.searchsorted(words.sample, np.arange(len(words.image) + 1))
-    scores = [
-        f_clip_score(cosine, words.attribution[a:b].tolist(), epsilon)
-        for cosine, a, b in zip(words.cosine.tolist(), starts, starts[1:], strict=False)
-    ]
+    scores = [f_clip_score(cosine, found, epsilon) for cosine, found in words.by_sample()]
     figures["AP"] = metrics.average_precision((~words.misaligned).tolist(), scores, bootstrap)
     if epsilon in words.hits:
         figures["LA"] = metrics.location_accuracy(words.hits[epsilon], bootstrap)

@@ -1,0 +1,111 @@
+"""Ways to attribute, side by side on one benchmark: the paper's, and others of attribution/methods.py.
+
+    python misc/compare_methods.py --data_path data/shapes/shapes_foil.json --img_dir data/shapes/images --backbone demo
+
+Every method is a run of its own under --output, made if it is missing. Figures: LA by the published rule, its difference
+to the paper's method, LA_span; of pictures that had no part in fitting an epsilon and a weight: F1 of words, average
+precision of CLIPScore, of F-CLIPScore and of the additive score (the cosine plus a weight times the lowest attribution),
+and their differences to CLIPScore's. Intervals: 95 %, by bootstrap over images. Costs: pictures encoded beforehand, all
+methods in turn. Writes methods.md, methods.csv and methods.png into --tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clip4dm.attribution.methods import METHODS
+from clip4dm.commands.cli import add_debug_option, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.evaluation.options import AT_LEAST_ONE, PROCESSES, SEED, arguments
+from clip4dm.models.names import DEFAULT_BACKBONE
+from clip4dm.scores import CLIP4DM_METHOD
+
+PAIRS_TIMED = 256
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("data")
+    data.add_argument("--data_path", required=True, metavar="FILE", help="annotations, as main.py reads them")
+    data.add_argument("--img_dir", required=True, metavar="DIR", help="pictures")
+    data.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
+    add_model_options(parser, DEFAULT_BACKBONE)
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="default: %(default)s"
+    )
+    run.add_argument("--start_layer_text", type=int, metavar="N", help="of clip4dm, gae (default: each method's)")
+    run.add_argument("--output", default="./output", metavar="DIR", help="of the runs (default: %(default)s)")
+    run.add_argument("--tables", default="./output/tables", metavar="DIR", help="default: %(default)s")
+    run.add_argument("--num_workers", type=PROCESSES, metavar="N", help="processes that decode pictures")
+    run.add_argument("--rounds", type=AT_LEAST_ONE, default=5, metavar="N", help="of timing (default: %(default)s)")
+    run.add_argument("--seed", type=SEED, default=0, help="of the intervals (default: %(default)s)")
+    add_debug_option(parser)
+    return parser.parse_args(arguments(argv))
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    with one_line_errors("compare_methods.py", args.debug):
+        from comparing.shown import markdown, plot, write_csv
+
+        from clip4dm.evaluation.comparison import compare
+
+        methods = list(dict.fromkeys((CLIP4DM_METHOD, *args.methods)))
+        runs = {method: run(args, method) for method in methods}
+        found = compare(runs, CLIP4DM_METHOD, seed=args.seed)
+        tables = Path(args.tables)
+        tables.mkdir(parents=True, exist_ok=True)
+        text = markdown(found, costs(args, methods))
+        (tables / "methods.md").write_text(text, encoding="utf-8")
+        write_csv(tables / "methods.csv", found)
+        plot(tables / "methods.png", found)
+        print(text + f"tables: {tables}")
+
+
+def run(args: argparse.Namespace, method: str) -> Path:
+    """The folder of a method's finished run."""
+    from clip4dm.evaluation.run import Options, evaluate
+
+    start = METHODS[method].start_layer_text
+    if args.start_layer_text is not None and not METHODS[method].fixed_layers:
+        start = args.start_layer_text
+    backbone, pretrained = model_arguments(args, DEFAULT_BACKBONE)
+    options = Options(
+        args.data_path,
+        args.img_dir,
+        output=args.output,
+        backbone=backbone,
+        pretrained=pretrained,
+        device=args.device,
+        precision=args.precision,
+        method=method,
+        start_layer_text=start,
+        limit=args.limit,
+        num_workers=args.num_workers,
+        seed=args.seed,
+    )
+    print(f"== {method}", flush=True)
+    outcome = evaluate(options)
+    if outcome is None:
+        raise SystemExit(0)  # another process of torchrun's
+    return outcome.folder
+
+
+def costs(args: argparse.Namespace, methods: list[str]) -> dict[str, tuple[float, float]]:
+    """Of the first pairs of the benchmark."""
+    from comparing.costs import milliseconds
+
+    from clip4dm import CLIP4DM
+    from clip4dm.benchmarks import read_benchmark
+
+    _, reading = read_benchmark(Path(args.data_path), img_dir=Path(args.img_dir))
+    samples = reading.samples[: min(PAIRS_TIMED, args.limit or PAIRS_TIMED)]
+    detector = CLIP4DM.from_pretrained(*model_arguments(args, DEFAULT_BACKBONE), args.device, args.precision)
+    features = detector.encode_images([Path(args.img_dir) / sample.image for sample in samples])
+    captions = detector.encode_captions([sample.caption for sample in samples])
+    return milliseconds(detector.model, methods, features, captions, args.rounds)
+
+
+if __name__ == "__main__":
+    run_command(main)
