@@ -2,9 +2,9 @@
 
     python misc/compare_methods.py --data_path data/shapes/shapes_foil.json --img_dir data/shapes/images --backbone demo
 
-Every method is a run of its own under --output, made if it is missing. Figures: LA by the published rule, its difference
-to the paper's method, LA_span; of pictures that had no part in fitting an epsilon and a weight: F1 of words, average
-precision of CLIPScore, of F-CLIPScore and of the additive score (the cosine plus a weight times the lowest attribution),
+Every method is a run of its own under --output, made if it is missing. Figures: LA by the published rule, its gain over
+the paper's method, LA_span; of pictures that had no part in fitting an epsilon and a weight: F1 of words, average
+precision of CLIPScore, of F-CLIPScore and of the additive score (the cosine plus a weight times the lowest word's),
 and their differences to CLIPScore's. Intervals: 95 %, by bootstrap over images. Costs: pictures encoded beforehand, all
 methods in turn. Writes methods.md, methods.csv and methods.png into --tables.
 """

@@ -82,9 +82,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help="how words are attributed: %(choices)s; docs/methods.md compares them (default: %(default)s, the paper's)",
     )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
-    usual = ", ".join(
-        f"{name} {method.start_layer_text}" for name, method in METHODS.items() if not method.fixed_layers
-    )
+    usual = ", ".join(f"{name} {way.start_layer_text}" for name, way in METHODS.items() if not way.fixed_layers)
     group.add_argument(
         "--start_layer_text",
         type=int,

@@ -17,6 +17,7 @@ from clip4dm.errors import InputError
 from clip4dm.evaluation import report
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.calibration import Words, epsilon_grid, figures_at, for_calibration, read_words, suggest
+from clip4dm.evaluation.metrics.differences import average_precision_difference, location_difference
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.store.finished import FinishedRun, open_run
 from clip4dm.scores import additive_score, f_clip_score
@@ -30,6 +31,9 @@ class Compared:
     """A method's figures. epsilon, weight: as fitted, None where nothing could be.
 
     figures: name -> Figure: LA, LA_span, "LA less" and so on; kinds: LA of each kind of foil, where there are kinds.
+
+    >>> Compared("clip4dm", -5e-5, None, {"LA": Figure(0.9, 0.8, 1.0, 100)}, {}).figures["LA"].value
+    0.9
     """
 
     method: str
@@ -75,7 +79,7 @@ def _compared(run: _Run, theirs: _Run, seed: int) -> Compared:
     figures = {
         "LA": metrics.location_accuracy(values["hit"], bootstrap),
         "LA_span": metrics.location_accuracy(values["hit_span"], bootstrap),
-        "LA less": metrics.location_difference(values["hit"], theirs.columns.values["hit"], bootstrap),
+        "LA less": location_difference(values["hit"], theirs.columns.values["hit"], bootstrap),
     }
     kinds = {}
     for kind in sorted({kind for sample in samples for kind in sample.groups.values()}):
@@ -108,7 +112,7 @@ def _against_clip(
 ) -> dict[str, Figure]:
     return {
         f"AP {name}": metrics.average_precision(labels, ours, bootstrap),
-        f"AP {name} less": metrics.average_precision_difference(labels, ours, clip, bootstrap),
+        f"AP {name} less": average_precision_difference(labels, ours, clip, bootstrap),
     }
 
 

@@ -31,8 +31,6 @@ __all__ = [
     "Bootstrap",
     "Figure",
     "average_precision",
-    "average_precision_difference",
-    "location_difference",
     "location_accuracy",
     "mean_figure",
     "pearson",
@@ -186,33 +184,6 @@ def precision_recall_f1(tp: Column, fp: Column, fn: Column, bootstrap: Bootstrap
         "recall": _ratio(tp, tp + fn, bootstrap, "nothing labelled misaligned"),
         "f1": _ratio(2 * tp, 2 * tp + fp + fn, bootstrap, "nothing predicted, nothing labelled misaligned"),
     }
-
-
-def location_difference(ours: Column, theirs: Column, bootstrap: Bootstrap | None = None) -> Figure:
-    """Location accuracy of one column of hits less another's, over the rows where neither is None; paired by image.
-
-    >>> location_difference([True, True, None, False], [True, False, True, False]).value
-    0.3333333333333333
-    """
-    (ours, theirs), bootstrap = _columns(bootstrap, ours=ours, theirs=theirs)
-    return _ratio(ours - theirs, np.ones(len(ours)), bootstrap, "no misaligned captions")
-
-
-def average_precision_difference(
-    labels: Column, ours: Column, theirs: Column, bootstrap: Bootstrap | None = None
-) -> Figure:
-    """Average precision of one column of scores less another's, on the same labels; paired by image.
-
-    >>> average_precision_difference([True, False, True], [0.9, 0.8, 0.7], [0.9, 0.1, 0.7]).value
-    -0.16666666666666674
-    """
-    (labels, ours, theirs), bootstrap = _columns(bootstrap, labels=labels, ours=ours, theirs=theirs)
-    found, reference = average_precision(labels, ours), average_precision(labels, theirs)
-    if found.value is None or reference.value is None:
-        return found
-    a, b = (weighted_average_precision(labels.astype(bool), scores) for scores in (ours, theirs))
-    value = found.value - reference.value
-    return _figure(value, len(labels), bootstrap, lambda by: by.values(a) - by.values(b), "one class only")
 
 
 def _columns(bootstrap: Bootstrap | None, **columns: Column) -> tuple[list[np.ndarray], Bootstrap | None]:

@@ -1,0 +1,118 @@
+"""misc/compare_methods.py, whole, on a small benchmark; its figures against sklearn's and the runs' own."""
+
+import csv
+import json
+from pathlib import Path
+
+import compare_methods
+import numpy as np
+import pytest
+from making import make_foil, make_pictures
+from sklearn.metrics import average_precision_score
+
+from clip4dm.benchmarks import get_benchmark
+from clip4dm.evaluation.comparison import compare
+from clip4dm.evaluation.metrics.calibration import for_calibration, read_words
+from clip4dm.evaluation.run import Options, evaluate
+from clip4dm.evaluation.store.finished import open_run
+from clip4dm.scores import additive_score, f_clip_score
+
+METHODS = ("clip4dm", "gae", "gradient_value", "occlusion")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_folder) -> Path:
+    folder = tmp_path_factory.mktemp("compare")
+    make_foil(folder / "foil.json", make_pictures(folder / "images", 24))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(place, tiny_folder) -> Path:
+    compare_methods.main(
+        ["--data_path", str(place / "foil.json"), "--img_dir", str(place / "images"), "--pretrained", str(tiny_folder)]
+        + ["--methods", *METHODS, "--output", str(place / "out"), "--tables", str(place / "tables")]
+        + ["--num_workers", "0", "--rounds", "1", "--device", "cpu"]
+    )
+    return place
+
+
+def folders(place: Path) -> dict[str, Path]:
+    found = {}
+    for path in place.glob("out/foil/*/*/config.json"):
+        found[json.loads(path.read_text())["args"]["method"]] = path.parent
+    return found
+
+
+def test_every_method_is_a_run_of_its_own_and_a_row(done):
+    assert set(folders(done)) == set(METHODS)
+    table = (done / "tables" / "methods.md").read_text()
+    assert all(f"| {method} |" in table for method in METHODS)
+    assert (done / "tables" / "methods.png").read_bytes()[:4] == b"\x89PNG"
+    with open(done / "tables" / "methods.csv") as file:
+        rows = {(row["method"], row["figure"]): row for row in csv.DictReader(file)}
+    for method, folder in folders(done).items():
+        result = json.loads((folder / "result.json").read_text())
+        assert float(rows[method, "LA"]["value"]) == pytest.approx(result["LA"]["value"], rel=1e-9)
+        assert float(rows[method, "LA less"]["value"]) == pytest.approx(
+            result["LA"]["value"] - json.loads((folders(done)["clip4dm"] / "result.json").read_text())["LA"]["value"],
+            abs=1e-12,
+        )
+    assert float(rows["clip4dm", "LA less"]["low"]) == float(rows["clip4dm", "LA less"]["high"]) == 0.0
+
+
+def test_what_is_fitted_is_shown_on_other_pictures(done):
+    found = {method.method: method for method in compare(folders(done), "clip4dm")}
+    assert found["gae"].epsilon is None and "F1" not in found["gae"].figures  # it has no negative attribution
+    for name in ("clip4dm", "gradient_value", "occlusion"):
+        method, run = found[name], open_run(folders(done)[name])
+        words = read_words(run.samples, get_benchmark("foil"), run.settings, [])
+        shown = words.of_images([not for_calibration(image) for image in words.image])
+        labels = ~shown.misaligned
+        clip = average_precision_score(labels, shown.cosine)
+        for figure, scores in (
+            ("F-CLIPScore", [f_clip_score(s, found, method.epsilon) for s, found in shown.by_sample()]),
+            ("additive", [additive_score(s, found, method.weight) for s, found in shown.by_sample()]),
+        ):
+            expected = average_precision_score(labels, scores)
+            assert method.figures[f"AP {figure}"].value == pytest.approx(expected, rel=1e-12)
+            assert method.figures[f"AP {figure} less"].value == pytest.approx(expected - clip, abs=1e-12)
+
+
+def test_the_additive_score_by_hand():
+    assert additive_score(0.3, [1e-3, -2e-3, None], 10.0) == pytest.approx(0.28)
+    assert additive_score(0.3, [1e-3], 10.0) == pytest.approx(0.31)  # the lowest, be it positive
+    assert additive_score(0.3, [None], 10.0) == additive_score(0.3, [], 10.0) == 0.3
+
+
+def test_runs_of_other_samples_are_not_compared(done, place, tiny_folder):
+    other = evaluate(
+        Options(
+            str(place / "foil.json"),
+            str(place / "images"),
+            output=str(place / "other"),
+            backbone=None,
+            pretrained=str(tiny_folder),
+            device="cpu",
+            limit=10,
+            num_workers=0,
+        ),
+        say=lambda line: None,
+    )
+    with pytest.raises(ValueError, match="the run of occlusion is not of the same samples as that of clip4dm"):
+        compare({"clip4dm": folders(done)["clip4dm"], "occlusion": other.folder}, "clip4dm")
+
+
+def test_a_weight_is_found_where_the_lowest_word_says_more_than_the_cosine():
+    from clip4dm.evaluation.comparison import _fit_weight
+    from clip4dm.evaluation.metrics.calibration import Words
+
+    random = np.random.default_rng(0)
+    wrong = np.arange(200) % 2 == 1
+    lowest = np.where(wrong, -1e-3, -1e-4) + random.normal(0, 1e-5, 200)
+    words = Words(
+        lowest, wrong, np.arange(200), [f"{i // 2}.jpg" for i in range(200)], random.normal(0.3, 0.05, 200), wrong, {}
+    )
+    weight = _fit_weight(words)
+    scores = [additive_score(s, found, weight) for s, found in words.by_sample()]
+    assert average_precision_score(~wrong, words.cosine) < 0.7 and average_precision_score(~wrong, scores) > 0.99
