@@ -169,11 +169,7 @@ def make_detection(
         make_detection(encoded, per_layer, 0.25, layers=12, sorted_by="threshold", epsilon=-5e-5, start_layer_text=-3)
     """
     check_settings(sorted_by, epsilon)
-    if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
-        raise NotFinite(
-            f"the attributions or the cosine of {encoded.caption!r:.80} are not finite numbers: the weights or the "
-            "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)"
-        )
+    _check_finite(encoded.caption, layer_attributions, cosine)
     means = _unit_means(layer_attributions, start_layer_text, layers)
     units = [
         (unit, value if unit.scored else None)
@@ -248,6 +244,14 @@ def check_settings(sorted_by: str, epsilon: float) -> None:
         raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
         raise InputError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
+
+
+def _check_finite(caption: str, layer_attributions: NDArray[np.float32], cosine: float) -> None:
+    if not (np.isfinite(layer_attributions).all() and np.isfinite(cosine)):
+        raise NotFinite(
+            f"the attributions or the cosine of {caption!r:.80} are not finite numbers: the weights or the "
+            "image features hold NaN or infinity, or the towers overflow in this precision (--precision fp32 does not)"
+        )
 
 
 def _unit_means(layer_attributions: NDArray[np.float32], start_layer_text: int, layers: int) -> list[float]:
