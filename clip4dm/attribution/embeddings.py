@@ -19,6 +19,7 @@ from torch import Tensor
 
 from clip4dm.attribution.batch import Attribution, Batch
 from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import InputError
 from clip4dm.towers.blocks import attend
 from clip4dm.towers.text import TextTower
 
@@ -26,7 +27,15 @@ STEPS = 16
 
 
 def attribute_gradient_input(tower: TextTower, batch: Batch) -> Attribution:
-    """<x_j, ds/dx_j>, one row of attributions for the whole tower."""
+    """<x_j, ds/dx_j>: (P, 1, T), one row for the whole tower, in units of the cosine. Errors: none of its own.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> batch = Batch.of(tower, [caption], torch.eye(1, 4))
+    >>> attribute_gradient_input(tower, batch).per_layer.shape
+    torch.Size([1, 1, 4])
+    """
     with torch.no_grad():
         x, _ = tower.embed(batch.ids)
     x = x[batch.pairs, : batch.ids.shape[1]].to(tower.working_dtype)  # (P, T, width), without a class token
@@ -37,7 +46,20 @@ def attribute_gradient_input(tower: TextTower, batch: Batch) -> Attribution:
 def attribute_integrated(
     tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, steps: int = STEPS
 ) -> Attribution:
-    """Integrated gradients, one row. captions: the batch's. Baseline: the end token's embedding for every word's."""
+    """Integrated gradients: (P, 1, T), one row for the whole tower, in units of the cosine; 0 but at words.
+
+    captions: the batch's, as they went into it. Baseline e0: the embedding of the caption's last token, the end or the
+    padding behind it. steps: midpoints of the mean. Errors: InputError for fewer than one.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> batch = Batch.of(tower, [caption], torch.eye(1, 4))
+    >>> attribute_integrated(tower, [caption], batch, steps=4).per_layer.shape
+    torch.Size([1, 1, 4])
+    """
+    if steps < 1:
+        raise InputError(f"{steps} steps of integrated gradients: at least one is needed, such as {STEPS}")
     away = _towards_baseline(tower, captions, batch)
     total = torch.zeros_like(away)
     for step in range(steps):
@@ -48,7 +70,18 @@ def attribute_integrated(
 
 
 def completeness(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, found: Attribution) -> Tensor:
-    """(P,) sum of the attributions less s(1) - s(0): what the steps miss, in units of the cosine."""
+    """(P,) the sum of integrated gradients less s(1) - s(0): what their steps miss, in units of the cosine.
+
+    found: of the same tower, captions and batch. Errors: none of its own.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> batch = Batch.of(tower, [caption], torch.eye(1, 4))
+    >>> found = attribute_integrated(tower, [caption], batch, steps=64)
+    >>> completeness(tower, [caption], batch, found).abs().item() < 1e-2
+    True
+    """
     baseline, _, _ = _gradient(tower, batch, _towards_baseline(tower, captions, batch))
     return found.per_layer[:, 0].sum(-1) - (found.cosine - baseline)
 
@@ -60,8 +93,8 @@ def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batc
         row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of], device=row.device)
     embedding = tower.text.token_embedding
     own = embedding(batch.ids).to(tower.working_dtype)[batch.pairs]
-    rows = torch.arange(len(batch.ids), device=batch.ids.device)
-    end = embedding(batch.ids[rows, batch.pooled]).to(tower.working_dtype)[batch.pairs, None]
+    ends = torch.tensor([caption.ids[-1] for caption in captions], device=batch.ids.device)
+    end = embedding(ends).to(tower.working_dtype)[batch.pairs, None]
     away: Tensor = (end - own) * words[batch.pairs][..., None]
     return away
 

@@ -23,9 +23,19 @@ from clip4dm.towers.text import TextTower
 
 
 def attribute_gradient_value(tower: TextTower, batch: Batch, start: int, shared: int = 0) -> Attribution:
-    """Attributions of a batch from text layer `start` on. shared: leading tokens that all captions have in common.
+    """Attributions of a batch from text layer `start` on: (P, layers from start on, T), in units of the cosine.
 
-    Columns of shared tokens are 0: they are the template's, and no word's. More than 0 needs a causal tower.
+    shared: how many leading tokens all captions have in common (`towers.text.shared_tokens`). Their columns are 0: they
+    are the template's, and no word's. More than 0 needs a causal tower. Errors: none of its own.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> from clip4dm.captions.words import EncodedCaption
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> batch = Batch.of(tower, [caption], torch.eye(1, 4))
+    >>> whole, own = attribute_gradient_value(tower, batch, 1), attribute_gradient_value(tower, batch, 1, shared=1)
+    >>> whole.per_layer.shape, torch.allclose(whole.per_layer[..., 1:], own.per_layer[..., 1:], atol=1e-5)
+    (torch.Size([1, 2, 4]), True)
     """
     with torch.no_grad():
         head = list(islice(tower.states(batch.ids[:1, :shared]), start, tower.layers)) if shared else []

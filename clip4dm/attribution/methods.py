@@ -38,6 +38,10 @@ class Method:
 
     run(tower, captions, image_features, caption_of, start_layer_text): captions are the distinct ones (C),
     image_features (P, features) of unit length, caption_of the caption of each pair; gives R (P, layers, T).
+
+    >>> method = get_method("gae")
+    >>> method.start_layer_text, method.rows(12), method.fixed_layers, get_method("occlusion").fixed_layers
+    (-3, 1, False, True)
     """
 
     name: str
@@ -61,8 +65,8 @@ def get_method(name: str) -> Method:
     >>> get_method("gradient_value").start_layer_text
     0
     """
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
+    if not isinstance(name, str) or name not in METHODS:
+        near = difflib.get_close_matches(str(name), METHODS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"unknown method {name!r}; there are: {', '.join(METHODS)}.{hint}")
     return METHODS[name]
@@ -123,9 +127,10 @@ def _integrated(
 def _occlusion(
     tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
 ) -> Attribution:
+    from clip4dm.attribution.batch import Batch
     from clip4dm.attribution.occlusion import attribute_occlusion
 
-    return attribute_occlusion(tower, captions, features, caption_of)
+    return attribute_occlusion(tower, captions, Batch.of(tower, captions, features, caption_of))
 
 
 METHODS: dict[str, Method] = {

@@ -5,6 +5,9 @@
 Positive where the word helps, negative where the caption fits better without it. Nothing is linearised. A text pass a
 word and one more, without gradients, batched at true length; the image is encoded once, captions that several images
 share are read once, too. Zeiler and Fergus 2014, for words: Li et al. 2016 (arXiv 1612.08220).
+
+A word is left out with the tokens that are its own; what follows moves up. The rest reads as the tokenizer would have
+it in a shorter caption, but that words which lay beyond the context stay there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from clip4dm.attribution.batch import Attribution
+from clip4dm.attribution.batch import Attribution, Batch
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.files.streams import batches
 from clip4dm.towers.text import TextTower
@@ -23,42 +26,53 @@ from clip4dm.towers.text import TextTower
 CAPTIONS_AT_ONCE = 256
 
 
-def attribute_occlusion(
-    tower: TextTower, captions: Sequence[EncodedCaption], image_features: Tensor, caption_of: Sequence[int]
-) -> Attribution:
-    """Attributions of pairs. captions: the distinct ones. image_features: (P, features). caption_of: of each pair.
+def attribute_occlusion(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch) -> Attribution:
+    """What the cosine loses with each token's word: (P, 1, T), one row for the whole tower; 0 but at words.
 
-    per_layer has one layer; all tokens of a word carry the word's value, so that their mean is it.
+    captions: the batch's, as they went into it. All tokens of a word carry the word's value, so that their mean is it.
+    Differences of two cosines, they are as exact as these are: about 1e-7 in fp32. Errors: none of its own.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> attribute_occlusion(tower, [caption], Batch.of(tower, [caption], torch.eye(2, 4), [0, 0])).per_layer.shape
+    torch.Size([2, 1, 4])
     """
     shorter = [without_each_unit(caption) for caption in captions]
-    every = [
-        variant for caption, found in zip(captions, shorter, strict=True) for variant in (caption, *found.values())
-    ]
-    features = _encode(tower, every)  # (captions and their variants, features)
-    first = torch.tensor([0, *(1 + len(found) for found in shorter)], device=tower.device).cumsum(0)
-    images = image_features.to(tower.device, tower.working_dtype)
-    per_layer = images.new_zeros(len(caption_of), 1, max(len(caption.ids) for caption in captions))
-    cosines = []
-    for pair, which in enumerate(caption_of):
-        scores = features[first[which] : first[which + 1]] @ images[pair]  # the caption's own, then without each unit
-        cosines.append(scores[0])
-        lost = dict(zip(shorter[which], (scores[0] - scores[1:]).tolist(), strict=True))
-        values = [lost.get(unit, 0.0) for unit in captions[which].unit_of]
-        per_layer[pair, 0, : len(values)] = torch.tensor(values)
-    own = features[first[:-1]][torch.tensor(list(caption_of), device=tower.device)]
-    return Attribution(per_layer, own, torch.stack(cosines))
+    families = [(caption, *found.values()) for caption, found in zip(captions, shorter, strict=True)]
+    members = _encode(tower, [member for family in families for member in family])
+    features = torch.split(members, [len(family) for family in families])
+    # For each token the member without its word; tokens of no word have member 0, the caption itself.
+    lacking = []
+    for caption, found in zip(captions, shorter, strict=True):
+        member = {unit: number for number, unit in enumerate(found, 1)}
+        lacking.append([member.get(unit, 0) for unit in caption.unit_of])
+    per_layer = batch.image_features.new_zeros(len(batch.pairs), 1, batch.ids.shape[1])
+    cosine = batch.image_features.new_zeros(len(batch.pairs))
+    for pair, which in enumerate(batch.pairs.tolist()):
+        s = features[which] @ batch.image_features[pair]  # (members of the family,)
+        cosine[pair] = s[0]
+        per_layer[pair, 0, : len(lacking[which])] = s[0] - s[lacking[which]]
+    own = torch.stack([family[0] for family in features])
+    return Attribution(per_layer, own[batch.pairs], cosine)
 
 
 def without_each_unit(caption: EncodedCaption) -> dict[int, EncodedCaption]:
-    """For each unit with tokens of its own, the caption without these tokens."""
-    padding = caption.ids[-1:] if caption.padded else ()
+    """For each unit with tokens of its own, in order, the caption's tokens without these.
+
+    Where ids fill the whole context, the last token, of the padding or the end, fills what becomes free.
+
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> {unit: shorter.ids for unit, shorter in without_each_unit(caption).items()}
+    {0: (18, 6, 19), 1: (18, 5, 19)}
+    """
     found = {}
     for unit in sorted(set(caption.unit_of) - {-1}):
         kept = [i for i, owner in enumerate(caption.unit_of) if owner != unit]
-        ids = tuple(caption.ids[i] for i in kept)
-        owners = tuple(caption.unit_of[i] for i in kept)
-        missing = len(caption.ids) - len(ids) if caption.padded else 0
-        found[unit] = replace(caption, ids=ids + padding * missing, unit_of=owners + (-1,) * missing)
+        free = len(caption.ids) - len(kept) if caption.padded else 0
+        ids = tuple(caption.ids[i] for i in kept) + caption.ids[-1:] * free
+        owners = tuple(caption.unit_of[i] for i in kept) + (-1,) * free
+        found[unit] = replace(caption, ids=ids, unit_of=owners)
     return found
 
 

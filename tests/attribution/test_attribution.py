@@ -4,75 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from contract import COSINE, FLOAT64, LOW_PRECISION, assert_attributions
+from text_towers import CAPTIONS, CAUSAL, build, make_tiny_siglip
 
 from clip4dm.attribution.attribute import attribute
-from clip4dm.captions.words import encode_caption
 from clip4dm.errors import ModelError
 from clip4dm.models.verify import verify_text
 from clip4dm.scores import last_layers
 from clip4dm.towers.text import TextTower
-
-VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 4}
-TOWERS = {
-    "clip": {},
-    "clip_eos": {"pool_type": "eos", "eos_id": 49407},
-    "layer_scale": {"ls_init_value": 0.3},
-    "custom_blocks": {
-        "qk_norm": True,
-        "scale_heads": True,
-        "scale_attn_inner": True,
-        "scale_attn": True,
-        "scale_fc": True,
-    },
-    "custom_text": {"_custom": True},
-    "bidirectional": {"_custom": True, "no_causal_mask": True, "proj_bias": True},
-    "siglip": {
-        "_custom": True,
-        "no_causal_mask": True,
-        "pool_type": "last",
-        "proj_bias": True,
-        "norm_kwargs": {"eps": 1e-6},
-        "act_kwargs": {"approximate": "tanh"},
-    },
-    "coca": {"_custom": True, "embed_cls": True, "context_length": 76, "output_tokens": True},
-}
-CAUSAL = ("clip", "clip_eos", "layer_scale", "custom_blocks", "custom_text")
-CAPTIONS = ["a dog", "two zebras, one calf and a hot dog on a plate.", "the cat's sofa"]
-
-
-def build(name: str):
-    import open_clip
-
-    torch.manual_seed(11)
-    text = {**TEXT, **TOWERS[name]}
-    custom = text.pop("_custom", False)
-    if name == "coca":
-        multimodal = {"context_length": 76, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-        vision = {**VISION, "attentional_pool": True, "attn_pooler_heads": 2, "output_tokens": True}
-        model = open_clip.CoCa(24, multimodal, text, vision)
-    else:
-        model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(24, VISION, text)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model.eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module", params=TOWERS)
-def tower_case(request, tokenizer):
-    model = build(request.param)
-    mine = copy.copy(tokenizer)
-    mine.context_length = TOWERS[request.param].get("context_length", 77)
-    features = F.normalize(torch.randn(len(CAPTIONS), 24, generator=torch.Generator().manual_seed(5)), dim=-1)
-    return request.param, model, mine, [encode_caption(mine, c, "A photo depicts ") for c in CAPTIONS], features
 
 
 @contextlib.contextmanager
@@ -222,36 +166,9 @@ def test_a_tower_that_does_something_else_is_refused(tokenizer):
 
 def test_siglip_with_a_sentencepiece_like_tokenizer_from_a_folder(tmp_path):
     """The whole way with a Hugging Face fast tokenizer: words of a tower that reads lower-cased text unpunctuated."""
-    import open_clip
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
     from clip4dm import CLIP4DM
 
-    raw = Tokenizer(models.BPE(unk_token="<unk>"))
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"])
-    raw.train_from_iterator(["a photo depicts two zebras one calf and a hot dog on a plate the cats sofa"] * 3, trainer)
-    raw.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(tmp_path)
-    text = {
-        **TEXT,
-        **TOWERS["siglip"],
-        "vocab_size": 120,
-        "context_length": 32,
-        "hf_tokenizer_name": "tokenizer",
-        "tokenizer_kwargs": {"clean": "canonicalize"},
-    }
-    text.pop("_custom")
-    config = {"embed_dim": 24, "custom_text": True, "vision_cfg": VISION, "text_cfg": text}
-    torch.manual_seed(0)
-    model = open_clip.CustomTextCLIP(24, VISION, text)
-    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    save_file(model.state_dict(), str(tmp_path / "open_clip_model.safetensors"))
-    detector = CLIP4DM.from_pretrained(pretrained=str(tmp_path), device="cpu")
+    detector = CLIP4DM.from_pretrained(pretrained=str(make_tiny_siglip(tmp_path)), device="cpu")
     assert not detector.model.tower.causal
     picture = np.zeros((40, 40, 3), dtype=np.uint8)
     found = detector.detect([picture], ["Two ZEBRAS, one (hot) dog!", "the cat's_sofa.", "", "a " * 40 + "dog"])
