@@ -55,13 +55,17 @@ def build(name: str):
 
 
 def make_tiny_siglip(folder: Path) -> Path:
-    """A random SigLIP with a sentencepiece-like tokenizer of Hugging Face's, in the hub's folder layout."""
+    """A random SigLIP with a sentencepiece-like tokenizer of Hugging Face's, in the hub's folder layout.
+
+    The tokenizer drops accents, so that an accent alone has no token.
+    """
     import open_clip
     from safetensors.torch import save_file
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
     raw.pre_tokenizer, raw.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"])
     raw.train_from_iterator(["a photo depicts two zebras one calf and a hot dog on a plate the cats sofa"] * 3, trainer)

@@ -12,10 +12,12 @@ from twin_models import CAPTIONS, EMBED, LAYERS, pair_of_models
 
 from clip4dm.attribution.attribute import attribute
 from clip4dm.attribution.batch import Batch
+from clip4dm.attribution.methods import METHODS
 from clip4dm.attribution.plain import attention_gradients
 from clip4dm.attribution.variants import AGGREGATIONS, SIGNS, Variant
 from clip4dm.captions.words import encode_caption
 from clip4dm.evaluation.ablation import detect_variants
+from clip4dm.scores import TEMPLATE
 from clip4dm.towers.text import TextTower
 
 
@@ -44,6 +46,22 @@ def written_out(maps, gradients, at, variant):
     return product[at]
 
 
+def of_hugging_face(hf, encoded, feature, variant):
+    """The definition on Hugging Face's maps, start and end left out; the largest attribution of any layer."""
+    end = len(encoded.ids) - 1
+    out = hf.text_model(input_ids=torch.tensor([list(encoded.ids)]), output_attentions=True)
+    text = torch.nn.functional.normalize(hf.text_projection(out.last_hidden_state[0, end]), dim=-1)
+    gradients = torch.autograd.grad(text @ feature, out.attentions)
+    expected = written_out(
+        [a[0].detach().double().numpy() for a in out.attentions],
+        [g[0].double().numpy() for g in gradients],
+        end,
+        variant,
+    )[1:end]
+    rows = [(g * a).detach()[0, :, end].mean(0) for a, g in zip(out.attentions, gradients, strict=True)]
+    return expected, max(row.abs().max() for row in rows)
+
+
 @pytest.mark.parametrize(
     "variant",
     [Variant(sign, how, layers) for sign in SIGNS for how in AGGREGATIONS for layers in (1, 3, LAYERS)],
@@ -61,21 +79,22 @@ def test_variants_equal_the_definition_on_hugging_faces_maps(variant, tokenizer)
     maps = attention_gradients(tower, batch, 0)
     got = token_attributions(maps.attention, maps.gradients, batch.pooled, variant)
     for i, e in enumerate(encoded):
-        length = len(e.ids)
-        out = hf.text_model(input_ids=torch.tensor([list(e.ids)]), output_attentions=True)
-        feature = torch.nn.functional.normalize(hf.text_projection(out.last_hidden_state[0, length - 1]), dim=-1)
-        theirs = torch.autograd.grad(feature @ features[i], out.attentions)
-        expected = written_out(
-            [a[0].detach().double().numpy() for a in out.attentions],
-            [g[0].double().numpy() for g in theirs],
-            length - 1,
-            variant,
-        )[1 : length - 1]
-        largest = max(
-            np.abs((g * a).detach()[0, :, length - 1].mean(0)).max()
-            for a, g in zip(out.attentions, theirs, strict=True)
-        )
-        assert_attributions(got[i, 1 : length - 1], expected, largest)
+        expected, largest = of_hugging_face(hf, e, features[i], variant)
+        assert_attributions(got[i, 1 : len(e.ids) - 1], expected, largest)
+
+
+@pytest.mark.parametrize("layers", [1, 3, LAYERS])
+def test_gae_is_relu_and_rollout_on_hugging_faces_maps(layers, tokenizer):
+    """The method of that name, of pairs that share captions."""
+    hf, model = pair_of_models("quick_gelu", seed=5)
+    encoded = [encode_caption(tokenizer, caption, TEMPLATE) for caption in CAPTIONS]
+    torch.manual_seed(0)
+    features, caption_of = torch.nn.functional.normalize(torch.randn(5, EMBED), dim=-1), [3, 0, 1, 2, 0]
+    found = METHODS["gae"].run(TextTower(model), encoded, features, caption_of, -layers)
+    assert found.per_layer.shape == (5, 1, max(len(e.ids) for e in encoded))
+    for row, which, feature in zip(found.per_layer[:, 0], caption_of, features, strict=True):
+        expected, largest = of_hugging_face(hf, encoded[which], feature, Variant("positive", "rollout", layers))
+        assert_attributions(row[1 : len(encoded[which].ids) - 1], expected, largest)
 
 
 def test_the_method_is_one_of_the_variants(detector):

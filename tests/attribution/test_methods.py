@@ -1,0 +1,272 @@
+"""The methods beside the paper's, each against an oracle outside its page: autograd, captum, open_clip's own forward."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from contract import ATTRIBUTION, COSINE, FLOAT64, INNER_PRODUCT, assert_attributions
+from text_towers import CAPTIONS, TOWERS, make_tiny_siglip
+
+from clip4dm.attribution.batch import Attribution, Batch
+from clip4dm.attribution.embeddings import STEPS, attribute_gradient_input, attribute_integrated, completeness
+from clip4dm.attribution.gradient_value import attribute_gradient_value
+from clip4dm.attribution.methods import METHODS
+from clip4dm.attribution.occlusion import attribute_occlusion, without_each_unit
+from clip4dm.attribution.plain import attention_gradients
+from clip4dm.captions.words import EncodedCaption, encode_caption
+from clip4dm.errors import InputError
+from clip4dm.scores import TEMPLATE, relevance
+from clip4dm.towers.text import TextTower, shared_tokens
+
+PAIRS = [(0, 0), (0, 1), (1, 2), (2, 0), (1, 1)]  # (caption, image)
+OF_MAPS = ("clip4dm", "gae")  # sums of attention times gradient; the others are inner products or differences
+OCCLUSION = 2 * COSINE  # absolute: the difference of two cosines
+
+
+def assert_equal(found: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Attributions of one caption, float64 to the last digits, fp32 by the contract."""
+    assert found.dtype == wanted.dtype
+    if found.dtype == torch.float64:
+        assert found.shape == wanted.shape and (found - wanted).abs().max() <= FLOAT64 * wanted.abs().max()
+    else:
+        assert_attributions(found, wanted, of_largest=INNER_PRODUCT)
+
+
+def in_dtype(case, dtype):
+    """(model, tower, features) of a tower_case."""
+    model = copy.deepcopy(case[1]).to(dtype)
+    return model, TextTower(model), case[4].to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_gradient_value_is_the_papers_r_summed_over_all_rows(tower_case, dtype):
+    name, _, _, encoded, _ = tower_case
+    _, tower, features = in_dtype(tower_case, dtype)
+    batch = Batch.of(tower, encoded, features)
+    maps = attention_gradients(tower, batch, 0)
+    sums = [relevance(a, g).sum(-2) for a, g in zip(maps.attention, maps.gradients, strict=True)]
+    wanted = torch.stack(sums, dim=1)[..., : batch.ids.shape[1]]  # (P, layers, T)
+    assert shared_tokens(encoded) == 4
+    for start in range(4):
+        for shared in (0, 4) if tower.causal else (0,):
+            found = attribute_gradient_value(tower, batch, start, shared)
+            assert not found.per_layer[..., :shared].any()
+            for ours, theirs in zip(found.per_layer[..., shared:], wanted[:, start:, shared:], strict=True):
+                assert_equal(ours, theirs)
+            torch.testing.assert_close(found.cosine, maps.cosine, rtol=0, atol=COSINE)
+
+
+def entering(model, ids, feature):
+    """(x, ds/dx, s): what enters open_clip's text transformer (tokens, width), from its own encode_text."""
+    kept = []
+
+    def keep(module, arguments):
+        kept.append(arguments[0].detach().requires_grad_())
+        return kept[-1], *arguments[1:]
+
+    hook = getattr(model, "text", model).transformer.register_forward_pre_hook(keep)
+    try:
+        cosine = F.normalize(model.encode_text(ids), dim=-1)[0] @ feature
+    finally:
+        hook.remove()
+    (gradient,) = torch.autograd.grad(cosine, kept)
+    return kept[0][0].detach(), gradient[0], cosine.detach()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_gradient_input_is_autograds_on_what_enters_open_clips_transformer(tower_case, dtype):
+    _, _, tokenizer, encoded, _ = tower_case
+    model, tower, features = in_dtype(tower_case, dtype)
+    found = attribute_gradient_input(tower, Batch.of(tower, encoded, features))
+    for i, caption in enumerate(CAPTIONS):
+        x, gradient, cosine = entering(model, tokenizer([TEMPLATE + caption]), features[i])
+        length = len(encoded[i].ids)
+        assert_equal(found.per_layer[i, 0, :length], (x * gradient).sum(-1)[:length])
+        torch.testing.assert_close(found.cosine[i], cosine, rtol=0, atol=COSINE)
+
+
+def test_integrated_gradients_are_captums(tower_case):
+    attr = pytest.importorskip("captum.attr", reason="the oracle is captum's LayerIntegratedGradients")
+    _, _, tokenizer, encoded, _ = tower_case
+    model, tower, features = in_dtype(tower_case, torch.float64)
+    found = attribute_integrated(tower, encoded, Batch.of(tower, encoded, features), STEPS)
+    for i, caption in enumerate(encoded):
+        ids = tokenizer([TEMPLATE + caption.caption])
+        words = torch.tensor([unit >= 0 for unit in caption.unit_of])
+        baseline = ids.clone()
+        baseline[0, : len(words)][words] = caption.ids[-1]
+
+        def cosine(ids, feature=features[i]):
+            return F.normalize(model.encode_text(ids), dim=-1) @ feature
+
+        theirs = attr.LayerIntegratedGradients(cosine, getattr(model, "text", model).token_embedding)
+        wanted = theirs.attribute(ids, baseline, method="riemann_middle", n_steps=STEPS)[0].sum(-1)
+        assert_equal(found.per_layer[i, 0, : len(words)], wanted[: len(words)])
+        assert not found.per_layer[i, 0, : len(words)][~words].any() and words.any()
+
+
+def test_integrated_gradients_sum_to_what_the_words_change_the_better_the_more_steps(tower_case):
+    _, _, _, encoded, _ = tower_case
+    _, tower, features = in_dtype(tower_case, torch.float64)
+    batch = Batch.of(tower, encoded, features)
+    missed = []
+    for steps in (8, 32, 128):
+        found = attribute_integrated(tower, encoded, batch, steps)
+        missed.append(completeness(tower, encoded, batch, found).abs().max().item())
+    assert missed[0] > 4 * missed[1] > 16 * missed[2]  # midpoints: a sixteenth each time, where the path is smooth
+    assert missed[2] < 1e-3 * found.per_layer.abs().sum(-1).min()
+
+
+def test_integrated_gradients_need_a_step(tower_case):
+    _, model, _, encoded, features = tower_case
+    tower = TextTower(model)
+    with pytest.raises(InputError, match="0 steps .* at least one is needed"):
+        attribute_integrated(tower, encoded, Batch.of(tower, encoded, features), steps=0)
+
+
+def lost_words(model, tokenizer, caption: EncodedCaption, feature, template: str = TEMPLATE) -> dict[int, float]:
+    """For each unit with tokens: the cosine by open_clip's encode_text, less that with the unit cut out of the string."""
+    texts = {-1: caption.caption}
+    for number, unit in enumerate(caption.units):
+        if unit.scored:
+            texts[number] = caption.caption[: unit.start] + " " + caption.caption[unit.end :]
+    with torch.no_grad():
+        features = model.encode_text(tokenizer([template + text for text in texts.values()]))
+    cosines = dict(zip(texts, (F.normalize(features, dim=-1) @ feature).tolist(), strict=True))
+    return {number: cosines[-1] - cosine for number, cosine in cosines.items() if number >= 0}
+
+
+def assert_lost(row, caption: EncodedCaption, wanted: dict[int, float], allowed: float) -> None:
+    """All tokens of a unit carry the unit's value, all others 0. row: (T,)."""
+    for value, unit in zip(row.tolist(), caption.unit_of, strict=False):
+        assert value == 0 if unit < 0 else abs(value - wanted[unit]) <= allowed
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, FLOAT64), (torch.float32, OCCLUSION)])
+def test_occlusion_is_what_the_cosine_loses_when_the_word_is_cut_out_of_the_string(tower_case, dtype, allowed):
+    _, _, tokenizer, _, _ = tower_case
+    model, tower, features = in_dtype(tower_case, dtype)
+    captions = [*CAPTIONS, "zebra", "", "!", "a dog and a dog", "Snowboarders' unbelievably-well-built half-pipe"]
+    encoded = [encode_caption(tokenizer, caption, TEMPLATE) for caption in captions]
+    assert max(encoded[-1].unit_of.count(unit) for unit in range(3)) > 3  # words of several tokens
+    batch = Batch.of(tower, encoded, features[:1].expand(len(captions), -1))
+    found = attribute_occlusion(tower, encoded, batch)
+    assert found.per_layer.shape == (len(captions), 1, batch.ids.shape[1])
+    for caption, row in zip(encoded, found.per_layer[:, 0], strict=True):
+        wanted = lost_words(model, tokenizer, caption, features[0])
+        assert wanted.keys() == {unit for unit in caption.unit_of if unit >= 0}
+        assert_lost(row, caption, wanted, allowed)
+    assert found.per_layer[3].any() and not found.per_layer[4].any()
+
+
+def test_occlusion_of_a_truncated_caption_leaves_beyond_the_context_what_lay_there(tower_case):
+    _, _, tokenizer, _, _ = tower_case
+    model, tower, features = in_dtype(tower_case, torch.float64)
+    caption = encode_caption(tokenizer, " ".join(f"dog {i}" for i in range(99)), TEMPLATE)
+    assert caption.truncated and len(caption.ids) == tokenizer.context_length
+    found = attribute_occlusion(tower, [caption], Batch.of(tower, [caption], features[:1]))
+    fits = [unit for unit in caption.units if unit.scored]
+    shorter = encode_caption(tokenizer, caption.caption[: fits[-1].end], TEMPLATE)
+    wanted = lost_words(model, tokenizer, shorter, features[0])
+    assert_lost(found.per_layer[0, 0], caption, wanted, FLOAT64)
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory):
+    """A SigLIP whose tokenizer fills the context."""
+    from clip4dm import CLIP4DM
+
+    return CLIP4DM.from_pretrained(pretrained=str(make_tiny_siglip(tmp_path_factory.mktemp("siglip"))), device="cpu")
+
+
+def test_occlusion_in_a_tower_whose_tokenizer_pads(padded):
+    model, tower, tokenizer = padded.model.model, padded.model.tower, padded.model.tokenizer
+    torch.manual_seed(3)
+    features = F.normalize(torch.randn(3, 24), dim=-1)
+    encoded = padded.encode_captions(["Two ZEBRAS, one (hot) dog!", "a sofa", "cat"])
+    assert all(caption.padded and not caption.truncated for caption in encoded)
+    found = attribute_occlusion(tower, encoded, Batch.of(tower, encoded, features))
+    for i, caption in enumerate(encoded):
+        wanted = lost_words(model, tokenizer, caption, features[i])
+        assert wanted.keys() == {unit for unit in caption.unit_of if unit >= 0}
+        assert_lost(found.per_layer[i, 0], caption, wanted, OCCLUSION)
+
+
+def test_without_each_unit_by_hand():
+    def caption(ids, unit_of, padded):
+        return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded)
+
+    plain = caption((9, 4, 5, 6, 7, 8), (-1, -1, 0, 0, 2, -1), False)
+    assert without_each_unit(plain) == {
+        0: caption((9, 4, 7, 8), (-1, -1, 2, -1), False),
+        2: caption((9, 4, 5, 6, 8), (-1, -1, 0, 0, -1), False),
+    }
+    padded = caption((4, 5, 6, 1, 0), (0, 0, 1, -1, -1), True)
+    assert without_each_unit(padded) == {
+        0: caption((6, 1, 0, 0, 0), (1, -1, -1, -1, -1), True),
+        1: caption((4, 5, 1, 0, 0), (0, 0, -1, -1, -1), True),
+    }
+    assert without_each_unit(caption((9, 4, 8), (-1, -1, -1), False)) == {}
+
+
+def test_a_word_that_helps_is_positive(tower_case):
+    """Of an image that is the caption's very feature, no word can be left out without loss."""
+    _, _, _, encoded, _ = tower_case
+    _, tower, _ = in_dtype(tower_case, torch.float64)
+    batch = Batch.of(tower, encoded, tower.encode(encoded))
+    words = torch.zeros(len(encoded), batch.ids.shape[1], dtype=torch.bool)
+    for row, caption in zip(words, encoded, strict=True):
+        row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of])
+    assert (attribute_occlusion(tower, encoded, batch).per_layer[:, 0][words] > 0).all()
+    assert (attribute_integrated(tower, encoded, batch, 64).per_layer.sum((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
+    _, model, _, encoded, features = tower_case
+    tower, method = TextTower(model), METHODS[name]
+
+    def run(captions, images, caption_of) -> Attribution:
+        return method.run(tower, captions, images, caption_of, method.start_layer_text)
+
+    batch = run(encoded, features, range(len(encoded)))
+    shared = run(encoded, features[[image for _, image in PAIRS]], [caption for caption, _ in PAIRS])
+    assert shared.per_layer.shape[:2] == (len(PAIRS), {"clip4dm": 3, "gradient_value": 4}.get(name, 1))
+    for found, pairs in ((batch, [(i, i) for i in range(len(encoded))]), (shared, PAIRS)):
+        for number, (caption, image) in enumerate(pairs):
+            alone = run([encoded[caption]], features[[image]], [0])
+            columns = [i for i, unit in enumerate(encoded[caption].unit_of) if unit >= 0]
+            ours, theirs = found.per_layer[number][:, columns], alone.per_layer[0][:, columns]
+            assert theirs.any()
+            if name == "occlusion":
+                torch.testing.assert_close(ours, theirs, rtol=0, atol=OCCLUSION)
+            else:
+                assert_attributions(ours, theirs, of_largest=ATTRIBUTION if name in OF_MAPS else INNER_PRODUCT)
+            torch.testing.assert_close(found.cosine[number], alone.cosine[0], rtol=0, atol=COSINE)
+            own = tower.encode([encoded[caption]])[0]
+            torch.testing.assert_close(found.text_features[number], own, rtol=0, atol=COSINE)
+            assert abs(found.cosine[number] - own @ features[image]) <= COSINE
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_leaves_a_trace(tower_case, name):
+    _, model, tokenizer, encoded, features = tower_case
+    before = copy.deepcopy(model.state_dict())
+    found = METHODS[name].run(TextTower(model), encoded, features, range(3), METHODS[name].start_layer_text)
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert not any(t.requires_grad for t in (found.per_layer, found.text_features, found.cosine))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_features_that_do_not_fit_the_pairs_are_refused(tower_case, name):
+    _, model, _, encoded, features = tower_case
+    with pytest.raises(InputError, match=r"expected 3 image features \(pairs, features\), got \(2, 24\)"):
+        METHODS[name].run(TextTower(model), encoded, features[:2], range(3), -1)
+
+
+def test_every_kind_of_tower_is_tried():
+    assert {"clip", "siglip", "coca", "bidirectional"} <= TOWERS.keys() and len(METHODS) >= 6
