@@ -19,6 +19,7 @@ __all__ = [
     "Benchmark",
     "BenchmarkError",
     "Judgement",
+    "Kendall",
     "ORIGINAL",
     "Reading",
     "Sample",
@@ -26,6 +27,8 @@ __all__ = [
     "Span",
     "SortedBy",
 ]
+
+Kendall = Literal["b", "c"]  # both allow for ties; c also for scales of different lengths (Stuart 1953)
 
 ORIGINAL = "ORIG"  # the label of a caption that is true of its picture
 
@@ -42,6 +45,7 @@ class Sample:
     tokens, token_labels: where the benchmark labels every token, their spans and True = misaligned.
     references: other captions of the image, for RefCLIPScore.
     gt_score: a human score of the pair, where there is one. groups: e.g. {"domain": "in-domain"}.
+    ratings: what each person gave the pair, where that is known; gt_score is their mean.
 
     >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
     >>> [sample.caption[start:end] for start, end in sample.spans]
@@ -60,6 +64,7 @@ class Sample:
     token_labels: tuple[bool, ...] = ()
     gt_score: float | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    ratings: tuple[float, ...] = ()
 
 
 class ScoredWord(Protocol):
@@ -119,12 +124,16 @@ class Reading:
     def describe(self) -> dict[str, Any]:
         """Counts: samples, images, misaligned captions, those whose label was located, and what was not, and why.
 
+        Where people rated whole captions, and none is labelled, there are ratings instead.
+
         >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
         >>> Reading([sample]).describe()["located"]
         1
         """
         misaligned = [sample for sample in self.samples if sample.misaligned]
         labelled_tokens = any(sample.tokens for sample in self.samples)
+        ratings = sum(len(sample.ratings) for sample in self.samples)
+        located = sum(bool(sample.spans) for sample in misaligned)
         unlocated: dict[str, int] = {}
         for sample in misaligned:
             if not sample.spans:
@@ -133,8 +142,7 @@ class Reading:
         return {
             "samples": len(self.samples),
             "images": len({sample.image for sample in self.samples}),
-            "misaligned": len(misaligned),
-            "located": sum(bool(sample.spans) for sample in misaligned),
+            **({"ratings": ratings} if ratings else {"misaligned": len(misaligned), "located": located}),
             **({"tokens": sum(len(sample.tokens) for sample in self.samples)} if labelled_tokens else {}),
             "not located": unlocated,
             "left out": dict(self.left_out),
@@ -151,6 +159,7 @@ class Benchmark:
     reader(path, content, img_dir, reference_path) -> Reading, in the file's order. Errors: BenchmarkError.
     judge(sample, words, sorted_by, epsilon) -> Judgement; words: the caption's, in order, as the rule takes them.
     has_...: what is measured: location accuracy, precision and recall of tokens, correlation with gt_score, entailment.
+    kendall: the variant of Kendall's tau with every one of a sample's ratings; None where it is not measured.
 
     >>> from clip4dm.benchmarks import get_benchmark
     >>> get_benchmark("foil").sorted_by
@@ -172,6 +181,7 @@ class Benchmark:
     has_tokens: bool = False
     has_correlation: bool = False
     has_nli: bool = False
+    kendall: Kendall | None = None
 
 
 class BenchmarkError(CLIP4DMError, ValueError):

@@ -84,6 +84,19 @@ def texts(row: Mapping[str, Any], name: str, where: str) -> tuple[str, ...]:
     return tuple(values)
 
 
+def numbers(row: Mapping[str, Any], name: str, where: str) -> tuple[float, ...]:
+    """row[name], a list of finite numbers. Errors: BenchmarkError.
+
+    >>> numbers({"ratings": [1, 1, 2]}, "ratings", "data.json, row 0")
+    (1.0, 1.0, 2.0)
+    """
+    values = field(row, name, list, where)
+    for value in values:
+        if not is_number(value):
+            raise BenchmarkError(f"{where}: field {name!r} is a list of finite numbers, and {value!r:.60} is none")
+    return tuple(map(float, values))
+
+
 def flags(values: Sequence[Any], what: str, where: str) -> tuple[bool, ...]:
     """true, false, 1 or 0, and nothing else, not "0", which is true to Python. Errors: BenchmarkError.
 

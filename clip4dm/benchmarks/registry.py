@@ -11,19 +11,20 @@ from clip4dm.benchmarks.base import Benchmark, BenchmarkError, Reading
 from clip4dm.benchmarks.fields import read_annotations
 from clip4dm.benchmarks.foil import FOIL
 from clip4dm.benchmarks.hat import HAT
+from clip4dm.benchmarks.judgements import CROWD, EXPERT
 from clip4dm.benchmarks.nocaps import NOCAPS
 from clip4dm.benchmarks.richhf import RICHHF
 from clip4dm.benchmarks.seetrue import SEETRUE, is_saved_dataset, read_csv
 from clip4dm.files.reading import FileError, check_regular, kind_of
 
-BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (FOIL, NOCAPS, HAT, RICHHF, SEETRUE)}
+BENCHMARKS: dict[str, Benchmark] = {b.name: b for b in (FOIL, NOCAPS, HAT, RICHHF, SEETRUE, EXPERT, CROWD)}
 
 
 def get_benchmark(name: str) -> Benchmark:
     """A benchmark by name. Errors: BenchmarkError with the nearest names.
 
     >>> get_benchmark("foil").title, list(BENCHMARKS)
-    ('FOIL', ['foil', 'nocaps', 'hat', 'richhf', 'seetrue'])
+    ('FOIL', ['foil', 'nocaps', 'hat', 'richhf', 'seetrue', 'expert', 'crowd'])
     """
     if name not in BENCHMARKS:
         near = difflib.get_close_matches(name.lower(), BENCHMARKS, n=1)
@@ -38,7 +39,8 @@ def read_benchmark(
     """Read an annotation file as the benchmark of that name, or as the one whose structure it has.
 
     path: of a JSON, CSV or tfrecord file, or of a saved Hugging Face dataset. name: a key of BENCHMARKS, or None.
-    img_dir: the image folder, where Rich-HF's tfrecords find their prompts. reference_path: COCO captions, for FOIL.
+    img_dir: the image folder, where Rich-HF's tfrecords find their prompts. reference_path: COCO captions for FOIL,
+    {picture: captions} for Flickr8k.
     The path says nothing of the benchmark, only the content. Errors: BenchmarkError.
 
         benchmark, reading = read_benchmark(Path("data/nocaps_val.json"))

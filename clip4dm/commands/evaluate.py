@@ -1,4 +1,4 @@
-"""Evaluate CLIP4DM on FOIL, nocaps-FOIL, HAT, Rich-HF or SeeTRUE-Feedback.
+"""Evaluate CLIP4DM on FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback, Flickr8k-Expert or Flickr8k-CF.
 
     python main.py --data_path ./data/nocaps_val.json --img_dir ./data/nocaps/
     torchrun --nproc_per_node 4 main.py --data_path ... --img_dir ...
@@ -69,7 +69,11 @@ def _add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     data.add_argument("--img_dir", default="./data/nocaps", metavar="DIR", help="pictures (default: %(default)s)")
     data.add_argument("--benchmark", choices=tuple(BENCHMARKS), help="default: recognised from the file's structure")
-    data.add_argument("--reference_path", metavar="FILE", help="COCO captions JSON: FOIL's references")
+    data.add_argument(
+        "--reference_path",
+        metavar="FILE",
+        help="references: COCO captions JSON for FOIL, JSON of {picture: captions} for Flickr8k",
+    )
     data.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     data.add_argument("--skip_missing", action="store_true", help="score the rest if pictures are missing or damaged")
 

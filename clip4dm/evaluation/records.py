@@ -203,6 +203,7 @@ def make_record(
             "tokens": sample.tokens,
             "token_labels": sample.token_labels,
             "gt_score": sample.gt_score,
+            **({"ratings": sample.ratings} if sample.ratings else {}),
         },
         **stored_fields(detection),
     }
@@ -226,6 +227,7 @@ def sample_of(record: Mapping[str, Any]) -> Sample:
         token_labels=tuple(label["token_labels"]),
         gt_score=label["gt_score"],
         groups=record["groupby"],
+        ratings=tuple(label.get("ratings", ())),
     )
 
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.benchmarks.floors import floors
 from clip4dm.evaluation.metrics import metrics
+from clip4dm.evaluation.metrics.kendall import agreement
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.metrics.nli import Entailment
-from clip4dm.evaluation.paper import paper_value
+from clip4dm.evaluation.paper import beside, paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
 from clip4dm.evaluation.tables import format_table
@@ -187,6 +188,10 @@ def _figures(
                 score: correlate(column(score), column("gt_score"), resampled)
                 for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")
             }
+    if benchmark.kendall:
+        scores = {name: column(name) for name in (*AP_SCORES, *columns.more_scores)}
+        ratings = [columns.samples[i].ratings for i in rows]
+        figures[f"tau_{benchmark.kendall}"] = agreement(scores, ratings, benchmark.kendall, resampled)
     if benchmark.has_nli:
         figures["NLI"] = (
             Figure(None, None, None, len(rows), nli_reason)
@@ -224,7 +229,7 @@ def table(result: Mapping[str, Any]) -> str:
     print(table(read_json(folder / "result.json")))
     """
     rows = [
-        (name, figure, _published(result, name))
+        (name, beside(result["benchmark"], name, figure), _published(result, name))
         for name, figure in flatten(result)
         if not name.startswith(AS_PUBLISHED)
     ]

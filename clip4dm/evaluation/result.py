@@ -78,7 +78,7 @@ def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Callable
     if not referenced:
         raise InputError(
             "--caption_metrics needs references, and these samples have none; for FOIL give the COCO "
-            "captions JSON as --reference_path"
+            "captions JSON as --reference_path, for Flickr8k a JSON of {picture: captions}"
         )
     if read_caption_metrics(folder) is not None:
         return

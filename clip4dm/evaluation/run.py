@@ -124,7 +124,7 @@ def _samples(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
     if options.get_refclipscore and not any(sample.references for sample in samples):
         raise InputError(
             "--get_refclipscore needs references, and these samples have none; for FOIL give the COCO "
-            "captions JSON as --reference_path"
+            "captions JSON as --reference_path, for Flickr8k a JSON of {picture: captions}"
         )
     _check_pictures(options, samples, say)
     return samples

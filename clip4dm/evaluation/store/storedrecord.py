@@ -26,7 +26,8 @@ def check_record(record: Any, layers: int) -> str | None:
     wrong = _wrong(record, fields, "")
     if wrong or "skipped" in record:
         return wrong
-    return _wrong(record["label"], _LABEL, "label.") or _wrong_spans(record) or _wrong_attributions(record, layers)
+    label = _LABEL | _RATED if "ratings" in record["label"] else _LABEL
+    return _wrong(record["label"], label, "label.") or _wrong_spans(record) or _wrong_attributions(record, layers)
 
 
 def _wrong(content: dict[str, Any], fields: Fields, prefix: str) -> str | None:
@@ -119,4 +120,7 @@ _LABEL: Fields = {
     "tokens": (_are_spans, "a list of [start, end]"),
     "token_labels": (lambda value: isinstance(value, list) and all(map(_is_flag, value)), "a list of true and false"),
     "gt_score": (_is_number_or_none, "a finite number or null"),
+}
+_RATED: Fields = {
+    "ratings": (lambda value: isinstance(value, list) and all(map(is_number, value)), "a list of finite numbers")
 }
