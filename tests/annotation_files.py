@@ -65,7 +65,17 @@ SEETRUE = [
         "caption_misalignment": "Blue  shirt.",
     }
 ]
-FILES = {"foil": FOIL, "nocaps": NOCAPS, "hat": HAT, "richhf": RICHHF, "seetrue": SEETRUE}
+EXPERT = [{"image": "p.jpg", "caption": "A dog runs .", "caption_id": "q.jpg#2", "ratings": [1, 1, 2]}]
+CROWD = [{"image": "p.jpg", "caption": "A dog runs .", "caption_id": "q.jpg#2", "yes": 1, "no": 2}]
+FILES = {
+    "foil": FOIL,
+    "nocaps": NOCAPS,
+    "hat": HAT,
+    "richhf": RICHHF,
+    "seetrue": SEETRUE,
+    "expert": EXPERT,
+    "crowd": CROWD,
+}
 
 
 def write(folder, content, name="data.json"):

@@ -96,36 +96,33 @@ def _read(
         caption = field(row, "caption", (str, type(None)), where) or ""
         ratings = ratings_of(row, where)
         mine = () if references is None else references.get(image, ())
-        own = caption_id.startswith(f"{image}#") or _spaced(caption) in map(_spaced, mine)
-        reason = (
-            "there is no caption"
-            if not caption.strip()
-            else "nobody rated it"
-            if not ratings
-            else "the references have no captions of its picture"
-            if references is not None and image not in references
-            else "the caption is the picture's own"
-            if without_own and own
-            else None
-        )
-        if reason:
-            left_out[reason] += 1
-            continue
-        samples.append(
-            Sample(
-                id=name,
-                image=image,
-                image_id=Path(image).stem,
-                caption=caption,
-                misaligned=False,
-                spans=(),
-                label="",
-                references=mine,
-                gt_score=sum(ratings) / len(ratings),
-                ratings=ratings,
-            )
-        )
+        if not caption.strip():
+            left_out["there is no caption"] += 1
+        elif not ratings:
+            left_out["nobody rated it"] += 1
+        elif references is not None and image not in references:
+            left_out["the references have no captions of its picture"] += 1
+        elif without_own and (caption_id.startswith(f"{image}#") or _spaced(caption) in map(_spaced, mine)):
+            left_out["the caption is the picture's own"] += 1
+        else:
+            samples.append(_sample(name, image, caption, ratings, mine))
     return Reading(samples, dict(left_out))
+
+
+def _sample(name: str, image: str, caption: str, ratings: tuple[float, ...], references: tuple[str, ...]) -> Sample:
+    """No word is labelled."""
+    return Sample(
+        id=name,
+        image=image,
+        image_id=Path(image).stem,
+        caption=caption,
+        misaligned=False,
+        spans=(),
+        label="",
+        references=references,
+        gt_score=sum(ratings) / len(ratings),
+        ratings=ratings,
+    )
 
 
 def _share_of_yes(row: Mapping[str, Any], where: str) -> tuple[float, ...]:
@@ -141,9 +138,9 @@ def _references(path: Path | None) -> dict[str, tuple[str, ...]] | None:
     if path is None:
         return None
     content = read_annotations(path)
-    if not isinstance(content, dict) or not all(isinstance(captions, list) for captions in content.values()):
-        raise BenchmarkError(f"{path} is no references of Flickr8k; expected an object of picture: list of captions")
-    return {image: texts(content, image, str(path)) for image in content}
+    if not isinstance(content, dict):
+        raise BenchmarkError(f"{path} is a {type(content).__name__}, not Flickr8k's {{picture: [caption, ...]}}")
+    return {image: texts(content, image, f"{path}, which should be {{picture: [caption, ...]}}") for image in content}
 
 
 def _spaced(text: str) -> str:

@@ -112,7 +112,7 @@ def _tau(surplus: np.ndarray, of_x: np.ndarray, of_y: np.ndarray, variant: Kenda
     square = of_x.sum(axis=1) ** 2
     untied_x, untied_y = square - (of_x**2).sum(axis=1), square - (of_y**2).sum(axis=1)  # twice as many as pairs
     if variant == "b":
-        twice = np.sqrt(untied_x.astype(float)) * np.sqrt(untied_y.astype(float))
+        twice = np.sqrt(untied_x.astype(float) * untied_y)
     else:
         distinct = np.minimum((of_x > 0).sum(axis=1), (of_y > 0).sum(axis=1))
         twice = square * (distinct - 1) / np.maximum(distinct, 1)
