@@ -189,7 +189,7 @@ def _figures(
                 for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")
             }
     if benchmark.kendall:
-        scores = {name: column(name) for name in (*AP_SCORES, *columns.more_scores)}
+        scores = {name: column(name) for name in (*AP_SCORES, "cosine", *columns.more_scores)}
         ratings = [columns.samples[i].ratings for i in rows]
         figures[f"tau_{benchmark.kendall}"] = agreement(scores, ratings, benchmark.kendall, resampled)
     if benchmark.has_nli:

@@ -11,7 +11,9 @@ from contract import FLOAT64, SAME_NUMBERS
 from making import WORDS, make_pictures
 from scipy.stats import kendalltau
 
+from clip4dm.benchmarks import read_benchmark
 from clip4dm.errors import InputError
+from clip4dm.evaluation.metrics.caption_metrics import caption_metrics
 from clip4dm.evaluation.metrics.intervals import Bootstrap
 from clip4dm.evaluation.metrics.kendall import agreement, kendall, weighted_kendall
 from clip4dm.evaluation.paper import CLIPSCORE_PAPER
@@ -211,6 +213,7 @@ def test_a_run_from_the_file_to_the_table(flickr8k, tiny_folder, tmp_path, name,
     ratings = [rating for line in lines for rating in line["label"]["ratings"]]
     for score, of_line in (
         ("CLIPScore", lambda line: line["pair_score"]),
+        ("cosine", lambda line: line["cosine"]),
         ("F-CLIPScore", lambda line: line["f_clip_score"]),
         ("refCLIPScore", lambda line: line["ref_clipscore"]),
         *((metric, lambda line, m=metric: kept[line["id"]][m]) for metric in ("BLEU-1", "METEOR", "CIDEr") if java),
@@ -225,3 +228,20 @@ def test_a_run_from_the_file_to_the_table(flickr8k, tiny_folder, tmp_path, name,
     assert "AP" not in outcome.result and "LA" not in outcome.result
     again = rescore(outcome.folder, epsilon=-1e-3, say=said.append)
     assert again.result[f"tau_{variant}"]["CLIPScore"] == figures["CLIPScore"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="the tokenizer and METEOR are Java programs")
+def test_metrics_without_a_model_are_those_that_clipscore_prints(shared):
+    """The whole protocol against an outside oracle: rows, references, tau-c, on the real Expert ratings."""
+    folder = shared / "data" / "flickr8k"
+    if not folder.is_dir():
+        pytest.skip("Flickr8k is not in ../shared")
+    samples = read_benchmark(folder / "expert.json", reference_path=folder / "captions.json")[1].samples
+    found = caption_metrics({s.id: s.caption for s in samples}, {s.id: s.references for s in samples})
+    scores = {name: [found[s.id][name] for s in samples] for name in ("BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr")}
+    figures = agreement(scores, [s.ratings for s in samples], "c")
+    printed = {row.metric: row.value for row in CLIPSCORE_PAPER if row.benchmark == "expert"}
+    assert {name: round(figure.value, 3) for name, figure in figures.items()} == {
+        name: printed[f"tau_c/{name}"] for name in scores
+    }
