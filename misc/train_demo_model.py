@@ -17,11 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
-import json
-import math
 import os
-import time
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -35,15 +31,10 @@ from demo_training.training_data import (
     scenes_of_step,
     seen_tokens,
 )
+from training.optimising import contrastive_loss, encode_cut_text, optimise, same_settings
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
-from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
-from clip4dm.files.reading import read_json
-from clip4dm.files.writing import replace_file
-
-CHECKPOINT_EVERY = 250
-WARM_UP = 300
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -78,18 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors("train_demo_model.py", args.debug):
         check_options(args)
         args.folder.mkdir(parents=True, exist_ok=True)
-        _same_settings(args)
+        same_settings(args)
         train(args, draw_pictures(args.folder / "pictures.npy", args.scenes, args.image_size, args.threads))
-
-
-def _same_settings(args: argparse.Namespace) -> None:
-    """Another call's settings in the same folder are an error: its checkpoint would be of another model."""
-    settings = {name: value for name, value in vars(args).items() if name not in ("folder", "threads", "debug")}
-    settings["image_layers"] = list(settings["image_layers"])
-    path = args.folder / "settings.json"
-    if path.exists() and read_json(path) != settings:
-        raise InputError(f"{args.folder} holds a training with other settings ({path}); take another folder")
-    replace_file(path, (json.dumps(settings, indent=1) + "\n").encode())
 
 
 def model_config(args: argparse.Namespace) -> dict:
@@ -158,97 +139,6 @@ def train(args: argparse.Namespace, pictures) -> None:
         f"trained in {(seconds + text_seconds) / 60:.0f} minutes; loss {mean(losses[-100:]):.3f}, of the new text "
         f"tower {mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
     )
-
-
-def optimise(args: argparse.Namespace, name: str, model, steps: int, loss_of_step) -> tuple[list[float], float]:
-    """AdamW over the model's parameters that want gradients, from the checkpoint NAME.pt on -> losses, seconds."""
-    import torch
-    from tqdm import tqdm
-
-    wanted = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in wanted if p.ndim >= 2], "weight_decay": args.weight_decay},
-            {"params": [p for p in wanted if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=args.lr,
-        betas=(0.9, 0.98),
-    )
-    state, losses, path = {"step": 0, "seconds": 0.0}, [], args.folder / f"{name}.pt"
-    if path.exists():
-        state = _take_up(path, model, optimiser)
-        losses = state["losses"]
-    began = time.monotonic() - state["seconds"]
-    bar = tqdm(range(state["step"], steps), f"training, {name}", steps, initial=state["step"])
-    for step in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(args.lr, step, steps)
-        loss = loss_of_step(step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(wanted, 1.0)
-        optimiser.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(100))
-        losses.append(loss.item())
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{sum(losses[-100:]) / len(losses[-100:]):.3f}")
-        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == steps:
-            checkpoint = io.BytesIO()
-            torch.save(
-                {
-                    "step": step + 1,
-                    "seconds": time.monotonic() - began,
-                    "model": model.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "losses": losses,
-                },
-                checkpoint,
-            )
-            replace_file(path, checkpoint.getvalue())
-    return losses, time.monotonic() - began
-
-
-def _take_up(path: Path, model, optimiser) -> dict:
-    """A checkpoint's content, its weights loaded. Errors: InputError for one that is damaged, OSError."""
-    import torch
-
-    data = path.read_bytes()
-    try:
-        state = torch.load(io.BytesIO(data), weights_only=True)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        return {name: state[name] for name in ("step", "seconds", "losses")}
-    except Exception as error:  # of whatever kind torch.load finds in bytes that are none of its own
-        raise InputError(
-            f"{path} is damaged ({short_reason(error)}); remove it to begin this training again"
-        ) from error
-
-
-def contrastive_loss(model, image_features, text_features):
-    """Of unit features (n, features): a picture among all captions, a caption among all pictures, evenly."""
-    import torch
-
-    logits = model.logit_scale.exp() * image_features @ text_features.T
-    target = torch.arange(len(logits))
-    return (torch.nn.functional.cross_entropy(logits, target) + torch.nn.functional.cross_entropy(logits.T, target)) / 2
-
-
-def encode_cut_text(model, tokens):
-    """CLIP.encode_text, normalised, on captions cut to the longest (n, length): what follows the end is not read."""
-    import torch.nn.functional as F
-
-    length = tokens.shape[1]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))  # (n, length, width)
-    return F.normalize(x[range(len(x)), tokens.argmax(1)] @ model.text_projection, dim=-1)
-
-
-def learning_rate(highest: float, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to zero."""
-    if step < WARM_UP:
-        return highest * (step + 1) / WARM_UP
-    return highest * (1 + math.cos(math.pi * (step - WARM_UP) / max(1, steps - WARM_UP))) / 2
 
 
 def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:

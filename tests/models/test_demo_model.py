@@ -11,6 +11,7 @@ import torch
 import train_demo_model
 from making import make_tiny_clip
 from places import ROOT
+from training import optimising
 
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.scenes import sample_scene
@@ -88,7 +89,7 @@ def losses(folder):
 
 @pytest.mark.parametrize("at", [5, 8 + 4])  # while both towers train, and while the new text tower does
 def test_the_same_seed_trains_to_the_same_losses_and_an_interrupted_training_goes_on(tmp_path, monkeypatch, at):
-    monkeypatch.setattr(train_demo_model, "CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr(optimising, "CHECKPOINT_EVERY", 3)
     command = [*SMALL, "--steps", "8", "--text_steps", "6"]
     train_demo_model.main([str(tmp_path / "a"), *command])
     train_demo_model.main([str(tmp_path / "b"), *command])
