@@ -15,6 +15,7 @@ from photo_training.data import read_captions
 
 from clip4dm.commands.cli import add_debug_option, add_model_options, model_arguments, one_line_errors, run_command
 from clip4dm.files.streams import batches
+from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import TEMPLATE
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ AMONG = (1, 5, 10)
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_model_options(parser, "ViT-B-32")
+    add_model_options(parser, DEFAULT_BACKBONE)
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--img_dir", type=Path, required=True)
     parser.add_argument("--template", default=TEMPLATE, help="(default: %(default)r)")
@@ -48,7 +49,7 @@ def similarities(args: argparse.Namespace, captions: dict[str, list[str]]) -> tu
 
     from clip4dm import CLIP4DM
 
-    backbone, pretrained = model_arguments(args, "ViT-B-32")
+    backbone, pretrained = model_arguments(args, DEFAULT_BACKBONE)
     detector = CLIP4DM.from_pretrained(backbone, pretrained, args.device, args.precision, template=args.template)
     pictures = detector.encode_images([args.img_dir / name for name in captions])
     picture_of = [i for i, each in enumerate(captions.values()) for _ in each]
