@@ -18,6 +18,7 @@ def parsers():
     import make_shapes_benchmark
     import reproduce_tables
     import train_demo_model
+    import train_photo_text
 
     from clip4dm.commands import evaluate as main
     from clip4dm.commands import infer
@@ -31,6 +32,7 @@ def parsers():
         "reproduce_tables": (reproduce_tables.parse_args, []),
         "make_shapes": (make_shapes_benchmark.main, ["x"]),
         "train": (train_demo_model.parse_args, ["x"]),
+        "train_photo": (train_photo_text.parse_args, ["x", "--features", "x", "--captions", "x", "--image_tower", "x"]),
         "speed": (benchmark_speed.parse_args, []),
     }
 
@@ -57,6 +59,8 @@ def parsers():
         ("train", "--scenes", ("0",)),
         ("train", "--lr", ("nan", "-1")),
         ("train", "--threads", ("0",)),
+        ("train_photo", "--stop", ("0", "x")),
+        ("train_photo", "--dropout", ("1", "-0.1", "nan")),
         ("speed", "--rounds", ("0",)),
         ("speed", "--captions_each", ("0",)),
         ("speed", "--threads", ("0", "-1")),

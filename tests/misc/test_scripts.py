@@ -66,7 +66,9 @@ def test_no_module_imports_a_script_or_the_tests_or_changes_the_path(path):
         ("make_random_model.py", ["out", "--backbone", "none"]),
         ("make_shapes_benchmark.py", ["file"]),
         ("reproduce_tables.py", ["--table", "none"]),
+        ("measure_retrieval.py", ["--captions", "none.json", "--img_dir", "."]),
         ("train_demo_model.py", ["file"]),
+        ("train_photo_text.py", ["out", "--features", "none", "--captions", "none", "--image_tower", "none"]),
     ],
 )
 def test_an_error_is_one_line_and_with_debug_itself(script, arguments, tmp_path, monkeypatch, capsys):
