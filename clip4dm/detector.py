@@ -61,7 +61,7 @@ class CLIP4DM:
     ) -> None:
         check_settings(sorted_by, epsilon)
         self.method = get_method(method)
-        start_layer_text = self.method.start_layer_text if start_layer_text is None else start_layer_text
+        start_layer_text = self.method.start(start_layer_text)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")

@@ -67,9 +67,7 @@ def run(args: argparse.Namespace, method: str) -> Path:
     """The folder of a method's finished run."""
     from clip4dm.evaluation.run import Options, evaluate
 
-    start = METHODS[method].start_layer_text
-    if args.start_layer_text is not None and not METHODS[method].fixed_layers:
-        start = args.start_layer_text
+    start = None if METHODS[method].fixed_layers else args.start_layer_text
     backbone, pretrained = model_arguments(args, DEFAULT_BACKBONE)
     options = Options(
         args.data_path,

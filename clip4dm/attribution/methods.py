@@ -54,6 +54,21 @@ class Method:
         """Whether start_layer_text means nothing to it."""
         return self.start_layer_text == -1
 
+    def start(self, given: int | None) -> int:
+        """start_layer_text as given, or the usual one. Errors: InputError where it would mean nothing.
+
+        >>> get_method("gradient_value").start(None), get_method("clip4dm").start(-2)
+        (0, -2)
+        """
+        if given is None:
+            return self.start_layer_text
+        if self.fixed_layers and given != self.start_layer_text:
+            raise InputError(
+                f"start_layer_text {given} means nothing to the method {self.name}, which has one row for the whole "
+                "text tower; leave it away"
+            )
+        return given
+
     def rows(self, layers: int) -> int:
         """How many rows of attributions a caption gets from a tower of so many layers, all layers explained."""
         return 1 if self.one_layer else layers

@@ -14,7 +14,6 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from clip4dm.attribution.methods import METHODS
 from clip4dm.benchmarks import BENCHMARKS
 from clip4dm.commands.cli import (
     add_debug_option,
@@ -202,8 +201,6 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
-    if args.start_layer_text is None:
-        given["start_layer_text"] = METHODS[args.method].start_layer_text
     return evaluate(Options(**given), say=_say)
 
 

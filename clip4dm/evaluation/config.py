@@ -9,6 +9,7 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks.base import Benchmark
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
@@ -25,7 +26,7 @@ from clip4dm.evaluation.options import (
 from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT, TEMPLATE, SortedBy, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE, SortedBy, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
@@ -75,7 +76,7 @@ class Options:
     device: str = field(default="auto", metadata=_option(_WORK))
     precision: str = field(default="fp32", metadata=_option(_ALL))
     template: str = field(default=TEMPLATE, metadata=_option(_ALL))
-    start_layer_text: int = field(default=START_LAYER_TEXT, metadata=_option(_ALL))
+    start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
     method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
@@ -94,6 +95,8 @@ class Options:
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
+        # The one option whose usual value is another option's to say; from here on it is a number.
+        object.__setattr__(self, "start_layer_text", get_method(self.method).start(self.start_layer_text))
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
@@ -105,7 +108,10 @@ class Options:
 
     def fingerprinted(self) -> dict[str, Any]:
         """The options that stand in the run's fingerprint as they were given."""
-        return self._bearing_on(Bears.FINGERPRINT)
+        found = self._bearing_on(Bears.FINGERPRINT)
+        if self.method == CLIP4DM_METHOD:  # unsaid: runs from before there were others are the same runs
+            del found["method"]
+        return found
 
     def identity(self) -> dict[str, Any]:
         """What a finished run must have among its "args" to stand in for one of these options.
@@ -120,6 +126,11 @@ class Options:
 
     def _bearing_on(self, what: Bears) -> dict[str, Any]:
         return {o.name: getattr(self, o.name) for o in fields(self) if what in o.metadata["bears_on"]}
+
+    @property
+    def start(self) -> int:
+        """start_layer_text, the method's usual one where none was given."""
+        return get_method(self.method).start(self.start_layer_text)
 
 
 class RunConfig(TypedDict):

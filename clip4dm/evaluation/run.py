@@ -50,7 +50,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
 
     detector = _detector(options, workers.device(options.device), sorted_by, epsilon)
     rows = detector.method.rows(detector.model.tower.layers)
-    settings = Settings(sorted_by, epsilon, -1 if detector.method.one_layer else options.start_layer_text, rows)
+    settings = Settings(sorted_by, epsilon, -1 if detector.method.one_layer else options.start, rows)
     entailment, nli_reason = None, None
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
@@ -159,12 +159,12 @@ def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float
 
     model = load_model(options.backbone, options.pretrained, device, options.precision)
     layers = model.tower.layers
-    last_layers(options.start_layer_text, layers)
+    last_layers(options.start, layers)
     return CLIP4DM(
         model,
         template=options.template,
         method=options.method,
-        start_layer_text=options.start_layer_text if get_method(options.method).one_layer else -layers,
+        start_layer_text=options.start if get_method(options.method).one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,
         batch_size=options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE),

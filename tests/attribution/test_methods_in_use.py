@@ -15,6 +15,7 @@ from clip4dm.attribution.methods import METHODS, get_method
 from clip4dm.commands import evaluate as main_py
 from clip4dm.commands import infer
 from clip4dm.errors import InputError
+from clip4dm.evaluation.config import Options
 from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT
 
 PICTURES = [np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8) for i in range(2)]
@@ -61,7 +62,7 @@ def test_the_papers_method_is_the_default(detector):
 
 @methods
 def test_what_a_detection_says_of_its_method(detector, name):
-    own = CLIP4DM(detector.model, method=name, start_layer_text=0)
+    own = CLIP4DM(detector.model, method=name, start_layer_text=None if METHODS[name].fixed_layers else 0)
     (found,) = own.detect([PICTURES[0]], [WORDS[2]])
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["method"] == name
     assert found.layer_attributions.shape == (1 if name in ONE_ROW else 4, len(found.encoded.units))
@@ -258,3 +259,12 @@ def test_a_folder_without_a_run_is_refused_whatever_the_method(tmp_path, capsys)
     with pytest.raises(SystemExit):
         main_py.main(["--rescore", str(tmp_path), "--method", "occlusion"])
     assert "no finished run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.fixed_layers])
+def test_layers_that_mean_nothing_to_a_method_are_refused(detector, name):
+    with pytest.raises(InputError, match=f"start_layer_text -3 means nothing to the method {name}"):
+        CLIP4DM(detector.model, method=name, start_layer_text=-3)
+    with pytest.raises(InputError, match="means nothing"):
+        Options("foil.json", "images", method=name, start_layer_text=-2)
+    assert Options("foil.json", "images", method=name).start == -1

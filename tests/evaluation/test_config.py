@@ -24,7 +24,8 @@ OTHER = {
 @pytest.mark.parametrize("option", fields(Options), ids=lambda option: option.name)
 def test_an_option_changes_what_it_bears_on_and_nothing_else(option):
     was = getattr(OPTIONS, option.name)
-    changed = replace(OPTIONS, **{option.name: not was if isinstance(was, bool) else OTHER[option.type]})
+    other = "gae" if option.name == "method" else not was if isinstance(was, bool) else OTHER[option.type]
+    changed = replace(OPTIONS, **{option.name: other})
     for what, read in (
         (Bears.REPORT, Options.reported),
         (Bears.FINGERPRINT, Options.fingerprinted),
@@ -37,12 +38,12 @@ def test_the_lists_are_those_of_the_runs_made_so_far():
     """A run's folder is found again by its fingerprint: an option that enters or leaves it makes all runs others."""
     fingerprinted = "benchmark precision template start_layer_text get_refclipscore limit nli_model images_per_block"
     assert list(OPTIONS.fingerprinted()) == fingerprinted.split()
-    identity = "backbone pretrained precision template start_layer_text sorted_by epsilon get_refclipscore limit"
+    identity = "backbone pretrained precision template start_layer_text method sorted_by epsilon get_refclipscore limit"
     assert list(OPTIONS.identity()) == identity.split()
     assert (
         list(OPTIONS.reported())
         == (
-            "data_path img_dir benchmark backbone pretrained precision template start_layer_text sorted_by epsilon "
+            "data_path img_dir benchmark backbone pretrained precision template start_layer_text method sorted_by epsilon "
             "get_refclipscore reference_path limit nli_model seed images_per_block"
         ).split()
     )
