@@ -32,7 +32,8 @@ class CLIP4DM:
     model: from `load_model`. template: put before every caption. method: of `attribution.methods`, the paper's unless
     said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (-3, the
     last three, for the paper's). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
-    epsilon: a word is misaligned below it. batch_size: captions and images per pass.
+    epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
+    (`attribution.coalitions`), None for the method's usual.
     Errors: InputError for settings that cannot be.
 
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -58,9 +59,10 @@ class CLIP4DM:
         epsilon: float = EPSILON,
         batch_size: int = DEFAULT_BATCH_SIZE,
         method: str = CLIP4DM_METHOD,
+        margin: float | None = None,
     ) -> None:
         check_settings(sorted_by, epsilon)
-        self.method = get_method(method)
+        self.method = get_method(method, margin)
         start_layer_text = self.method.start(start_layer_text)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
@@ -193,7 +195,7 @@ class CLIP4DM:
         """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
         distinct = {id(e): e for e in encoded}
         place = {key: i for i, key in enumerate(distinct)}
-        result = self.method.run(
+        result = self.method.attribute(
             self.model.tower, list(distinct.values()), features, [place[id(e)] for e in encoded], self.start_layer_text
         )
         per_layer, cosines = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()  # (pairs, layers, tokens)

@@ -6,6 +6,11 @@
     gradient_input   gradient times what enters the tower     embeddings.py         a pass forward and back
     integrated       integrated gradients over embeddings     embeddings.py         17 passes forward and back
     occlusion        the cosine without the word              occlusion.py          words + 1 passes
+    masking          the cosine with and without, over masks  masking.py            100 passes
+    shapley          what a word adds, over orders of words   shapley.py            8 times as many as words
+    ensemble         shapley and gradient_value, a margin     ensemble.py           those two's
+
+The last four have a margin, by which a word must speak for itself (coalitions.py): 0 but in the ensemble, unless said.
 
 A pass is one of the text tower, of a caption at its true length. The image is encoded once in all.
 Attributions are in units of the cosine, and lowest for words that do not fit; their sizes differ between methods, so
@@ -16,7 +21,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from clip4dm.errors import InputError
@@ -29,15 +35,18 @@ if TYPE_CHECKING:
     from clip4dm.captions.words import EncodedCaption
     from clip4dm.towers.text import TextTower
 
-Run = Callable[["TextTower", "Sequence[EncodedCaption]", "Tensor", "Sequence[int]", int], "Attribution"]
+Run = Callable[..., "Attribution"]  # of Method.run
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to attribute. start_layer_text: its usual one. one_layer: it gives one row for the whole tower.
 
+    margin: of `attribution.coalitions`, None where the method has none.
+
     run(tower, captions, image_features, caption_of, start_layer_text): captions are the distinct ones (C),
-    image_features (P, features) of unit length, caption_of the caption of each pair; gives R (P, layers, T).
+    image_features (P, features) of unit length, caption_of the caption of each pair; gives R (P, layers, T). With
+    margin=, where there is one: `attribute` gives it.
 
     >>> method = get_method("gae")
     >>> method.start_layer_text, method.rows(12), method.fixed_layers, get_method("occlusion").fixed_layers
@@ -48,6 +57,7 @@ class Method:
     run: Run
     start_layer_text: int = START_LAYER_TEXT
     one_layer: bool = False
+    margin: float | None = None
 
     @property
     def fixed_layers(self) -> bool:
@@ -69,22 +79,46 @@ class Method:
             )
         return given
 
+    def attribute(
+        self,
+        tower: TextTower,
+        captions: Sequence[EncodedCaption],
+        image_features: Tensor,
+        caption_of: Sequence[int],
+        start: int,
+    ) -> Attribution:
+        """`run`, with the margin if there is one. Errors: InputError where features do not fit the pairs.
+
+        get_method("occlusion").attribute(tower, captions, image_features, range(len(captions)), -1).per_layer
+        """
+        with_margin = {} if self.margin is None else {"margin": self.margin}
+        return self.run(tower, captions, image_features, caption_of, start, **with_margin)
+
     def rows(self, layers: int) -> int:
         """How many rows of attributions a caption gets from a tower of so many layers, all layers explained."""
         return 1 if self.one_layer else layers
 
 
-def get_method(name: str) -> Method:
-    """A method by name. Errors: InputError with the nearest names.
+def get_method(name: str, margin: float | None = None) -> Method:
+    """A method by name, with another margin if one is given. Errors: InputError with the nearest names, for a margin
+    where there is none.
 
-    >>> get_method("gradient_value").start_layer_text
-    0
+    >>> get_method("gradient_value").start_layer_text, get_method("shapley").margin, get_method("shapley", 0.2).margin
+    (0, 0.0, 0.2)
     """
     if not isinstance(name, str) or name not in METHODS:
         near = difflib.get_close_matches(str(name), METHODS, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise InputError(f"unknown method {name!r}; there are: {', '.join(METHODS)}.{hint}")
-    return METHODS[name]
+    method = METHODS[name]
+    if margin is None:
+        return method
+    if method.margin is None:
+        having = ", ".join(other.name for other in METHODS.values() if other.margin is not None)
+        raise InputError(f"margin {margin} means nothing to the method {name}; these have one: {having}")
+    if not (isinstance(margin, (int, float)) and 0 <= margin <= 1):
+        raise InputError(f"margin is {margin!r}; it must be a number from 0 to 1, the cosine asked of a word")
+    return replace(method, margin=float(margin))
 
 
 def _clip4dm(
@@ -139,13 +173,41 @@ def _integrated(
     return attribute_integrated(tower, captions, Batch.of(tower, captions, features, caption_of))
 
 
-def _occlusion(
-    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+def _in_coalitions(plan: str) -> Run:
+    """The method of a plan of `attribution.coalitions`: "page.function"."""
+
+    def run(
+        tower: TextTower,
+        captions: Sequence[EncodedCaption],
+        features: Tensor,
+        caption_of: Sequence[int],
+        start: int,
+        margin: float = 0.0,
+    ) -> Attribution:
+        from clip4dm.attribution.batch import Batch
+        from clip4dm.attribution.coalitions import attribute_coalitions
+
+        page, function = plan.split(".")
+        plan_of = getattr(import_module(f"clip4dm.attribution.{page}"), function)
+        return attribute_coalitions(tower, captions, Batch.of(tower, captions, features, caption_of), plan_of, margin)
+
+    return run
+
+
+def _ensemble(
+    tower: TextTower,
+    captions: Sequence[EncodedCaption],
+    features: Tensor,
+    caption_of: Sequence[int],
+    start: int,
+    margin: float,
 ) -> Attribution:
     from clip4dm.attribution.batch import Batch
-    from clip4dm.attribution.occlusion import attribute_occlusion
+    from clip4dm.attribution.ensemble import attribute_ensemble
+    from clip4dm.towers.text import shared_tokens
 
-    return attribute_occlusion(tower, captions, Batch.of(tower, captions, features, caption_of))
+    shared = shared_tokens(captions) if tower.causal else 0
+    return attribute_ensemble(tower, captions, Batch.of(tower, captions, features, caption_of), margin, shared)
 
 
 METHODS: dict[str, Method] = {
@@ -156,6 +218,9 @@ METHODS: dict[str, Method] = {
         Method("gradient_value", _gradient_value, start_layer_text=0),
         Method("gradient_input", _gradient_input, start_layer_text=-1, one_layer=True),
         Method("integrated", _integrated, start_layer_text=-1, one_layer=True),
-        Method("occlusion", _occlusion, start_layer_text=-1, one_layer=True),
+        Method("occlusion", _in_coalitions("occlusion.left_out"), start_layer_text=-1, one_layer=True, margin=0.0),
+        Method("masking", _in_coalitions("masking.random_masks"), start_layer_text=-1, one_layer=True, margin=0.0),
+        Method("shapley", _in_coalitions("shapley.random_orders"), start_layer_text=-1, one_layer=True, margin=0.0),
+        Method("ensemble", _ensemble, start_layer_text=-1, one_layer=True, margin=0.3),
     )
 }

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from clip4dm.attribution.methods import METHODS
 from clip4dm.errors import CLIP4DMError, InputError
+from clip4dm.evaluation.options import MARGIN
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE
 
@@ -67,12 +68,12 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--method, --template and --start_layer_text (None: the method's); returns their group, for more of them.
+    """--method, --template, --start_layer_text and --margin (None: the method's); returns their group, for more.
 
     >>> parser = argparse.ArgumentParser()
     >>> group = add_method_options(parser)
     >>> parser.parse_args([])
-    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None)
+    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None, margin=None)
     """
     group = parser.add_argument_group("method")
     group.add_argument(
@@ -88,6 +89,13 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         type=int,
         metavar="N",
         help=f"average the text layers from this index on, Python's way (default: {usual})",
+    )
+    having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
+    group.add_argument(
+        "--margin",
+        type=MARGIN,
+        metavar="M",
+        help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
     )
     return group
 

@@ -104,6 +104,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             precision=args.precision,
             template=args.template,
             method=args.method,
+            margin=args.margin,
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,

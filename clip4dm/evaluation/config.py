@@ -16,6 +16,7 @@ from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
     EPSILON,
     IMAGES_PER_BLOCK,
+    MARGIN,
     PROCESSES,
     SEED,
     YES_NO,
@@ -78,6 +79,7 @@ class Options:
     template: str = field(default=TEMPLATE, metadata=_option(_ALL))
     start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
     method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
+    margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
     get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))
@@ -95,8 +97,10 @@ class Options:
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
-        # The one option whose usual value is another option's to say; from here on it is a number.
-        object.__setattr__(self, "start_layer_text", get_method(self.method).start(self.start_layer_text))
+        # The options whose usual value is another option's to say; from here on they are as the method has them.
+        method = get_method(self.method, self.margin)
+        object.__setattr__(self, "start_layer_text", method.start(self.start_layer_text))
+        object.__setattr__(self, "margin", method.margin)
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
@@ -110,7 +114,7 @@ class Options:
         """The options that stand in the run's fingerprint as they were given."""
         found = self._bearing_on(Bears.FINGERPRINT)
         if self.method == CLIP4DM_METHOD:  # unsaid: runs from before there were others are the same runs
-            del found["method"]
+            del found["method"], found["margin"]
         return found
 
     def identity(self) -> dict[str, Any]:
@@ -201,7 +205,8 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
     name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
-    name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
+    margin = f"-margin{options.margin:g}" if options.margin else ""
+    name = name if options.method == CLIP4DM_METHOD else f"{options.method}{margin}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
 

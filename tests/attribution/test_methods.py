@@ -11,10 +11,11 @@ from contract import ATTRIBUTION, COSINE, FLOAT64, INNER_PRODUCT, assert_attribu
 from text_towers import CAPTIONS, TOWERS, make_tiny_siglip
 
 from clip4dm.attribution.batch import Attribution, Batch
+from clip4dm.attribution.coalitions import attribute_coalitions
 from clip4dm.attribution.embeddings import STEPS, attribute_gradient_input, attribute_integrated, completeness
 from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.methods import METHODS
-from clip4dm.attribution.occlusion import attribute_occlusion, without_each_unit
+from clip4dm.attribution.occlusion import left_out
 from clip4dm.attribution.plain import attention_gradients
 from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.errors import InputError
@@ -23,7 +24,8 @@ from clip4dm.towers.text import TextTower, shared_tokens
 
 PAIRS = [(0, 0), (0, 1), (1, 2), (2, 0), (1, 1)]  # (caption, image)
 OF_MAPS = ("clip4dm", "gae")  # sums of attention times gradient; the others are inner products or differences
-OCCLUSION = 2 * COSINE  # absolute: the difference of two cosines
+OF_COSINES = ("occlusion", "masking", "shapley", "ensemble")  # differences of them, absolute
+OCCLUSION = 2 * COSINE  # the difference of two cosines, or a mean of such
 
 
 def assert_equal(found: torch.Tensor, wanted: torch.Tensor) -> None:
@@ -153,7 +155,7 @@ def test_occlusion_is_what_the_cosine_loses_when_the_word_is_cut_out_of_the_stri
     encoded = [encode_caption(tokenizer, caption, TEMPLATE) for caption in captions]
     assert max(encoded[-1].unit_of.count(unit) for unit in range(3)) > 3  # words of several tokens
     batch = Batch.of(tower, encoded, features[:1].expand(len(captions), -1))
-    found = attribute_occlusion(tower, encoded, batch)
+    found = attribute_coalitions(tower, encoded, batch, left_out)
     assert found.per_layer.shape == (len(captions), 1, batch.ids.shape[1])
     for caption, row in zip(encoded, found.per_layer[:, 0], strict=True):
         wanted = lost_words(model, tokenizer, caption, features[0])
@@ -167,7 +169,7 @@ def test_occlusion_of_a_truncated_caption_leaves_beyond_the_context_what_lay_the
     model, tower, features = in_dtype(tower_case, torch.float64)
     caption = encode_caption(tokenizer, " ".join(f"dog {i}" for i in range(99)), TEMPLATE)
     assert caption.truncated and len(caption.ids) == tokenizer.context_length
-    found = attribute_occlusion(tower, [caption], Batch.of(tower, [caption], features[:1]))
+    found = attribute_coalitions(tower, [caption], Batch.of(tower, [caption], features[:1]), left_out)
     fits = [unit for unit in caption.units if unit.scored]
     shorter = encode_caption(tokenizer, caption.caption[: fits[-1].end], TEMPLATE)
     wanted = lost_words(model, tokenizer, shorter, features[0])
@@ -188,28 +190,11 @@ def test_occlusion_in_a_tower_whose_tokenizer_pads(padded):
     features = F.normalize(torch.randn(3, 24), dim=-1)
     encoded = padded.encode_captions(["Two ZEBRAS, one (hot) dog!", "a sofa", "cat"])
     assert all(caption.padded and not caption.truncated for caption in encoded)
-    found = attribute_occlusion(tower, encoded, Batch.of(tower, encoded, features))
+    found = attribute_coalitions(tower, encoded, Batch.of(tower, encoded, features), left_out)
     for i, caption in enumerate(encoded):
         wanted = lost_words(model, tokenizer, caption, features[i])
         assert wanted.keys() == {unit for unit in caption.unit_of if unit >= 0}
         assert_lost(found.per_layer[i, 0], caption, wanted, OCCLUSION)
-
-
-def test_without_each_unit_by_hand():
-    def caption(ids, unit_of, padded):
-        return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded)
-
-    plain = caption((9, 4, 5, 6, 7, 8), (-1, -1, 0, 0, 2, -1), False)
-    assert without_each_unit(plain) == {
-        0: caption((9, 4, 7, 8), (-1, -1, 2, -1), False),
-        2: caption((9, 4, 5, 6, 8), (-1, -1, 0, 0, -1), False),
-    }
-    padded = caption((4, 5, 6, 1, 0), (0, 0, 1, -1, -1), True)
-    assert without_each_unit(padded) == {
-        0: caption((6, 1, 0, 0, 0), (1, -1, -1, -1, -1), True),
-        1: caption((4, 5, 1, 0, 0), (0, 0, -1, -1, -1), True),
-    }
-    assert without_each_unit(caption((9, 4, 8), (-1, -1, -1), False)) == {}
 
 
 def test_a_word_that_helps_is_positive(tower_case):
@@ -220,7 +205,7 @@ def test_a_word_that_helps_is_positive(tower_case):
     words = torch.zeros(len(encoded), batch.ids.shape[1], dtype=torch.bool)
     for row, caption in zip(words, encoded, strict=True):
         row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of])
-    assert (attribute_occlusion(tower, encoded, batch).per_layer[:, 0][words] > 0).all()
+    assert (attribute_coalitions(tower, encoded, batch, left_out).per_layer[:, 0][words] > 0).all()
     assert (attribute_integrated(tower, encoded, batch, 64).per_layer.sum((1, 2)) > 0).all()
 
 
@@ -230,7 +215,7 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
     tower, method = TextTower(model), METHODS[name]
 
     def run(captions, images, caption_of) -> Attribution:
-        return method.run(tower, captions, images, caption_of, method.start_layer_text)
+        return method.attribute(tower, captions, images, caption_of, method.start_layer_text)
 
     batch = run(encoded, features, range(len(encoded)))
     shared = run(encoded, features[[image for _, image in PAIRS]], [caption for caption, _ in PAIRS])
@@ -241,7 +226,7 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
             columns = [i for i, unit in enumerate(encoded[caption].unit_of) if unit >= 0]
             ours, theirs = found.per_layer[number][:, columns], alone.per_layer[0][:, columns]
             assert theirs.any()
-            if name == "occlusion":
+            if name in OF_COSINES:
                 torch.testing.assert_close(ours, theirs, rtol=0, atol=OCCLUSION)
             else:
                 assert_attributions(ours, theirs, of_largest=ATTRIBUTION if name in OF_MAPS else INNER_PRODUCT)
@@ -255,7 +240,7 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
 def test_no_method_leaves_a_trace(tower_case, name):
     _, model, tokenizer, encoded, features = tower_case
     before = copy.deepcopy(model.state_dict())
-    found = METHODS[name].run(TextTower(model), encoded, features, range(3), METHODS[name].start_layer_text)
+    found = METHODS[name].attribute(TextTower(model), encoded, features, range(3), METHODS[name].start_layer_text)
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(t.requires_grad for t in (found.per_layer, found.text_features, found.cosine))
@@ -265,8 +250,8 @@ def test_no_method_leaves_a_trace(tower_case, name):
 def test_features_that_do_not_fit_the_pairs_are_refused(tower_case, name):
     _, model, _, encoded, features = tower_case
     with pytest.raises(InputError, match=r"expected 3 image features \(pairs, features\), got \(2, 24\)"):
-        METHODS[name].run(TextTower(model), encoded, features[:2], range(3), -1)
+        METHODS[name].attribute(TextTower(model), encoded, features[:2], range(3), -1)
 
 
 def test_every_kind_of_tower_is_tried():
-    assert {"clip", "siglip", "coca", "bidirectional"} <= TOWERS.keys() and len(METHODS) >= 6
+    assert {"clip", "siglip", "coca", "bidirectional"} <= TOWERS.keys() and len(METHODS) >= 9
