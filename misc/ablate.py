@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.commands.arguments import add_model_options, model_arguments
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, arguments
 
 

@@ -25,7 +25,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, add_model_options, one_line_errors, run_command
+from clip4dm.commands.arguments import add_model_options
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 from clip4dm.models.names import DEFAULT_BACKBONE

@@ -15,7 +15,8 @@ import argparse
 from pathlib import Path
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.commands.cli import add_debug_option, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.commands.arguments import add_model_options, model_arguments
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, PROCESSES, SEED, arguments
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import CLIP4DM_METHOD

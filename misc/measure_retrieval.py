@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from photo_training.data import read_captions
 
-from clip4dm.commands.cli import add_debug_option, add_model_options, model_arguments, one_line_errors, run_command
+from clip4dm.commands.arguments import add_model_options, model_arguments
+from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.files.streams import batches
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import TEMPLATE

@@ -25,5 +25,5 @@ def left_out(caption: EncodedCaption) -> Plan:
     """
     units = units_of(caption)
     whole = frozenset(units)
-    weights = torch.cat([torch.ones(len(units), 1), -torch.eye(len(units))], dim=1).double()
+    weights = torch.cat([torch.ones(len(units), 1), 0.0 - torch.eye(len(units))], dim=1).double()
     return Plan(units, (whole, *(whole - {unit} for unit in units)), weights)

@@ -15,15 +15,8 @@ import os
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
-from clip4dm.commands.cli import (
-    add_debug_option,
-    add_method_options,
-    add_model_options,
-    check_extra,
-    model_arguments,
-    one_line_errors,
-    tell,
-)
+from clip4dm.commands.arguments import add_method_options, add_model_options, model_arguments
+from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,

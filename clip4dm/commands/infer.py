@@ -15,13 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.commands.cli import (
-    add_debug_option,
-    add_method_options,
-    add_model_options,
-    model_arguments,
-    one_line_errors,
-)
+from clip4dm.commands.arguments import add_method_options, add_model_options, model_arguments
+from clip4dm.commands.cli import add_debug_option, one_line_errors
 from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
 

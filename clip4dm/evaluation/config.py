@@ -205,8 +205,9 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
     name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
-    margin = f"-margin{options.margin:g}" if options.margin else ""
-    name = name if options.method == CLIP4DM_METHOD else f"{options.method}{margin}_{name}"
+    if options.margin != get_method(options.method).margin:
+        name = f"margin{options.margin:g}_{name}"
+    name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
 

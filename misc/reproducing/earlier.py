@@ -28,7 +28,11 @@ def finished_run(output: Path, data: Data, model: Model, options: Options) -> Pa
     found = []
     for path in output.glob(f"*/*/*/{CONFIG}"):
         config, args = _config_and_args(path)
-        said = {"method": CLIP4DM_METHOD, **args}  # runs from before there were other methods do not say theirs
+        said = {
+            "method": CLIP4DM_METHOD,
+            "margin": None,
+            **args,
+        }  # runs from before there were other methods do not say theirs
         if (
             (path.parent / RESULT).is_file()
             and {name: said.get(name) for name in wanted} == wanted

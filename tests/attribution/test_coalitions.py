@@ -86,7 +86,9 @@ def test_shapley_values_are_captums(case):
     wanted = attr.ShapleyValues(cosine).attribute(torch.ones(1, 2))[0]
     caption = encode_caption(tokenizer, " ".join(WORDS[:2]), TEMPLATE)
     found = attribute_coalitions(tower, [caption], Batch.of(tower, [caption], features[:1]), random_orders).per_layer
-    own = torch.stack([found[0, 0, [u == n for u in caption.unit_of]].mean() for n in range(2)])
+    own = torch.stack(
+        [found[0, 0, [t for t, unit in enumerate(caption.unit_of) if unit == n]].mean() for n in range(2)]
+    )
     assert (own - wanted).abs().max() <= 1e-6  # captum sums in float32; of two words an order and its reverse are all
 
 

@@ -226,7 +226,7 @@ def stop_after_a_block(folder, asked, name, capsys):
 @methods
 def test_rescoring_is_a_run_with_those_settings(asked, capsys, name):
     folder, was = result_of(capsys, *asked, "--method", name)
-    epsilon = ["--sorted_by", "threshold", "--epsilon", "-1e-3"]
+    epsilon = ["--sorted_by", "threshold", "--epsilon", "-0.3" if name == "ensemble" else "-1e-3"]
     target, again = result_of(capsys, "--rescore", str(folder), *epsilon)
     _, fresh = result_of(capsys, *asked, "--method", name, *epsilon)
     assert target.parent == folder / "rescored" and again["args"]["method"] == name

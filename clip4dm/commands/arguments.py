@@ -1,0 +1,87 @@
+"""The options that the programs share: which model, which method."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clip4dm.attribution.methods import METHODS
+from clip4dm.evaluation.options import MARGIN
+from clip4dm.models.names import PRECISIONS
+from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE
+
+
+def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
+    """--backbone, --pretrained, --device, --precision. backbone: the script's default, named in the help.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_model_options(parser, "ViT-B-32")
+    >>> parser.parse_args(["--backbone", "demo"])
+    Namespace(backbone='demo', pretrained=None, device='auto', precision='fp32')
+    """
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--backbone",
+        metavar="NAME",
+        help=f"an open_clip backbone, an hf-hub: name or a folder (default: {backbone}, or what the "
+        "folder given as --pretrained is)",
+    )
+    group.add_argument(
+        "--pretrained",
+        metavar="WEIGHTS",
+        help="an open_clip tag, a checkpoint file, or a folder with open_clip_config.json and weights "
+        "(default: the backbone's usual tag: openai for ViT-B-32 and ViT-L-14, "
+        "laion2b_s32b_b79k for ViT-H-14)",
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
+    group.add_argument(
+        "--precision",
+        default="fp32",
+        choices=PRECISIONS,
+        help="of the two towers; attributions are fp32 always (default: %(default)s)",
+    )
+
+
+def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """--method, --template, --start_layer_text and --margin (None: the method's); returns their group, for more.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> group = add_method_options(parser)
+    >>> parser.parse_args([])
+    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None, margin=None)
+    """
+    group = parser.add_argument_group("method")
+    group.add_argument(
+        "--method",
+        default=CLIP4DM_METHOD,
+        choices=METHODS,
+        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: %(default)s, the paper's)",
+    )
+    group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
+    usual = ", ".join(f"{name} {way.start_layer_text}" for name, way in METHODS.items() if not way.fixed_layers)
+    group.add_argument(
+        "--start_layer_text",
+        type=int,
+        metavar="N",
+        help=f"average the text layers from this index on, Python's way (default: {usual})",
+    )
+    having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
+    group.add_argument(
+        "--margin",
+        type=MARGIN,
+        metavar="M",
+        help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
+    )
+    return group
+
+
+def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:
+    """(backbone, pretrained) for load_model: the default backbone steps back for a folder that says its own.
+
+    >>> model_arguments(argparse.Namespace(backbone=None, pretrained="openai"), "ViT-B-32")
+    ('ViT-B-32', 'openai')
+    """
+    says_own = args.pretrained and (
+        args.pretrained.startswith(("hf-hub:", "local-dir:")) or Path(args.pretrained).expanduser().is_dir()
+    )
+    return args.backbone or (None if says_own else default_backbone), args.pretrained
