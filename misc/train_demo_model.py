@@ -51,6 +51,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument("--text_layers", type=AT_LEAST_ONE, default=2)
     model.add_argument("--text_heads", type=AT_LEAST_ONE, default=4)
     model.add_argument("--embed_dim", type=AT_LEAST_ONE, default=128)
+    model.add_argument(
+        "--image_tower", type=Path, metavar="FOLDER", help="take this model's image tower as it is; train text alone"
+    )
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
     training.add_argument(
@@ -99,6 +102,7 @@ def train(args: argparse.Namespace, pictures) -> None:
     import torch
 
     from clip4dm.models.compact import save_compact
+    from clip4dm.models.load import load_model
 
     torch.set_num_threads(args.threads)
     config = model_config(args)
@@ -115,7 +119,11 @@ def train(args: argparse.Namespace, pictures) -> None:
             text_features = encode_cut_text(model, tokens)
         return contrastive_loss(model, image_features.float(), text_features.float())
 
-    losses, seconds = optimise(args, "joint", model, args.steps, joint_loss)
+    losses, seconds = [], 0.0
+    if args.image_tower:
+        model.visual.load_state_dict(load_model(pretrained=str(args.image_tower), device="cpu").model.visual.state_dict())
+    else:
+        losses, seconds = optimise(args, "joint", model, args.steps, joint_loss)
 
     features = encode_pictures(args.folder / "features.npy", model, pictures)
     locked = model.visual.state_dict()
@@ -135,9 +143,10 @@ def train(args: argparse.Namespace, pictures) -> None:
     text_losses, text_seconds = optimise(args, "text", model, args.text_steps, text_loss)
     write_losses(args.folder, losses, text_losses)
     save_compact(args.folder / "model", model, config, seen_tokens(tokenizer))
+    joint = f"loss {mean(losses[-100:]):.3f}, " if losses else "loss "
     print(
-        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; loss {mean(losses[-100:]):.3f}, of the new text "
-        f"tower {mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
+        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {joint}of the new text tower "
+        f"{mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
     )
 
 
@@ -160,6 +169,8 @@ def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:
     figure, axes = plt.subplots(figsize=(7, 4))
     axes.plot([*joint, *text], color="0.8", linewidth=0.5, label="loss of a step")
     for losses, start, colour, name in ((joint, 0, "C0", "both towers"), (text, len(joint), "C1", "a new text tower")):
+        if not losses:
+            continue
         window = min(100, len(losses))
         smooth = np.convolve(losses, np.ones(window) / window, "valid")
         axes.plot(
