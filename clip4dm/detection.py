@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from clip4dm import published, scores
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.errors import CLIP4DMError, InputError
-from clip4dm.scores import CLIP4DM_METHOD, SortedBy
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, ScoreName, SortedBy
 
 
 class NotFinite(CLIP4DMError, ValueError):
@@ -52,7 +52,8 @@ class Detection:
     clip_score: 2.5 * max(cosine, 0). f_clip_score: the paper's F-CLIPScore, <= 0. truncated: some words lay
     beyond CLIP's context. layer_attributions: (layers, units) float32, every explained layer's word attributions,
     from which `with_settings` takes any other number of layers. encoded: units and tokens behind the words.
-    method: whose attributions these are (`attribution.methods`).
+    method: whose attributions these are (`attribution.methods`). score_name, score_weight, score: which of
+    `scores.SCORES` was asked for, its weight (None for F-CLIPScore), and its value.
 
     >>> from open_clip import get_tokenizer
     >>> from clip4dm.captions.words import encode_caption
@@ -61,6 +62,8 @@ class Detection:
     >>> found = make_detection(coke, numbers, 0.25, layers=12, **usual)
     >>> [word.text for word in found.misaligned], found.clip_score, found.with_settings(epsilon=-1e-3).misaligned
     (['coke'], 0.625, ())
+    >>> found.score == found.f_clip_score, found.with_settings(score="additive", score_weight=100.0).score
+    (True, 0.23)
     """
 
     caption: str
@@ -76,6 +79,14 @@ class Detection:
     layer_attributions: NDArray[np.float32] = field(repr=False, compare=False)
     encoded: EncodedCaption = field(repr=False, compare=False)
     method: str = CLIP4DM_METHOD
+    score_name: ScoreName = F_CLIP_SCORE
+    score_weight: float | None = None
+
+    @property
+    def score(self) -> float:
+        """By score_name: the higher, the better the caption fits. F-CLIPScore is <= 0, the others are of the cosine."""
+        attributions = [word.attribution for word in self.words]
+        return scores.pair_score(self.cosine, attributions, self.epsilon, self.score_name, self.score_weight)
 
     @property
     def misaligned(self) -> tuple[Word, ...]:
@@ -95,12 +106,20 @@ class Detection:
         return tuple(Word(unit.text, unit.start, unit.end, value, i in found) for i, (unit, value) in enumerate(units))
 
     def with_settings(
-        self, *, sorted_by: SortedBy | None = None, epsilon: float | None = None, start_layer_text: int | None = None
+        self,
+        *,
+        sorted_by: SortedBy | None = None,
+        epsilon: float | None = None,
+        start_layer_text: int | None = None,
+        score: ScoreName | None = None,
+        score_weight: float | None = None,
     ) -> Detection:
-        """The same pair under other settings, without the model. Errors: InputError for layers not explained.
+        """The same pair under other settings, without the model. Errors: InputError for layers not explained, for a
+        score without its weight.
 
-        detection.with_settings(sorted_by="most_negative", start_layer_text=-1).misaligned
+            detection.with_settings(sorted_by="most_negative", start_layer_text=-1).misaligned
         """
+        name, weight = scores.weight_kept((self.score_name, self.score_weight), score, score_weight)
         return make_detection(
             self.encoded,
             self.layer_attributions,
@@ -110,6 +129,8 @@ class Detection:
             epsilon=self.epsilon if epsilon is None else epsilon,
             start_layer_text=self.start_layer_text if start_layer_text is None else start_layer_text,
             method=self.method,
+            score=name,
+            score_weight=weight,
         )
 
     def as_published(self) -> dict[str, Any]:
@@ -147,6 +168,9 @@ class Detection:
             "epsilon": self.epsilon,
             "start_layer_text": self.start_layer_text,
             "method": self.method,
+            "score_name": self.score_name,
+            "score_weight": self.score_weight,
+            "score": self.score,
         }
 
 
@@ -160,6 +184,8 @@ def make_detection(
     epsilon: float,
     start_layer_text: int,
     method: str = CLIP4DM_METHOD,
+    score: ScoreName = F_CLIP_SCORE,
+    score_weight: float | None = None,
 ) -> Detection:
     """A Detection from numbers. layer_attributions: (explained layers, units), the last row the last layer.
 
@@ -168,12 +194,11 @@ def make_detection(
 
         make_detection(encoded, per_layer, 0.25, layers=12, sorted_by="threshold", epsilon=-5e-5, start_layer_text=-3)
     """
-    check_settings(sorted_by, epsilon)
+    check_settings(sorted_by, epsilon, score, score_weight)
     _check_finite(encoded.caption, layer_attributions, cosine)
-    means = _unit_means(layer_attributions, start_layer_text, layers)
     units = [
         (unit, value if unit.scored else None)
-        for unit, value in zip(encoded.units, means, strict=True)
+        for unit, value in zip(encoded.units, _unit_means(layer_attributions, start_layer_text, layers), strict=True)
         if unit.candidate
     ]
     attributions = [value for _, value in units]
@@ -196,6 +221,8 @@ def make_detection(
         layer_attributions=layer_attributions,
         encoded=encoded,
         method=method,
+        score_name=score,
+        score_weight=score_weight,
     )
 
 
@@ -233,7 +260,9 @@ def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaptio
     return means
 
 
-def check_settings(sorted_by: str, epsilon: float) -> None:
+def check_settings(
+    sorted_by: str, epsilon: float, score: str = F_CLIP_SCORE, score_weight: float | None = None
+) -> None:
     """Errors: InputError, saying what is allowed.
 
     >>> check_settings("lowest", -5e-5)
@@ -244,6 +273,7 @@ def check_settings(sorted_by: str, epsilon: float) -> None:
         raise InputError(f"unknown sorted_by {sorted_by!r}; allowed: {', '.join(scores.SORTED_BY)}")
     if not isinstance(epsilon, Real) or isinstance(epsilon, bool) or not np.isfinite(epsilon):
         raise InputError(f"epsilon must be a finite number such as {scores.EPSILON}, got {epsilon!r}")
+    scores.check_score(score, score_weight)
 
 
 def _check_finite(caption: str, layer_attributions: NDArray[np.float32], cosine: float) -> None:

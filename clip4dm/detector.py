@@ -18,7 +18,7 @@ from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
-from clip4dm.scores import CLIP4DM_METHOD, EPSILON, TEMPLATE, SortedBy, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers
 from clip4dm.towers.arithmetic import unit_length
 
 DEFAULT_BATCH_SIZE = 64
@@ -34,6 +34,7 @@ class CLIP4DM:
     last three, for the paper's). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
     epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
     (`attribution.coalitions`), None for the method's usual.
+    score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     Errors: InputError for settings that cannot be.
 
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -60,8 +61,10 @@ class CLIP4DM:
         batch_size: int = DEFAULT_BATCH_SIZE,
         method: str = CLIP4DM_METHOD,
         margin: float | None = None,
+        score: ScoreName = F_CLIP_SCORE,
+        score_weight: float | None = None,
     ) -> None:
-        check_settings(sorted_by, epsilon)
+        check_settings(sorted_by, epsilon, score, score_weight)
         self.method = get_method(method, margin)
         start_layer_text = self.method.start(start_layer_text)
         last_layers(start_layer_text, model.tower.layers)
@@ -72,6 +75,7 @@ class CLIP4DM:
         self.start_layer_text = start_layer_text
         self.sorted_by = sorted_by
         self.epsilon = epsilon
+        self.score, self.score_weight = score, score_weight
         self.batch_size = batch_size
 
     @classmethod
@@ -209,6 +213,8 @@ class CLIP4DM:
                 epsilon=self.epsilon,
                 start_layer_text=-1 if self.method.one_layer else self.start_layer_text,
                 method=self.method.name,
+                score=self.score,
+                score_weight=self.score_weight,
             )
             for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
         ]

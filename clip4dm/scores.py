@@ -10,13 +10,17 @@ its softmax, one for each head; G[l] = ds/dA[l] the cosine's gradient by it; r t
     F-CLIPScore  = (1 - s) * sum of the attributions below epsilon       f_clip_score
     CLIPScore    = 2.5 * max(s, 0)                                       clip_score       (Hessel et al. 2021)
     RefCLIPScore = harmonic mean of CLIPScore and the best reference's   ref_clip_score   (the same)
+    additive     = s + weight * the lowest attribution                   additive_score   (ours)
+    additive_sum = s + weight * F-CLIPScore's sum                        additive_sum_score   (ours)
 
 No ReLU anywhere: negative attributions are the signal. Arrays are numpy's or PyTorch's alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, overload
 
 from clip4dm.errors import InputError
@@ -36,6 +40,10 @@ CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
 
 SortedBy = Literal["threshold", "most_negative"]
 SORTED_BY: tuple[SortedBy, ...] = get_args(SortedBy)
+
+ScoreName = Literal["f_clip_score", "additive", "additive_sum"]
+SCORES: tuple[ScoreName, ...] = get_args(ScoreName)
+F_CLIP_SCORE: ScoreName = "f_clip_score"  # the paper's among SCORES, and the one without a weight
 
 
 def relevance(attention: Array, gradient: Array) -> Array:
@@ -149,6 +157,77 @@ def additive_score(cosine: float, attributions: Sequence[float | None], weight: 
     return cosine if first is None else cosine + weight * (attributions[first] or 0.0)
 
 
+def additive_sum_score(
+    cosine: float, attributions: Sequence[float | None], weight: float, epsilon: float = EPSILON
+) -> float:
+    """s + weight * F-CLIPScore's sum: the cosine, lowered by all words below epsilon. Not of the paper.
+
+    weight: as for `additive_score`, of one epsilon. Where no word lies below epsilon, the cosine.
+
+    >>> round(additive_sum_score(0.25, [3e-4, -2e-4, -1e-4], 100.0), 12)
+    0.22
+    """
+    return cosine + weight * misaligned_sum(attributions, epsilon)
+
+
+def pair_score(
+    cosine: float,
+    attributions: Sequence[float | None],
+    epsilon: float = EPSILON,
+    score: ScoreName = F_CLIP_SCORE,
+    weight: float | None = None,
+) -> float:
+    """The score of a pair by its name, one of SCORES; the higher, the better the caption fits the picture.
+
+    weight: None for F-CLIPScore, which has none. Errors: InputError, as `check_score`.
+
+    >>> pair_score(0.25, [3e-4, -2e-4]), pair_score(0.25, [3e-4, -2e-4], score="additive", weight=100.0)
+    (-0.00015000000000000001, 0.23)
+    """
+    check_score(score, weight)
+    if weight is None:
+        return f_clip_score(cosine, attributions, epsilon)
+    if score == "additive":
+        return additive_score(cosine, attributions, weight)
+    return additive_sum_score(cosine, attributions, weight, epsilon)
+
+
+def check_score(score: str, weight: float | None) -> None:
+    """Whether it is a score, and has the weight it needs and no other. Errors: InputError, saying how to get one.
+
+    >>> check_score("f_clip_score", 2.0)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: score_weight 2.0 means nothing to f_clip_score, which has no weight; leave it away
+    """
+    if score not in SCORES:
+        raise InputError(f"unknown score {score!r}; allowed: {', '.join(SCORES)}")
+    if score == F_CLIP_SCORE:
+        if weight is not None:
+            raise InputError(
+                f"score_weight {weight!r:.60} means nothing to {score}, which has no weight; leave it away"
+            )
+        return
+    if weight is None:
+        raise InputError(
+            f"the score {score} needs a score_weight, and none is usual: it is fitted for a model and a method. Run "
+            "main.py with f_clip_score; misc/epsilon_study.py RUN_FOLDER then prints the weight"
+        )
+    if not isinstance(weight, Real) or isinstance(weight, bool) or not math.isfinite(weight) or weight < 0:
+        raise InputError(f"score_weight is {weight!r:.60}; it must be a finite number from 0 on, such as 12.5")
+
+
+def weight_kept(
+    was: tuple[ScoreName, float | None], score: ScoreName | None, weight: float | None
+) -> tuple[ScoreName, float | None]:
+    """(score, weight) under other settings, where None stays as it was; a weight does not go from score to score.
+
+    >>> weight_kept(("additive", 2.0), None, 3.0), weight_kept(("additive", 2.0), "f_clip_score", None)
+    (('additive', 3.0), ('f_clip_score', None))
+    """
+    score = was[0] if score is None else score
+    return score, was[1] if weight is None and score == was[0] else weight
+
+
 def clip_score(cosine: float) -> float:
     """CLIPScore, 2.5 * max(cosine, 0), in 0..2.5.
 
@@ -186,6 +265,11 @@ def last_layers(start_layer_text: int, layers: int) -> int:
         raise InputError(f"start_layer_text is a whole number such as {START_LAYER_TEXT}, got {start_layer_text!r}")
     if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
         return layers
+    if layers == 1 and start_layer_text not in (-1, 0):
+        raise InputError(
+            f"start_layer_text {start_layer_text} is out of range: there is one row of attributions, of a tower of one "
+            "layer or of the whole tower at once, so it may be -1 or 0; or leave it away"
+        )
     if not -layers <= start_layer_text < layers:
         raise InputError(
             f"start_layer_text {start_layer_text} is out of range: this text tower has {layers} layers, "

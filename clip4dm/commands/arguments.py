@@ -1,4 +1,4 @@
-"""The options that the programs share: which model, which method."""
+"""The options that the programs share: which model, which method, which score."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.evaluation.options import MARGIN
+from clip4dm.evaluation.options import MARGIN, WEIGHT
 from clip4dm.models.names import PRECISIONS
-from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SCORES, TEMPLATE
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -55,7 +55,7 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         "--method",
         default=CLIP4DM_METHOD,
         choices=METHODS,
-        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: %(default)s, the paper's)",
+        help=f"how words are attributed: %(choices)s; docs/methods.md compares them (default: {CLIP4DM_METHOD})",
     )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
     usual = ", ".join(f"{name} {way.start_layer_text}" for name, way in METHODS.items() if not way.fixed_layers)
@@ -73,6 +73,29 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
     )
     return group
+
+
+def add_score_options(group: argparse._ArgumentGroup) -> None:
+    """--score and --score_weight, in the group of the method's options.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_score_options(parser.add_argument_group("method"))
+    >>> parser.parse_args(["--score", "additive", "--score_weight", "12.5"])
+    Namespace(score='additive', score_weight=12.5)
+    """
+    group.add_argument(
+        "--score",
+        default=F_CLIP_SCORE,
+        choices=SCORES,
+        help="of a pair, the higher the better it fits: f_clip_score, the paper's; additive: the cosine plus a weight "
+        f"times the lowest attribution; additive_sum: times the sum of those below epsilon (default: {F_CLIP_SCORE})",
+    )
+    group.add_argument(
+        "--score_weight",
+        type=WEIGHT,
+        metavar="WEIGHT",
+        help="of the additive scores, which have none of their own: misc/epsilon_study.py fits it on a finished run",
+    )
 
 
 def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[str | None, str | None]:

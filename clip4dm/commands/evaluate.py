@@ -15,7 +15,7 @@ import os
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
-from clip4dm.commands.arguments import add_method_options, add_model_options, model_arguments
+from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
 from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
@@ -29,7 +29,7 @@ from clip4dm.evaluation.options import (
     boolean,
 )
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import SORTED_BY
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SORTED_BY
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
@@ -78,6 +78,8 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         help="default: the benchmark's (most_negative for FOIL and nocaps, else threshold)",
     )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
+    add_score_options(method)
+    parser.set_defaults(method=None, score=None)  # not given: the re-scored run's, or the paper's
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -137,7 +139,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         "--rescore",
         metavar="RUN_FOLDER",
         help="no model: every metric anew from a finished run's "
-        "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text",
+        "samples.jsonl, under --sorted_by, --epsilon, --start_layer_text, --score",
     )
 
 
@@ -178,6 +180,9 @@ def rescore(args: argparse.Namespace) -> Outcome:
         sorted_by=args.sorted_by,
         epsilon=args.epsilon,
         start_layer_text=args.start_layer_text,
+        method=args.method,
+        score=args.score,
+        score_weight=args.score_weight,
         seed=args.seed,
         nli_model=args.nli_model,
         as_published=args.as_published,
@@ -193,6 +198,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
     from clip4dm.evaluation.run import Options, evaluate
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
+    given["method"], given["score"] = args.method or CLIP4DM_METHOD, args.score or F_CLIP_SCORE
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.commands.arguments import add_method_options, add_model_options, model_arguments
+from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
 from clip4dm.commands.cli import add_debug_option, one_line_errors
 from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
@@ -65,7 +65,8 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method.add_argument(
         "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and F-CLIPScore")
+    add_score_options(method)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
     if args.demo is not None:
@@ -103,6 +104,8 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,
+            score=args.score,
+            score_weight=args.score_weight,
         )
         for detection in detector.detect([picture], args.text):
             show(detection, args.image, as_json=args.json, program=program)

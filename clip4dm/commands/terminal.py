@@ -7,6 +7,7 @@ import unicodedata
 from typing import IO
 
 from clip4dm.detection import Detection
+from clip4dm.scores import F_CLIP_SCORE
 
 # Backgrounds of xterm's 256 colours from pale to deep red, with a foreground that can be read on each.
 _SHADES = (("224", "0"), ("217", "0"), ("210", "0"), ("203", "0"), ("196", "15"), ("160", "15"))
@@ -46,11 +47,17 @@ def coloured_caption(detection: Detection) -> str:
     lines = ["".join(pieces)]
     listed = ", ".join(f"{_printable(word.text)} {attribution:.2e}" for attribution, word in found)
     lines.append(
-        f"{_DIM}CLIPScore {detection.clip_score:.3f}, F-CLIPScore {detection.f_clip_score:.2e}"
+        f"{_DIM}CLIPScore {detection.clip_score:.3f}, {_named_score(detection)}"
         f"{', misaligned: ' + listed if listed else ', nothing misaligned'}{_RESET}"
     )
     lines += [f"{_DIM}dim: {_printable(note)}{_RESET}" for note in unscored_notes(detection)]
     return "\n".join(lines)
+
+
+def _named_score(detection: Detection) -> str:
+    if detection.score_name == F_CLIP_SCORE:
+        return f"F-CLIPScore {detection.score:.2e}"
+    return f"{detection.score_name} {detection.score:.3f}"
 
 
 def unscored_notes(detection: Detection) -> list[str]:

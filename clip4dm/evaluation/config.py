@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import Flag, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -19,6 +19,7 @@ from clip4dm.evaluation.options import (
     MARGIN,
     PROCESSES,
     SEED,
+    WEIGHT,
     YES_NO,
     Finite,
     Whole,
@@ -27,7 +28,7 @@ from clip4dm.evaluation.options import (
 from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE, SortedBy, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, check_score, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
@@ -82,6 +83,8 @@ class Options:
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
+    score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
+    score_weight: float | None = field(default=None, metadata=_option(_RESOLVED, WEIGHT))
     get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))
     reference_path: str | None = field(default=None, metadata=_option(_REPORT))
     limit: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
@@ -105,6 +108,7 @@ class Options:
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
                 rule.check(f"--{option.name}", value)
+        check_score(self.score, self.score_weight)
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say, as "args": all that bears on the figures, nothing that does not."""
@@ -181,7 +185,7 @@ def run_config(
         "backbone": model.backbone,
         "pretrained": model.pretrained,
         "quick_gelu": model.quick_gelu,
-        "settings": asdict(settings),
+        "settings": settings.stored(),
         "batch_size": batch_size,
         "device": model.device.type,
         "versions": versions(),
@@ -204,7 +208,7 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     run_folder(options, config)  # output/foil/ViT-B-32-openai/most_negative_-5e-05_last3_fp32_0123abcd
     """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
-    name = f"{settings_name(Settings(**config['settings']))}_{options.precision}"
+    name = f"{settings_name(Settings(**config['settings']), options.method, options.start)}_{options.precision}"
     if options.margin != get_method(options.method).margin:
         name = f"margin{options.margin:g}_{name}"
     name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
@@ -212,14 +216,21 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
 
 
-def settings_name(settings: Settings) -> str:
-    """As a part of a folder's name.
+def settings_name(settings: Settings, method: str = CLIP4DM_METHOD, start_layer_text: int | None = None) -> str:
+    """As a part of a folder's name. start_layer_text: as asked for, of a method whose one row is of those layers.
 
     >>> settings_name(Settings("threshold", -5e-5, start_layer_text=-3, layers=12))
     'threshold_-5e-05_last3'
+    >>> settings_name(Settings("threshold", -5e-5, -1, layers=1, score="additive", score_weight=12.5), "gae", -3)
+    'threshold_-5e-05_start-3_additive12.5'
     """
-    last = last_layers(settings.start_layer_text, settings.layers)
-    return f"{settings.sorted_by}_{settings.epsilon:g}_last{last}"
+    way = get_method(method)
+    if way.one_layer and not way.fixed_layers:
+        layers = f"start{way.start(start_layer_text)}"
+    else:
+        layers = f"last{last_layers(settings.start_layer_text, settings.layers)}"
+    score = "" if settings.score == F_CLIP_SCORE else f"_{settings.score}{settings.score_weight!r}"
+    return f"{settings.sorted_by}_{settings.epsilon:g}_{layers}{score}"
 
 
 def _slug(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from clip4dm import published, scores
 from clip4dm.benchmarks.base import Benchmark, Judgement, Sample
 from clip4dm.captions.tracked import Span
 from clip4dm.captions.words import EncodedCaption, Unit
-from clip4dm.detection import Detection, Word, make_averaged_detection, make_detection
-from clip4dm.scores import SortedBy
+from clip4dm.detection import Detection, Word, make_detection
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, ScoreName, SortedBy
 
 # What a unit is, in a record's "units": DROPPED is punctuation that the published code drops in threshold mode.
 CANDIDATE, PUNCTUATION, DROPPED = 0, 1, 2
@@ -28,16 +28,31 @@ CANDIDATE, PUNCTUATION, DROPPED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What turns stored attributions into verdicts. layers: of the text tower, to count start_layer_text by.
+    """What turns stored attributions into verdicts and a score (`scores.pair_score`).
 
-    >>> Settings("threshold", epsilon=-5e-5, start_layer_text=-3, layers=12).layers
-    12
+    layers: of the text tower, to count start_layer_text by.
+
+    >>> Settings("threshold", epsilon=-5e-5, start_layer_text=-3, layers=12).stored()
+    {'sorted_by': 'threshold', 'epsilon': -5e-05, 'start_layer_text': -3, 'layers': 12}
     """
 
     sorted_by: SortedBy
     epsilon: float
     start_layer_text: int
     layers: int
+    score: ScoreName = F_CLIP_SCORE
+    score_weight: float | None = None
+
+    def chosen(self) -> dict[str, Any]:
+        """What can be chosen afterwards, for `Detection.with_settings`: all but layers."""
+        return {name: value for name, value in asdict(self).items() if name != "layers"}
+
+    def stored(self) -> dict[str, Any]:
+        """As config.json has them; F-CLIPScore unsaid, so that runs from before there were others are the same runs."""
+        stored = asdict(self)
+        if self.score == F_CLIP_SCORE:
+            del stored["score"], stored["score_weight"]
+        return stored
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Scored:
     """A sample under some settings. published: judged on the published code's units; sound: on words alone.
 
     published_words: the published code's. sum_negative, f_clip_score_published: by the rules of `published`.
-    misaligned_sum: F-CLIPScore's sum, without its factor (1 - s).
+    misaligned_sum: F-CLIPScore's sum, without its factor (1 - s). score_name, score: the one of the settings.
 
         scored = score_record(record, sample_of(record), benchmark, settings)
         scored.published.hit, scored.sound.hit_span
@@ -61,6 +76,8 @@ class Scored:
     sum_negative: float
     misaligned_sum: float
     cosine: float
+    score_name: ScoreName
+    score: float
 
 
 def stored_fields(detection: Detection) -> dict[str, Any]:
@@ -119,13 +136,19 @@ def score_detection(detection: Detection, sample: Sample, benchmark: Benchmark) 
         sum_negative=total,
         misaligned_sum=scores.misaligned_sum([word.attribution for word in detection.words], detection.epsilon),
         cosine=detection.cosine,
+        score_name=detection.score_name,
+        score=detection.score,
     )
 
 
-def detection_of(record: Mapping[str, Any], caption: str, settings: Settings, *, half: bool = False) -> Detection:
+def detection_of(
+    record: Mapping[str, Any], caption: str, settings: Settings, *, method: str = CLIP4DM_METHOD, half: bool = False
+) -> Detection:
     """The Detection that a record was made of, under the given settings; its tokens are not kept.
 
-    detection_of(record, record["caption"], Settings("threshold", -1e-4, -1, layers=12)).misaligned
+    method: of the record's run, which config.json says and no record does (`FinishedRun.method`).
+
+        detection_of(record, record["caption"], run.settings, method=run.method).misaligned
     """
     units = tuple(
         Unit(
@@ -142,18 +165,21 @@ def detection_of(record: Mapping[str, Any], caption: str, settings: Settings, *,
     values = np.frombuffer(base64.b64decode(record["layer_attributions"]), dtype="<f4")
     per_layer = values.reshape(-1, len(units)) if units else np.zeros((settings.layers, 0), dtype=np.float32)
     encoded = EncodedCaption(caption, (), (), units, record["truncated"], padded=False)
+    start, layers, cosine = settings.start_layer_text, settings.layers, record["cosine"]
     if half:
-        last = scores.last_layers(settings.start_layer_text, settings.layers)
-        means, cosine = published.halved(per_layer, last, record["cosine"])
-        return make_averaged_detection(encoded, means, cosine, sorted_by=settings.sorted_by, epsilon=settings.epsilon)
+        means, cosine = published.halved(per_layer, scores.last_layers(start, layers), cosine)
+        per_layer, start, layers = means[None], -1, 1  # the mean over layers is what was rounded
     return make_detection(
         encoded,
         per_layer,
-        record["cosine"],
-        layers=settings.layers,
+        cosine,
+        layers=layers,
         sorted_by=settings.sorted_by,
         epsilon=settings.epsilon,
-        start_layer_text=settings.start_layer_text,
+        start_layer_text=start,
+        method=method,
+        score=settings.score,
+        score_weight=settings.score_weight,
     )
 
 
@@ -168,6 +194,7 @@ def make_record(
     """A line of samples.jsonl: the published keys first, then what re-scoring needs. nli_score is set later.
 
     >>> from clip4dm.benchmarks import get_benchmark
+    >>> from clip4dm.detection import make_averaged_detection
     >>> sample = Sample("1", "a.jpg", "a", "coke", True, ((0, 4),), "coke")
     >>> settings = Settings("threshold", -5e-5, start_layer_text=-1, layers=1)
     >>> encoded = EncodedCaption("coke", (), (), (Unit("coke", 0, 4, True, True, False, False),), False, padded=False)
@@ -176,10 +203,7 @@ def make_record(
     >>> record["predicted_foil_word"], sample_of(record) == sample, detection_of(record, "coke", settings) == detection
     ('coke', True, True)
     """
-    under = detection.with_settings(
-        sorted_by=settings.sorted_by, epsilon=settings.epsilon, start_layer_text=settings.start_layer_text
-    )
-    scored = score_detection(under, sample, benchmark)
+    scored = score_detection(detection.with_settings(**settings.chosen()), sample, benchmark)
     return {
         "id": sample.id,
         "caption": sample.caption,
@@ -193,6 +217,7 @@ def make_record(
         "image_id": sample.image_id,
         "word_attributions": [[word.text, word.attribution] for word in scored.published_words],
         "f_clip_score": scored.f_clip_score,
+        **({} if scored.score_name == F_CLIP_SCORE else {scored.score_name: scored.score}),
         "ref_clipscore": ref_clip_score,
         "nli_score": None,
         "groupby": dict(sample.groups),

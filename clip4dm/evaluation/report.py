@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from clip4dm.evaluation.paper import beside, paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
 from clip4dm.evaluation.tables import format_table
-from clip4dm.scores import START_LAYER_TEXT, TEMPLATE
+from clip4dm.scores import F_CLIP_SCORE, START_LAYER_TEXT, TEMPLATE, ScoreName
 
 # What the paper's figures are called there.
 PAPER_NAMES = {
@@ -33,21 +34,24 @@ PAPER_NAMES = {
     "pearson/F-CLIPScore_published": "pearson",
     "spearman/F-CLIPScore_published": "spearman",
 }
-AP_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum", "CLIPScore", "refCLIPScore")
+PAPER_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum")
+CLIP_SCORES = ("CLIPScore", "refCLIPScore")
 AS_PUBLISHED = "as_published"
 
 
 class Columns:
     """What the metrics need of all samples, a few numbers each: records themselves are not kept.
 
-    more_scores: names of further scores of captions, in `values`, whose average precision is wanted.
+    score: what the captions are ordered by, beside CLIPScore and RefCLIPScore. more_scores: names of further scores of
+    captions, in `values`, whose average precision is wanted.
 
     >>> columns = Columns()
     >>> columns.add_scores({"1": {"CIDEr": 0.5}}); columns.more_scores, len(columns.samples)
     (('CIDEr',), 0)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, score: ScoreName = F_CLIP_SCORE) -> None:
+        self.score = score
         self.samples: list[Sample] = []
         self.values: dict[str, list[float | None]] = {}
         self.skipped: dict[str, str] = {}
@@ -75,8 +79,15 @@ class Columns:
             "NLI": record["nli_score"],
             "truncated": record["truncated"],
         }
+        if scored.score_name != F_CLIP_SCORE:
+            row[scored.score_name] = scored.score
         for name, value in row.items():
             self.values.setdefault(name, []).append(value)
+
+    @property
+    def own_scores(self) -> tuple[str, ...]:
+        """The names of what is made of attributions: the paper's three, or another score alone, never both."""
+        return PAPER_SCORES if self.score == F_CLIP_SCORE else (self.score,)
 
     def add_scores(self, scores: Mapping[str, Mapping[str, float]]) -> None:
         """Further scores of captions: {sample id: {name: value}}; a sample may have none."""
@@ -94,7 +105,7 @@ def collect(
 
         columns = collect(run.samples, get_benchmark("foil"), run.settings)
     """
-    columns = Columns()
+    columns = Columns(settings.score)
     pairs: list[tuple[str, str]] = []
     for record in stored_records(path, settings.layers):
         if "skipped" in record:
@@ -145,7 +156,7 @@ def published_figures(path: Path, benchmark: Benchmark, settings: Settings, *, s
 
         published_figures(run.samples, get_benchmark("foil"), run.settings)["LA"]["value"]
     """
-    columns = collect(path, benchmark, settings, half=True)
+    columns = collect(path, benchmark, replace(settings, score=F_CLIP_SCORE, score_weight=None), half=True)
     if columns.samples:
         columns.values["F-CLIPScore"] = columns.values["F-CLIPScore_published"]
     bootstrap = Bootstrap([sample.image for sample in columns.samples], seed=seed) if columns.samples else None
@@ -178,7 +189,7 @@ def _figures(
     if benchmark.positive:
         figures["AP"] = {
             name: _average_precision(columns, benchmark, rows, column(name), resampled)
-            for name in (*AP_SCORES, *columns.more_scores)
+            for name in (*columns.own_scores, *CLIP_SCORES, *columns.more_scores)
         }
     if benchmark.has_tokens:
         figures.update(metrics.precision_recall_f1(column("tp"), column("fp"), column("fn"), resampled))
@@ -186,10 +197,11 @@ def _figures(
         for name, correlate in (("pearson", metrics.pearson), ("spearman", metrics.spearman)):
             figures[name] = {
                 score: correlate(column(score), column("gt_score"), resampled)
-                for score in ("F-CLIPScore", "F-CLIPScore_published", "CLIPScore", "misaligned_sum")
+                for score in (*columns.own_scores[:2], "CLIPScore", *columns.own_scores[2:])
             }
     if benchmark.kendall:
-        scores = {name: column(name) for name in (*AP_SCORES, "cosine", *columns.more_scores)}
+        named = (*columns.own_scores, *CLIP_SCORES, "cosine", *columns.more_scores)
+        scores = {name: column(name) for name in named}
         ratings = [columns.samples[i].ratings for i in rows]
         figures[f"tau_{benchmark.kendall}"] = agreement(scores, ratings, benchmark.kendall, resampled)
     if benchmark.has_nli:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.detection import check_settings
+from clip4dm.errors import InputError
 from clip4dm.evaluation.config import settings_name
 from clip4dm.evaluation.metrics.nli import entailment_or_reason
 from clip4dm.evaluation.options import SEED
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.result import Outcome, conclude
-from clip4dm.evaluation.store.finished import open_run
-from clip4dm.scores import SortedBy, last_layers
+from clip4dm.evaluation.store.finished import FinishedRun, open_run
+from clip4dm.scores import ScoreName, SortedBy, last_layers, weight_kept
 
 
 def rescore(
@@ -23,6 +26,9 @@ def rescore(
     sorted_by: SortedBy | None = None,
     epsilon: float | None = None,
     start_layer_text: int | None = None,
+    method: str | None = None,
+    score: ScoreName | None = None,
+    score_weight: float | None = None,
     seed: int | None = None,
     nli_model: str | None = None,
     as_published: bool = False,
@@ -30,7 +36,8 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    What is None stays as in the run. The result goes to FOLDER/rescored/SETTINGS/result.json.
+    What is None stays as in the run; a weight is the score's own. method: the run's, another needs the model again.
+    The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
         rescore(Path("output/foil/ViT-B-32-openai/..."), sorted_by="threshold", epsilon=-1e-4).result["LA"]["value"]
@@ -38,25 +45,59 @@ def rescore(
     if seed is not None:
         SEED.check("--seed", seed)
     run = open_run(folder)
+    _check_method(run, method)
     was, args = run.settings, run.config["args"]
     settings = Settings(
         sorted_by or was.sorted_by,
         was.epsilon if epsilon is None else epsilon,
-        was.start_layer_text if start_layer_text is None else start_layer_text,
+        _start(run, start_layer_text),
         was.layers,
+        *weight_kept((was.score, was.score_weight), score, score_weight),
     )
-    check_settings(settings.sorted_by, settings.epsilon)
-    last_layers(settings.start_layer_text, settings.layers)  # refuses one that is out of range
+    check_settings(settings.sorted_by, settings.epsilon, settings.score, settings.score_weight)
     entailment, nli_reason = None, run.config["nli_reason"]
-    if get_benchmark(run.config["benchmark"]).has_nli and settings != was:
+    same_words = replace(settings, score=was.score, score_weight=was.score_weight) == was
+    if get_benchmark(run.config["benchmark"]).has_nli and not same_words:
         entailment, nli_reason = entailment_or_reason(nli_model or args["nli_model"], "auto", say)
-    judged = {name: value for name, value in asdict(settings).items() if name != "layers"}
     config = {
         **run.config,
-        "args": {**args, **judged, "seed": args["seed"] if seed is None else seed},
-        "settings": asdict(settings),
+        "args": {**args, **_judged_by(run, settings), "seed": args["seed"] if seed is None else seed},
+        "settings": settings.stored(),
         "nli_reason": nli_reason,
         "rescored_from": run.config["fingerprint"],
     }
-    target = folder / "rescored" / settings_name(settings)
+    target = folder / "rescored" / settings_name(settings, run.method, args.get("start_layer_text"))
     return conclude(folder, config, target=target, entailment=entailment, as_published=as_published)
+
+
+def _check_method(run: FinishedRun, method: str | None) -> None:
+    """Errors: InputError for another than the run's."""
+    if method is not None and get_method(method).name != run.method:
+        raise InputError(
+            f"{run.folder} holds attributions of the method {run.method}, and those of {method} need the model: leave "
+            f"--rescore away and run main.py with --method {method}"
+        )
+
+
+def _start(run: FinishedRun, start_layer_text: int | None) -> int:
+    """start_layer_text for the stored rows. Errors: InputError where there are no such layers."""
+    start, asked_for = run.settings.start_layer_text, run.config["args"].get("start_layer_text")
+    if start_layer_text is None:
+        return start
+    if not get_method(run.method).one_layer:
+        last_layers(start_layer_text, run.settings.layers)  # refuses one that is out of range
+        return start_layer_text
+    if start_layer_text not in (start, asked_for):
+        raise InputError(
+            f"start_layer_text {start_layer_text} cannot be chosen afterwards: the method {run.method} has one row for "
+            "the whole text tower, of the layers that its run was made with; leave it away"
+        )
+    return start
+
+
+def _judged_by(run: FinishedRun, settings: Settings) -> dict[str, Any]:
+    """The settings as options. The layers of a method's one row are those it was made with."""
+    judged = settings.chosen()
+    if get_method(run.method).one_layer:
+        del judged["start_layer_text"]
+    return judged

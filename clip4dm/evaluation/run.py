@@ -50,7 +50,8 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
 
     detector = _detector(options, workers.device(options.device), sorted_by, epsilon)
     rows = detector.method.rows(detector.model.tower.layers)
-    settings = Settings(sorted_by, epsilon, -1 if detector.method.one_layer else options.start, rows)
+    start = -1 if detector.method.one_layer else options.start
+    settings = Settings(sorted_by, epsilon, start, rows, options.score, options.score_weight)
     entailment, nli_reason = None, None
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
@@ -168,5 +169,7 @@ def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float
         start_layer_text=options.start if get_method(options.method).one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,
+        score=options.score,
+        score_weight=options.score_weight,
         batch_size=options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE),
     )

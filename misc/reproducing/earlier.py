@@ -15,7 +15,7 @@ from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, TIMING, DamagedRun
 from clip4dm.files.reading import file_sha256, is_number
 from clip4dm.models.hub import weights_at_hand
 from clip4dm.models.sources import resolve_source
-from clip4dm.scores import CLIP4DM_METHOD
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE
 
 # The paper's GPU, one pair at a time: what a run may take where nothing was measured.
 PAPER_PAIRS_PER_SECOND = {"ViT-B-32": 12.0, "ViT-B-16": 12.0}
@@ -28,11 +28,8 @@ def finished_run(output: Path, data: Data, model: Model, options: Options) -> Pa
     found = []
     for path in output.glob(f"*/*/*/{CONFIG}"):
         config, args = _config_and_args(path)
-        said = {
-            "method": CLIP4DM_METHOD,
-            "margin": None,
-            **args,
-        }  # runs from before there were other methods do not say theirs
+        # Runs from before there were other methods and scores do not say theirs.
+        said = {"method": CLIP4DM_METHOD, "margin": None, "score": F_CLIP_SCORE, **args}
         if (
             (path.parent / RESULT).is_file()
             and {name: said.get(name) for name in wanted} == wanted

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.errors import InputError
 from clip4dm.evaluation.config import RunConfig
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.store.checksums import BlockSum, read_sums, sums_path
@@ -28,7 +29,7 @@ from clip4dm.evaluation.store.runfiles import (
 )
 from clip4dm.evaluation.store.storedrecord import check_record
 from clip4dm.files.reading import FileError, check_regular, file_sha256, is_number, parse_json
-from clip4dm.scores import SORTED_BY
+from clip4dm.scores import CLIP4DM_METHOD, SORTED_BY, check_score
 
 REMEDY = (
     "run the main.py command of this run again (it keeps what is whole, and computes the rest anew), or take it "
@@ -53,6 +54,11 @@ class FinishedRun:
     def samples(self) -> Path:
         """The path of samples.jsonl, for `stored_records`."""
         return self.folder / SAMPLES
+
+    @property
+    def method(self) -> str:
+        """Whose attributions these are; runs from before there were other methods do not say it."""
+        return str(self.config["args"].get("method", CLIP4DM_METHOD))
 
 
 def open_run(folder: Path) -> FinishedRun:
@@ -238,12 +244,18 @@ def _checked_config(path: Path, config: dict[str, Any]) -> Settings:
         if last not in content or isinstance(value, bool) or not isinstance(value, kinds):
             raise DamagedRun(f"{path} has no {name} that could be; {remedy}")
     settings = config["settings"]
+    names = {field.name for field in fields(Settings)}
     if (
-        set(settings) != {field.name for field in fields(Settings)}
+        set(settings) not in (names, names - {"score", "score_weight"})
         or settings["sorted_by"] not in SORTED_BY
         or settings["layers"] < 1
         or config["benchmark"] not in BENCHMARKS
         or config["args"]["seed"] < 0
     ):
         raise DamagedRun(f"{path} has settings or a benchmark that cannot be; {remedy}")
-    return Settings(**settings)
+    found = Settings(**settings)
+    try:
+        check_score(found.score, found.score_weight)
+    except InputError as error:
+        raise DamagedRun(f"{path} has a score that cannot be ({error}); {remedy}") from None
+    return found
