@@ -22,11 +22,11 @@ from clip4dm.benchmarks.shapes.lexicon import (
     TEXTURES,
     plural,
 )
-from clip4dm.benchmarks.shapes.scenes import Scene, Thing, distance, pick
+from clip4dm.benchmarks.shapes.scenes import Scene, Thing, pick
+from clip4dm.benchmarks.shapes.standing import CLEARLY, may_be_at, may_relate, relation_of
 
 MENTIONED = {"object": "shape", "colour": "colour", "size": "size", "texture": "texture"}  # kind -> Mention's field
 PLAIN_WORDS = "a the and is are that this there we see lies floats together with on at near"  # they state no fact
-CLEARLY = 0.12  # off the middle: from here a thing is on the left, at the top, ...
 
 
 @dataclass(frozen=True)
@@ -103,37 +103,10 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
         return len(fitting) == statement.count
     return any(
         all(mention.fits(thing) for mention, thing in zip(statement.mentions, things, strict=True))
-        and (statement.position is None or _may_be_at(things[0], statement.position))
-        and (statement.relation is None or _may_relate(things[0], things[1], statement.relation))
+        and (statement.position is None or may_be_at(things[0], statement.position))
+        and (statement.relation is None or may_relate(things[0], things[1], statement.relation))
         for things in permutations(scene.things, len(statement.mentions))
     )
-
-
-def _may_be_at(thing: Thing, position: str, off: float = 0.0) -> bool:
-    """off: how far off the middle it has to be."""
-    along = {"left": -(thing.x - 0.5), "right": thing.x - 0.5, "top": -(thing.y - 0.5), "bottom": thing.y - 0.5}
-    return along[position] > off
-
-
-def _may_relate(a: Thing, b: Thing, relation: str) -> bool:
-    inside = distance(a, b) + a.radius < b.radius
-    return {"inside": inside, "above": a.y < b.y - 0.08, "below": a.y > b.y + 0.08, "beside": abs(a.x - b.x) > 0.15}[
-        relation
-    ]
-
-
-def relation_of(a: Thing, b: Thing) -> str:
-    """How the first of a scene's two things stands to the second: a key of lexicon.RELATIONS.
-
-    >>> star, moon = (Thing(shape, "red", "plain", 0.5, y, 0.1, 0.0) for shape, y in (("star", 0.2), ("moon", 0.8)))
-    >>> relation_of(star, moon)
-    'above'
-    """
-    if distance(a, b) + a.radius < b.radius:
-        return "inside"
-    if abs(a.x - b.x) > abs(a.y - b.y):
-        return "beside"
-    return "above" if a.y < b.y else "below"
 
 
 def write_caption(scene: Scene, random: Random) -> Caption:
@@ -164,7 +137,7 @@ def _state(scene: Scene, random: Random) -> Statement:
         if random.random() < 0.3:
             return Statement(mentions if random.random() < 0.5 else mentions[::-1], background=background)
         return Statement(mentions, relation=relation_of(*things), background=background)
-    places = [place for place in PLACES if _may_be_at(things[0], place, CLEARLY)]
+    places = [place for place in PLACES if may_be_at(things[0], place, CLEARLY)]
     position = pick(random, places) if places and random.random() < 0.45 else None
     return Statement((_mention(things[0], random),), position=position, background=background)
 
@@ -184,7 +157,7 @@ Worded = list[tuple[str, Slot | None]]
 def _word(statement: Statement, random: Random) -> Worded:
     """One of many wordings: adjectives before the noun or after a verb, the background first or last."""
     ground = (
-        _plain("on") + [(pick(random, BACKGROUNDS[statement.background]), Slot("background"))]
+        plain_words("on") + [(pick(random, BACKGROUNDS[statement.background]), Slot("background"))]
         if statement.background
         else []
     )
@@ -196,7 +169,7 @@ def _word(statement: Statement, random: Random) -> Worded:
     else:
         noun = _noun_phrase(statement, 0, random)
         opening = pick(random, ["", "", "there are", "we see"] if many else ["", "", "there is", "this is", "we see"])
-        body = _plain(opening) + noun + _place(statement, random)
+        body = plain_words(opening) + noun + _place(statement, random)
     if ground and random.random() < 0.25:
         return ground + body
     return body + ground
@@ -206,38 +179,38 @@ def _pair(statement: Statement, random: Random) -> Worded:
     first, second = (_noun_phrase(statement, i, random) for i in (0, 1))
     if statement.relation is None:
         return (
-            _plain(pick(random, ["", "", "there is", "we see"]))
+            plain_words(pick(random, ["", "", "there is", "we see"]))
             + first
-            + _plain(pick(random, ["and", "and", "together with"]))
+            + plain_words(pick(random, ["and", "and", "together with"]))
             + second
         )
     relation = [(pick(random, RELATIONS[statement.relation]), Slot("relation"))]
     if random.random() < 0.2:
-        return relation + second + _plain(pick(random, ["there is", "lies", "we see"])) + first
+        return relation + second + plain_words(pick(random, ["there is", "lies", "we see"])) + first
     opening, verb = pick(random, ["", "", "there is", "we see"]), pick(random, ["", "", "is", "lies", "floats"])
-    return _plain(opening) + first + _plain(verb if not opening else "") + relation + second
+    return plain_words(opening) + first + plain_words(verb if not opening else "") + relation + second
 
 
 def _predicate(statement: Statement, random: Random) -> Worded:
     """ "the star on the left is red and small", "a star that is red"."""
     many = statement.count is not None
-    said = _adjectives(statement, 0, random)
+    said = adjectives(statement.mentions[0], 0, random)
     noun = [_noun(statement, 0, random)]
     if not said:
         return _noun_phrase(statement, 0, random) + _place(statement, random)
     before, after = (said[:1], said[1:]) if len(said) > 1 and random.random() < 0.5 else ([], said)
     tail = after[:1]
     for adjective in after[1:]:
-        tail = tail + _plain("and") + [adjective]
+        tail = tail + plain_words("and") + [adjective]
     count = _count(statement, random)
-    link = _plain(("that are" if many else "that is") if random.random() < 0.4 else ("are" if many else "is"))
-    start = count or _plain(pick(random, ["the", "the", "a"]))
+    link = plain_words(("that are" if many else "that is") if random.random() < 0.4 else ("are" if many else "is"))
+    start = count or plain_words(pick(random, ["the", "the", "a"]))
     return start + before + noun + _place(statement, random) + link + tail
 
 
 def _noun_phrase(statement: Statement, index: int, random: Random) -> Worded:
-    start = _count(statement, random) or _plain("a")
-    return start + _adjectives(statement, index, random) + [_noun(statement, index, random)]
+    start = _count(statement, random) or plain_words("a")
+    return start + adjectives(statement.mentions[index], index, random) + [_noun(statement, index, random)]
 
 
 def _count(statement: Statement, random: Random) -> Worded:
@@ -251,8 +224,12 @@ def _noun(statement: Statement, index: int, random: Random) -> tuple[str, Slot]:
     return (plural(word) if statement.count is not None else word), Slot("object", index)
 
 
-def _adjectives(statement: Statement, index: int, random: Random) -> Worded:
-    mention = statement.mentions[index]
+def adjectives(mention: Mention, index: int, random: Random) -> Worded:
+    """What a mention says besides its shape, in any order. index: of the mention.
+
+    >>> adjectives(Mention("star", colour="red"), 0, Random(0))
+    [('red', Slot(kind='colour', mention=0))]
+    """
     said: Worded = [
         (pick(random, values[value]), Slot(kind, index))
         for kind, values, value in (
@@ -272,11 +249,15 @@ def _place(statement: Statement, random: Random) -> Worded:
     if statement.position is None:
         return []
     preposition = pick(random, ["at the", "on the", "near the"])
-    return _plain(preposition) + [(pick(random, PLACES[statement.position]), Slot("position"))]
+    return plain_words(preposition) + [(pick(random, PLACES[statement.position]), Slot("position"))]
 
 
-def _plain(text: str) -> Worded:
-    """Words that state no fact."""
+def plain_words(text: str) -> Worded:
+    """Words that state no fact.
+
+    >>> plain_words("we see")
+    [('we', None), ('see', None)]
+    """
     return [(word, None) for word in text.split()]
 
 

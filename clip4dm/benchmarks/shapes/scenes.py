@@ -46,7 +46,9 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A background and one to five things. sort: "one", "several" (alike but for place) or "two" (in a relation).
+    """A background and the things on it. sort: "one", "several" (alike but for place), "two" (in a relation).
+
+    Of harder_scenes.py: "apart" (two things) or "group" (alike but for place, and perhaps another).
 
     >>> scene = Scene(0, "one", "sand", (Thing("star", "red", "plain", x=0.2, y=0.5, radius=0.1, angle=0.0),))
     >>> scene.things[0].shape
@@ -67,7 +69,7 @@ def sample_scene(seed: int) -> Scene:
     ('two', 'sand', [('small', 'brown', 'circle'), ('small', 'brown', 'house')])
     """
     random = Random(f"scene {seed}")  # a string's seed is hashed by SHA-512, whatever the platform
-    sort = _weighted(random, SORTS)
+    sort = weighted(random, SORTS)
     background = pick(random, BACKGROUNDS)
     things = {"one": _one, "several": _several, "two": _two}[sort](random)
     return Scene(seed, sort, background, things)
@@ -84,27 +86,27 @@ def distance(a: Thing, b: Thing) -> float:
 
 
 def _one(random: Random) -> tuple[Thing, ...]:
-    radius = _between(random, 0.08, 0.13) if random.random() < 0.5 else _between(random, 0.2, 0.32)
+    radius = between(random, 0.08, 0.13) if random.random() < 0.5 else between(random, 0.2, 0.32)
     low, high = radius + 0.02, 0.98 - radius
-    return (_thing(random, _between(random, low, high), _between(random, low, high), radius),)
+    return (_thing(random, between(random, low, high), between(random, low, high), radius),)
 
 
 def _several(random: Random) -> tuple[Thing, ...]:
     number = 2 + int(random.random() * 4)
-    radius = _between(random, 0.075, 0.11) if random.random() < 0.5 else _between(random, 0.14, 0.165)
+    radius = between(random, 0.075, 0.11) if random.random() < 0.5 else between(random, 0.14, 0.165)
     first = _thing(random, 0.5, 0.5, radius)
     while True:  # until as many as wanted lie apart
         things: list[Thing] = []
         for _ in range(40):
-            x, y = (_between(random, radius + 0.02, 0.98 - radius) for _ in "xy")
+            x, y = (between(random, radius + 0.02, 0.98 - radius) for _ in "xy")
             other = Thing(
                 first.shape,
                 first.colour,
                 first.texture,
                 x,
                 y,
-                radius * _between(random, 0.95, 1.0),
-                first.angle + _between(random, -6, 6),
+                radius * between(random, 0.95, 1.0),
+                first.angle + between(random, -6, 6),
             )
             if all(distance(other, thing) > 2.1 * radius for thing in things):
                 things.append(other)
@@ -116,18 +118,18 @@ def _two(random: Random) -> tuple[Thing, ...]:
     """Two things of which the first stands in a relation to the second, clearly and to no other."""
     relation = pick(random, RELATIONS)
     if relation == "inside":
-        outer = _between(random, 0.27, 0.34)
-        x, y = (_between(random, outer + 0.02, 0.98 - outer) for _ in "xy")
+        outer = between(random, 0.27, 0.34)
+        x, y = (between(random, outer + 0.02, 0.98 - outer) for _ in "xy")
         b = _thing(random, x, y, outer)
         a = _thing(
-            random, x + _between(random, -0.02, 0.02), y + _between(random, -0.02, 0.02), _between(random, 0.08, 0.11)
+            random, x + between(random, -0.02, 0.02), y + between(random, -0.02, 0.02), between(random, 0.08, 0.11)
         )
     else:
-        radii = [_between(random, 0.09, 0.13) if random.random() < 0.5 else _between(random, 0.17, 0.23) for _ in "ab"]
-        gap = sum(radii) + _between(random, 0.0, 0.94 - 2 * sum(radii)) if 2 * sum(radii) < 0.94 else sum(radii)
-        start = _between(random, 0.02 + radii[0], 0.98 - radii[1] - gap)  # along the axis that matters
-        middle = _between(random, 0.03 + max(radii), 0.97 - max(radii))
-        across = [middle, min(max(middle + _between(random, -0.05, 0.05), 0.02 + radii[1]), 0.98 - radii[1])]
+        radii = [between(random, 0.09, 0.13) if random.random() < 0.5 else between(random, 0.17, 0.23) for _ in "ab"]
+        gap = sum(radii) + between(random, 0.0, 0.94 - 2 * sum(radii)) if 2 * sum(radii) < 0.94 else sum(radii)
+        start = between(random, 0.02 + radii[0], 0.98 - radii[1] - gap)  # along the axis that matters
+        middle = between(random, 0.03 + max(radii), 0.97 - max(radii))
+        across = [middle, min(max(middle + between(random, -0.05, 0.05), 0.02 + radii[1]), 0.98 - radii[1])]
         along = [start, start + gap]
         if relation == "below" or (relation == "beside" and random.random() < 0.5):
             along = [1 - start, 1 - start - gap]
@@ -142,16 +144,21 @@ def _thing(random: Random, x: float, y: float, radius: float) -> Thing:
     return Thing(
         pick(random, SHAPES),
         pick(random, COLOURS),
-        _weighted(random, TEXTURE_WEIGHTS),
+        weighted(random, TEXTURE_WEIGHTS),
         x,
         y,
         radius,
-        _between(random, -15, 15),
+        between(random, -15, 15),
     )
 
 
 # Random.random() alone is promised to give the same numbers in every version of Python.
-def _between(random: Random, low: float, high: float) -> float:
+def between(random: Random, low: float, high: float) -> float:
+    """A number from low to high, by one random number.
+
+    >>> round(between(Random(0), 2.0, 4.0), 3)
+    3.689
+    """
     return low + (high - low) * random.random()
 
 
@@ -165,7 +172,12 @@ def pick(random: Random, values: Iterable[T]) -> T:
     return values[int(random.random() * len(values))]
 
 
-def _weighted(random: Random, weights: dict[str, float]) -> str:
+def weighted(random: Random, weights: dict[str, float]) -> str:
+    """One of several names, as often as its weight says, by one random number.
+
+    >>> weighted(Random(0), {"rare": 0.1, "common": 0.9})
+    'common'
+    """
     rest = random.random() * sum(weights.values())
     for value, weight in weights.items():
         rest -= weight
