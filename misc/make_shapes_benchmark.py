@@ -4,7 +4,11 @@
     python main.py --data_path data/shapes/shapes_foil.json --img_dir data/shapes/images --backbone demo
 
 FOIL's format, with the kind of the exchanged word beside it: main.py evaluates it like FOIL, grouped by kind. The
-demo model was trained on scenes 0 to 99,999; this draws from 1,000,000 on.
+demo model was trained on scenes 0 to 99,999; this draws from 1,000,000 on. A harder set, from 3,000,000 on, whose kinds
+are two things of one shape told apart by colour, size or texture, what is not there, left and right, numbers and their
+neighbours, and captions of 16 to 25 words:
+
+    python misc/make_shapes_benchmark.py data/shapes-hard --hard
 """
 
 from __future__ import annotations
@@ -12,7 +16,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clip4dm.benchmarks.shapes.benchmark import FIRST_SEED, make_benchmark
+from clip4dm.benchmarks.shapes.benchmark import FIRST_SEED, HARD_FIRST_SEED, make_benchmark, make_hard_benchmark
+from clip4dm.benchmarks.shapes.harder import HARD_KINDS
 from clip4dm.benchmarks.shapes.lexicon import KINDS
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS, SEED
@@ -21,14 +26,26 @@ from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS, SEED
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write shapes_foil.json and images/")
+    parser.add_argument("--hard", action="store_true", help="the harder scenes and foils")
     parser.add_argument("--pairs", type=AT_LEAST_ONE, default=2000, help="default: %(default)s")
     parser.add_argument("--size", type=PIXELS, default=128, help="of the pictures, pixels (default: %(default)s)")
-    parser.add_argument("--kind", choices=KINDS, help="exchange words of this kind alone (default: any)")
-    parser.add_argument("--first_seed", type=SEED, default=FIRST_SEED, help="default: %(default)s")
+    parser.add_argument(
+        "--kind",
+        metavar="KIND",
+        help=f"foils of this kind alone: {', '.join(KINDS)}; with --hard {', '.join(HARD_KINDS)} (default: any)",
+    )
+    parser.add_argument("--first_seed", type=SEED, help=f"default: {FIRST_SEED}, with --hard {HARD_FIRST_SEED}")
     add_debug_option(parser)
     args = parser.parse_args(argv)
+    make, first_seed, kinds = make_benchmark, FIRST_SEED, tuple(KINDS)
+    if args.hard:
+        make, first_seed, kinds = make_hard_benchmark, HARD_FIRST_SEED, HARD_KINDS
+    if args.kind not in (None, *kinds):
+        parser.error(f"argument --kind: {args.kind!r} is none of this set's: {', '.join(kinds)}")
     with one_line_errors("make_shapes_benchmark.py", args.debug):
-        path = make_benchmark(args.folder, args.pairs, args.size, args.first_seed, args.kind)
+        path = make(
+            args.folder, args.pairs, args.size, first_seed if args.first_seed is None else args.first_seed, args.kind
+        )
         print(f"{args.pairs} pairs: {path}")
 
 

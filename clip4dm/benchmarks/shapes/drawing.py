@@ -51,7 +51,7 @@ def draw(scene: Scene, size: int = 128) -> Image.Image:
     )
     colours: dict[str, tuple[int, int, int]] = {}
     for thing in sorted(scene.things, key=lambda thing: -thing.radius):  # what is inside is drawn last
-        if scene.sort != "several" or not colours:
+        if scene.sort not in ("several", "group") or thing.colour not in colours:
             colours[thing.colour] = _tinted(COLOUR_RGB[thing.colour], random)
         _paint(picture, thing, colours[thing.colour], side)
     return picture.reduce(OVERSAMPLING)
