@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5
 START_LAYER_TEXT = -3
+GRAD_ECLIP_START = -8  # the usual one of that method (`attribution.grad_eclip`)
 TEMPLATE = "A photo depicts "
 CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
 
@@ -255,15 +256,15 @@ def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float |
 def last_layers(start_layer_text: int, layers: int) -> int:
     """K: how many layers, counted from the last, a Python index into `layers` text layers means.
 
-    The usual one, -3, means the last three or as many as there are: towers of one or two layers are explained whole.
+    A usual one, -3 or -8, means the last three or eight or as many as there are: smaller towers are explained whole.
     Errors: InputError for an index that is out of range.
 
-    >>> last_layers(-3, 12), last_layers(0, 12), last_layers(-3, 2)
-    (3, 12, 2)
+    >>> last_layers(-3, 12), last_layers(0, 12), last_layers(-3, 2), last_layers(-8, 4)
+    (3, 12, 2, 4)
     """
     if not hasattr(start_layer_text, "__index__") or isinstance(start_layer_text, bool):
         raise InputError(f"start_layer_text is a whole number such as {START_LAYER_TEXT}, got {start_layer_text!r}")
-    if start_layer_text == START_LAYER_TEXT and layers < -START_LAYER_TEXT:
+    if start_layer_text in (START_LAYER_TEXT, GRAD_ECLIP_START) and layers < -start_layer_text:
         return layers
     if layers == 1 and start_layer_text not in (-1, 0):
         raise InputError(

@@ -4,6 +4,7 @@
     gae              ReLU, product over layers                variants.py           a pass forward and back
     gradient_value   R summed over all rows, all layers       gradient_value.py     a pass forward and back
     gradient_input   gradient times what enters the tower     embeddings.py         a pass forward and back
+    grad_eclip       softened similarity times gradient       grad_eclip.py         1 pass, and one token's way back
     integrated       integrated gradients over embeddings     embeddings.py         17 passes forward and back
     occlusion        the cosine without the word              occlusion.py          words + 1 passes
     masking          the cosine with and without, over masks  masking.py            100 passes
@@ -26,7 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from clip4dm.errors import InputError
-from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, GRAD_ECLIP_START, START_LAYER_TEXT, last_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,6 +165,18 @@ def _gradient_input(
     return attribute_gradient_input(tower, Batch.of(tower, captions, features, caption_of))
 
 
+def _grad_eclip(
+    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+) -> Attribution:
+    from clip4dm.attribution.batch import Batch
+    from clip4dm.attribution.grad_eclip import attribute_grad_eclip
+    from clip4dm.towers.text import shared_tokens
+
+    first = tower.layers - last_layers(start, tower.layers)
+    shared = shared_tokens(captions) if tower.causal else 0
+    return attribute_grad_eclip(tower, Batch.of(tower, captions, features, caption_of), first, shared)
+
+
 def _integrated(
     tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
 ) -> Attribution:
@@ -217,6 +230,7 @@ METHODS: dict[str, Method] = {
         Method("gae", _gae, one_layer=True),
         Method("gradient_value", _gradient_value, start_layer_text=0),
         Method("gradient_input", _gradient_input, start_layer_text=-1, one_layer=True),
+        Method("grad_eclip", _grad_eclip, start_layer_text=GRAD_ECLIP_START),
         Method("integrated", _integrated, start_layer_text=-1, one_layer=True),
         Method("occlusion", _in_coalitions("occlusion.left_out"), start_layer_text=-1, one_layer=True, margin=0.0),
         Method("masking", _in_coalitions("masking.random_masks"), start_layer_text=-1, one_layer=True, margin=0.0),
