@@ -21,6 +21,7 @@ import os
 from pathlib import Path
 from random import Random
 from statistics import mean
+from typing import Any
 
 from demo_training.checks import check_options
 from demo_training.training_data import (
@@ -102,28 +103,11 @@ def train(args: argparse.Namespace, pictures) -> None:
     import torch
 
     from clip4dm.models.compact import save_compact
-    from clip4dm.models.load import load_model
 
     torch.set_num_threads(args.threads)
     config = model_config(args)
     tokenizer = open_clip.SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
-
-    torch.manual_seed(args.seed)
-    model = open_clip.CLIP(**config).train().to(memory_format=torch.channels_last)
-
-    def joint_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step)
-        tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer)
-        with torch.autocast("cpu", torch.bfloat16):
-            image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)
-            text_features = encode_cut_text(model, tokens)
-        return contrastive_loss(model, image_features.float(), text_features.float())
-
-    losses, seconds = [], 0.0
-    if args.image_tower:
-        model.visual.load_state_dict(load_model(pretrained=str(args.image_tower), device="cpu").model.visual.state_dict())
-    else:
-        losses, seconds = optimise(args, "joint", model, args.steps, joint_loss)
+    model, losses, seconds = with_image_tower(args, config, tokenizer, pictures)
 
     features = encode_pictures(args.folder / "features.npy", model, pictures)
     locked = model.visual.state_dict()
@@ -143,11 +127,37 @@ def train(args: argparse.Namespace, pictures) -> None:
     text_losses, text_seconds = optimise(args, "text", model, args.text_steps, text_loss)
     write_losses(args.folder, losses, text_losses)
     save_compact(args.folder / "model", model, config, seen_tokens(tokenizer))
-    joint = f"loss {mean(losses[-100:]):.3f}, " if losses else "loss "
+    said = [f"loss {mean(losses[-100:]):.3f}"] * bool(losses) + [
+        f"of the new text tower {mean(text_losses[-100:]):.3f}"
+    ]
     print(
-        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {joint}of the new text tower "
-        f"{mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
+        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {', '.join(said)}; the model: {args.folder / 'model'}"
     )
+
+
+def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures) -> tuple[Any, list[float], float]:
+    """A model whose image tower is trained, with its losses and seconds; or taken from --image_tower, without any."""
+    import open_clip
+    import torch
+
+    from clip4dm.models.load import load_model
+
+    torch.manual_seed(args.seed)
+    model = open_clip.CLIP(**config).train().to(memory_format=torch.channels_last)
+    if args.image_tower:
+        trained = load_model(pretrained=str(args.image_tower), device="cpu")
+        model.visual.load_state_dict(trained.model.visual.state_dict())
+        return model, [], 0.0
+
+    def joint_loss(step: int):
+        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step)
+        tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer)
+        with torch.autocast("cpu", torch.bfloat16):
+            image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)
+            text_features = encode_cut_text(model, tokens)
+        return contrastive_loss(model, image_features.float(), text_features.float())
+
+    return model, *optimise(args, "joint", model, args.steps, joint_loss)
 
 
 def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:
