@@ -1,9 +1,11 @@
-"""Which epsilon for this backbone? Figures as a function of it, from a finished run, without the model.
+"""Which epsilon for this backbone, and which weight? From a finished run, without the model.
 
     python misc/epsilon_study.py output/foil/ViT-B-32-openai/SETTINGS
 
 Writes epsilon.csv and epsilon.png into the run's folder (or --out), and prints the epsilon of the best F1 on a
-calibration half of the images, with its figures on the other half beside those of the run's own epsilon.
+calibration half of the images, with its figures on the other half beside those of the run's own epsilon. Then the
+weights of the additive scores (--score_weight of main.py and infer.py), fitted on the same half by average precision,
+and what they give on the other beside CLIPScore.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from pathlib import Path
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
+from clip4dm.scores import F_CLIP_SCORE, SCORES
 
 FIGURES = ("LA", "f1", "precision", "recall", "AP")
+ADDITIVE = tuple(score for score in SCORES if score != F_CLIP_SCORE)
 
 
 def study(folder: Path, out: Path, start_layer_text: int | None = None, count: int = 25, seed: int = 0) -> dict:
@@ -70,6 +74,44 @@ def study(folder: Path, out: Path, start_layer_text: int | None = None, count: i
     }
 
 
+def weights(folder: Path, start_layer_text: int | None = None, seed: int = 0) -> dict:
+    """{score: Fitted, or None where no weight can be fitted}, at the run's epsilon; "CLIPScore": its Figure there.
+
+    Errors: RunError, DamagedRun, InputError.
+    """
+    import dataclasses
+
+    from clip4dm.benchmarks import get_benchmark
+    from clip4dm.evaluation.metrics.calibration import for_calibration, read_words
+    from clip4dm.evaluation.metrics.metrics import Bootstrap, average_precision
+    from clip4dm.evaluation.metrics.weights import fit_and_show
+    from clip4dm.evaluation.store.finished import open_run
+
+    run = open_run(folder)
+    settings = run.settings
+    if start_layer_text is not None:
+        settings = dataclasses.replace(settings, start_layer_text=start_layer_text)
+    words = read_words(run.samples, get_benchmark(run.config["benchmark"]), settings, ())
+    shown = words.of_images([not for_calibration(image) for image in words.image])
+    labels, bootstrap = (~shown.misaligned).tolist(), Bootstrap(shown.image, seed=seed)
+    found: dict = {score: fit_and_show(words, score, settings.epsilon, seed=seed) for score in ADDITIVE}
+    return {"CLIPScore": average_precision(labels, shown.cosine.tolist(), bootstrap), **found}
+
+
+def weights_table(found: dict) -> str:
+    """What `weights` found, in Markdown."""
+    from clip4dm.evaluation.tables import NOTHING, cell, markdown_table
+
+    rows = [["CLIPScore", NOTHING, cell(found["CLIPScore"]), NOTHING]]
+    for score in ADDITIVE:
+        fitted = found[score]
+        if fitted is None:
+            rows.append([score, "none can be fitted", NOTHING, NOTHING])
+        else:
+            rows.append([score, f"{fitted.weight:g}", cell(fitted.precision), cell(fitted.gain)])
+    return markdown_table(rows, ["--score", "--score_weight", "AP", "less CLIPScore's"])
+
+
 def _write_csv(path: Path, epsilons: Sequence[float], rows: Sequence[Mapping[str, float | None]]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, ("epsilon", *FIGURES), restval="")
@@ -97,6 +139,11 @@ def main(argv: list[str] | None = None) -> None:
         print(
             f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
             f"On the other half:\n\n{table}"
+        )
+        weighed = weights_table(weights(args.run_folder, args.start_layer_text))
+        print(
+            "\nWeights of this model, method and layers (best AP on the calibration half; additive_sum's at the run's "
+            f"epsilon {found['usual']:g}).\nOn the other half:\n\n{weighed}"
         )
 
 

@@ -181,6 +181,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
         epsilon=args.epsilon,
         start_layer_text=args.start_layer_text,
         method=args.method,
+        margin=args.margin,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,

@@ -6,11 +6,9 @@ the calibration split of the images (`metrics.calibration.for_calibration`) and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.errors import InputError
@@ -19,11 +17,11 @@ from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.calibration import Words, epsilon_grid, figures_at, for_calibration, read_words, suggest
 from clip4dm.evaluation.metrics.differences import average_precision_difference, location_difference
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
+from clip4dm.evaluation.metrics.weights import fit_weight
 from clip4dm.evaluation.store.finished import FinishedRun, open_run
 from clip4dm.scores import additive_score, f_clip_score
 
 EPSILONS = 60
-WEIGHTS = tuple(float(weight) for weight in np.geomspace(0.05, 20, 25))  # in spreads of s a spread of the lowest word
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def _compared(run: _Run, theirs: _Run, seed: int) -> Compared:
         kinds[kind] = metrics.location_accuracy([values["hit"][i] for i in rows], bootstrap.take(rows))
     calibrating = [for_calibration(image) for image in run.words.image]
     fitted, shown = run.words.of_images(calibrating), run.words.of_images([not kept for kept in calibrating])
-    epsilon, weight = _fit_epsilon(fitted), _fit_weight(fitted)
+    epsilon, weight = _fit_epsilon(fitted), fit_weight(fitted)
     figures |= _on(shown, epsilon, weight, seed)
     return Compared(run.name, epsilon, weight, figures, kinds)
 
@@ -122,18 +120,3 @@ def _fit_epsilon(words: Words) -> float | None:
         return suggest(words, epsilon_grid(words.attribution, EPSILONS))
     except InputError:
         return None
-
-
-def _fit_weight(words: Words) -> float | None:
-    """The weight of the best average precision; None without both classes or without words."""
-    pairs = words.by_sample()
-    worst = np.array([min(found, default=0.0) for _, found in pairs])
-    if len(worst) < 2 or not worst.std() or words.misaligned.all() or not words.misaligned.any():
-        return None
-    labels: Sequence[bool] = (~words.misaligned).tolist()
-
-    def precision(weight: float) -> float:
-        scores = [additive_score(cosine, found, weight) for cosine, found in pairs]
-        return metrics.average_precision(labels, scores).value or 0.0
-
-    return max((float(words.cosine.std() / worst.std()) * weight for weight in WEIGHTS), key=precision)

@@ -27,6 +27,7 @@ def rescore(
     epsilon: float | None = None,
     start_layer_text: int | None = None,
     method: str | None = None,
+    margin: float | None = None,
     score: ScoreName | None = None,
     score_weight: float | None = None,
     seed: int | None = None,
@@ -36,7 +37,7 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    What is None stays as in the run; a weight is the score's own. method: the run's, another needs the model again.
+    What is None stays as in the run; a weight is the score's own. method, margin: the run's, others need the model.
     The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
@@ -45,7 +46,7 @@ def rescore(
     if seed is not None:
         SEED.check("--seed", seed)
     run = open_run(folder)
-    _check_method(run, method)
+    _check_method(run, method, margin)
     was, args = run.settings, run.config["args"]
     settings = Settings(
         sorted_by or was.sorted_by,
@@ -70,12 +71,19 @@ def rescore(
     return conclude(folder, config, target=target, entailment=entailment, as_published=as_published)
 
 
-def _check_method(run: FinishedRun, method: str | None) -> None:
-    """Errors: InputError for another than the run's."""
+def _check_method(run: FinishedRun, method: str | None, margin: float | None) -> None:
+    """Errors: InputError for others than the run's."""
     if method is not None and get_method(method).name != run.method:
         raise InputError(
             f"{run.folder} holds attributions of the method {run.method}, and those of {method} need the model: leave "
             f"--rescore away and run main.py with --method {method}"
+        )
+    of_run = run.config["args"].get("margin")
+    if margin is not None and margin != of_run:
+        raise InputError(
+            f"{run.folder} holds attributions of the method {run.method} with "
+            f"{'no margin' if of_run is None else f'the margin {of_run:g}'}, and those with {margin:g} need the model: "
+            f"leave --rescore away and run main.py with --margin {margin:g}"
         )
 
 

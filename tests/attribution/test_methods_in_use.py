@@ -253,6 +253,44 @@ def test_rescoring_a_row_for_the_whole_tower_cannot_take_other_layers(asked, cap
         main_py.main(["--rescore", str(folder), "--start_layer_text", "-2"])
     error = capsys.readouterr().err
     assert stop.value.code == 2 and len(error.splitlines()) == 1 and "start_layer_text" in error
+    assert f"the method {name} has one row for the whole text tower" in error and "1 layers" not in error
+    assert again["args"]["start_layer_text"] == was["args"]["start_layer_text"]  # the run's, of which the row is
+
+
+def test_gaes_folder_says_which_layers_it_was_made_of(asked, capsys):
+    names = []
+    for layers in ([], ["--start_layer_text", "0"]):
+        folder, result = result_of(capsys, *asked, "--method", "gae", *layers)
+        names.append(folder.name.rpartition("_")[0])
+    assert names == ["gae_most_negative_-5e-05_start-3_fp32", "gae_most_negative_-5e-05_start0_fp32"]
+    target, again = result_of(capsys, "--rescore", str(folder), "--start_layer_text", "0")
+    assert target.name == "most_negative_-5e-05_start0" and again["AP"] == result["AP"]
+
+
+def test_rescoring_does_not_change_the_method_or_its_margin(asked, capsys):
+    folder, _ = result_of(capsys, *asked, "--method", "occlusion")
+    for same in (["--method", "occlusion"], ["--margin", "0"]):
+        assert result_of(capsys, "--rescore", str(folder), *same)[1]["args"]["method"] == "occlusion"
+    for other, message in (
+        (["--method", "clip4dm"], "of the method occlusion, and those of clip4dm need the model"),
+        (["--margin", "0.2"], "of the method occlusion with the margin 0, and those with 0.2 need the model"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main_py.main(["--rescore", str(folder), *other])
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and len(error.splitlines()) == 1 and message in error
+
+
+@methods
+def test_a_records_detection_keeps_its_runs_method(asked, capsys, name):
+    from clip4dm.evaluation.records import detection_of
+    from clip4dm.evaluation.store.finished import open_run, stored_records
+
+    run = open_run(result_of(capsys, *asked, "--method", name)[0])
+    record = next(iter(stored_records(run.samples, run.settings.layers)))
+    for half in (False, True):
+        found = detection_of(record, record["caption"], run.settings, method=run.method, half=half)
+        assert found.method == name == found.with_settings(epsilon=-1.0).method
 
 
 def test_a_folder_without_a_run_is_refused_whatever_the_method(tmp_path, capsys):

@@ -45,6 +45,21 @@ def test_json_lines_carry_offsets(model, capsys):
     assert first["image"].endswith("coffee.png")
 
 
+def test_a_score_is_shown_by_its_name(model, capsys, monkeypatch):
+    asked = ["--text", "a dog", "--score", "additive", "--score_weight", "2"]
+    infer.main([*model, "--json", *asked])
+    found = json.loads(capsys.readouterr().out)
+    lowest = min(word["attribution"] for word in found["words"])
+    assert (found["score_name"], found["score_weight"]) == ("additive", 2.0)
+    assert found["score"] == pytest.approx(found["cosine"] + 2 * lowest, rel=1e-12)
+    monkeypatch.setattr("clip4dm.commands.terminal.wants_colour", lambda stream: True)
+    infer.main([*model, *asked])
+    shown = capsys.readouterr().out
+    assert f"additive {found['score']:.3f}" in shown and "F-CLIPScore" not in shown
+    infer.main([*model, *asked[:2]])
+    assert f"F-CLIPScore {found['f_clip_score']:.2e}" in capsys.readouterr().out
+
+
 def test_json_is_json_or_an_error(capsys):
     class Broken:
         def as_dict(self):
@@ -100,6 +115,8 @@ def test_on_a_terminal_the_caption_is_coloured(tiny_folder):
         (["--image", str(ROOT / "infer.py"), "--text", "a"], "not an image"),
         (["--start_layer_text", "-9"], "out of range"),
         (["--template", "very " * 99], "template fills"),
+        (["--score", "additive"], "misc/epsilon_study.py RUN_FOLDER then prints the weight"),
+        (["--score_weight", "2"], "score_weight 2.0 means nothing to f_clip_score"),
         (["--device", "gpu"], "unknown device 'gpu'"),
         (["--backbone", "ViT-B-33"], "nearest names: ViT-B-32"),
     ],

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clip4dm.evaluation.config import Bears, Options, run_folder
+from clip4dm.errors import InputError
+from clip4dm.evaluation.config import Bears, Options, run_folder, settings_name
 from clip4dm.evaluation.records import Settings
 
 OPTIONS = Options("foil.json", "images")
@@ -15,16 +16,22 @@ OTHER = {
     "str": "another",
     "str | None": "another",
     "SortedBy | None": "threshold",
+    "ScoreName": "additive_sum",
     "int": 5,
     "int | None": 5,
     "float | None": -0.5,
 }
-ASIDE = {"method": "gae", "margin": 0.5}  # what not every text or number may be
+ASIDE = {"method": "gae", "margin": 0.5, "score_weight": 3.0}  # what not every text or number may be
+HAVING = {  # what an option needs beside it
+    "margin": {"method": "occlusion", "start_layer_text": None},
+    "score": {"score": "additive", "score_weight": 2.0},
+    "score_weight": {"score": "additive", "score_weight": 2.0},
+}
 
 
 @pytest.mark.parametrize("option", fields(Options), ids=lambda option: option.name)
 def test_an_option_changes_what_it_bears_on_and_nothing_else(option):
-    options = replace(OPTIONS, method="occlusion", start_layer_text=None) if option.name == "margin" else OPTIONS
+    options = replace(OPTIONS, **HAVING.get(option.name, {}))
     was = getattr(options, option.name)
     other = ASIDE.get(option.name, not was if isinstance(was, bool) else OTHER[option.type])
     changed = replace(options, **{option.name: other})
@@ -41,16 +48,52 @@ def test_the_lists_are_those_of_the_runs_made_so_far():
     fingerprinted = "benchmark precision template start_layer_text get_refclipscore limit nli_model images_per_block"
     assert list(OPTIONS.fingerprinted()) == fingerprinted.split()
     identity = (
-        "backbone pretrained precision template start_layer_text method margin sorted_by epsilon get_refclipscore limit"
+        "backbone pretrained precision template start_layer_text method margin sorted_by epsilon score score_weight "
+        "get_refclipscore limit"
     )
     assert list(OPTIONS.identity()) == identity.split()
     assert (
         list(OPTIONS.reported())
         == (
             "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin sorted_by "
-            "epsilon get_refclipscore reference_path limit nli_model seed images_per_block"
+            "epsilon score score_weight get_refclipscore reference_path limit nli_model seed images_per_block"
         ).split()
     )
+
+
+def test_the_papers_score_is_unsaid_in_the_fingerprint_and_another_is_not():
+    """The settings go into it whole: those of runs from before there were other scores have four parts."""
+    paper = Settings("threshold", -5e-5, -3, 12)
+    assert paper.stored() == {"sorted_by": "threshold", "epsilon": -5e-5, "start_layer_text": -3, "layers": 12}
+    other = replace(paper, score="additive", score_weight=2.0)
+    assert other.stored() == {**paper.stored(), "score": "additive", "score_weight": 2.0}
+    for settings in (paper, other):
+        assert Settings(**settings.stored()) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"score": "additive"}, "the score additive needs a score_weight.*misc/epsilon_study.py RUN_FOLDER"),
+        ({"score": "loudest"}, "unknown score 'loudest'; allowed: f_clip_score, additive, additive_sum"),
+        ({"score_weight": 2.0}, "means nothing to f_clip_score"),
+        ({"score": "additive", "score_weight": -1.0}, "--score_weight is -1.0; it must be a finite number from 0 on"),
+        ({"score": "additive", "score_weight": float("nan")}, "--score_weight is nan"),
+    ],
+)
+def test_a_score_has_the_weight_it_needs_and_no_other(change, message):
+    with pytest.raises(InputError, match=message):
+        Options("foil.json", "images", **change)
+
+
+def test_a_folder_says_layers_and_score():
+    """One row of whatever layers were asked for has no number of last layers to say."""
+    one_row = Settings("threshold", -5e-5, -1, 1)
+    assert settings_name(one_row, "gae", 0) == "threshold_-5e-05_start0"
+    assert settings_name(one_row, "gae") == "threshold_-5e-05_start-3"
+    assert settings_name(one_row, "occlusion", -1) == "threshold_-5e-05_last1"
+    near = [replace(one_row, score="additive", score_weight=weight) for weight in (2.0, 2.0000001)]
+    assert len({settings_name(settings, "occlusion", -1) for settings in near}) == 2
 
 
 @pytest.mark.parametrize(

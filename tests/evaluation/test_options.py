@@ -42,6 +42,8 @@ def parsers():
     [
         ("main", "--epsilon", ("nan", "inf", "-inf", "1e999", "x", "")),
         ("infer", "--epsilon", ("nan", "-inf")),
+        ("infer", "--score_weight", ("nan", "-1", "x")),
+        ("main", "--score_weight", ("inf", "-0.1", "")),
         ("ablate", "--epsilon", ("nan", "inf")),
         ("ablate", "--limit", ("0", "-1", "1.5")),
         ("main", "--limit", ("0", "-1", "²", "9" * 30)),

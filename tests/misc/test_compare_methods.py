@@ -104,8 +104,8 @@ def test_runs_of_other_samples_are_not_compared(done, place, tiny_folder):
 
 
 def test_a_weight_is_found_where_the_lowest_word_says_more_than_the_cosine():
-    from clip4dm.evaluation.comparison import _fit_weight
     from clip4dm.evaluation.metrics.calibration import Words
+    from clip4dm.evaluation.metrics.weights import fit_weight
 
     random = np.random.default_rng(0)
     wrong = np.arange(200) % 2 == 1
@@ -113,6 +113,6 @@ def test_a_weight_is_found_where_the_lowest_word_says_more_than_the_cosine():
     words = Words(
         lowest, wrong, np.arange(200), [f"{i // 2}.jpg" for i in range(200)], random.normal(0.3, 0.05, 200), wrong, {}
     )
-    weight = _fit_weight(words)
+    weight = fit_weight(words)
     scores = [additive_score(s, found, weight) for s, found in words.by_sample()]
     assert average_precision_score(~wrong, words.cosine) < 0.7 and average_precision_score(~wrong, scores) > 0.99
