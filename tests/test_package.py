@@ -226,4 +226,4 @@ def test_scoring_needs_the_core_dependencies_alone(installed, tmp_path):
         "from clip4dm.commands.main import run\nrun()"
     )
     done = installed("python", "-c", code, cwd=tmp_path)
-    assert done.returncode == 0 and done.stdout.count('"f_clip_score"') == 2, done.stderr
+    assert done.returncode == 0 and done.stdout.count('"f_clip_score":') == 2, done.stderr
