@@ -148,8 +148,8 @@ def f_clip_score(cosine: float, attributions: Sequence[float | None], epsilon: f
 def additive_score(cosine: float, attributions: Sequence[float | None], weight: float) -> float:
     """s + weight * the lowest attribution: the cosine, lowered by its worst word. Not of the paper.
 
-    weight: in cosines per attribution, fitted on pairs of its own (`evaluation.comparison`). Where nothing was scored,
-    the cosine.
+    weight: in cosines per attribution, fitted on pairs of its own (`evaluation.metrics.weights`). Where nothing was
+    scored, the cosine.
 
     >>> additive_score(0.25, [3e-4, -2e-4], 100.0)
     0.23

@@ -12,11 +12,13 @@ methods in turn. Writes methods.md, methods.csv and methods.png into --tables.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from clip4dm.attribution.methods import METHODS
 from clip4dm.commands.arguments import add_model_options, model_arguments
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, PROCESSES, SEED, arguments
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import CLIP4DM_METHOD
@@ -35,7 +37,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     run.add_argument(
         "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="default: %(default)s"
     )
-    run.add_argument("--start_layer_text", type=int, metavar="N", help="of clip4dm, gae (default: each method's)")
+    run.add_argument(
+        "--start_layer_text", type=int, metavar="N", help="of the methods that have layers (default: each method's)"
+    )
     run.add_argument("--output", default="./output", metavar="DIR", help="of the runs (default: %(default)s)")
     run.add_argument("--tables", default="./output/tables", metavar="DIR", help="default: %(default)s")
     run.add_argument("--num_workers", type=PROCESSES, metavar="N", help="processes that decode pictures")
@@ -52,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
 
         from clip4dm.evaluation.comparison import compare
 
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise InputError("one process compares; runs made by torchrun main.py --method are taken up")
         methods = list(dict.fromkeys((CLIP4DM_METHOD, *args.methods)))
         runs = {method: run(args, method) for method in methods}
         found = compare(runs, CLIP4DM_METHOD, seed=args.seed)
@@ -86,8 +92,7 @@ def run(args: argparse.Namespace, method: str) -> Path:
     )
     print(f"== {method}", flush=True)
     outcome = evaluate(options)
-    if outcome is None:
-        raise SystemExit(0)  # another process of torchrun's
+    assert outcome is not None  # it is None in all but torchrun's first process
     return outcome.folder
 
 
@@ -103,7 +108,8 @@ def costs(args: argparse.Namespace, methods: list[str]) -> dict[str, tuple[float
     detector = CLIP4DM.from_pretrained(*model_arguments(args, DEFAULT_BACKBONE), args.device, args.precision)
     features = detector.encode_images([Path(args.img_dir) / sample.image for sample in samples])
     captions = detector.encode_captions([sample.caption for sample in samples])
-    return milliseconds(detector.model, methods, features, captions, args.rounds)
+    starts = {method: None if METHODS[method].fixed_layers else args.start_layer_text for method in methods}
+    return milliseconds(detector.model, starts, features, captions, args.rounds)
 
 
 if __name__ == "__main__":

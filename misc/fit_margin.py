@@ -14,10 +14,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import SEED
+
+if TYPE_CHECKING:
+    from clip4dm.evaluation.metrics.calibration import Words
 
 MARGINS = tuple(round(0.05 * step, 2) for step in range(21))
 
@@ -27,8 +31,6 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
 
     The figures are of the other half. Of equal margins the lowest. Errors: RunError, DamagedRun, InputError.
     """
-    import numpy as np
-
     from clip4dm.benchmarks import get_benchmark
     from clip4dm.evaluation.metrics import metrics
     from clip4dm.evaluation.metrics.calibration import for_calibration, read_words
@@ -41,19 +43,15 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
     if said[0][0] != said[1][0] or [margin for _, margin in said] != [0, 1]:
         raise InputError(f"two runs of one method are needed, of --margin 0 and --margin 1; these are of {said}")
     of_one, other = (read_words(run.samples, get_benchmark(run.config["benchmark"]), run.settings, ()) for run in runs)
-    if of_one.image != other.image or len(of_one.sample) != len(other.sample):
-        raise InputError("the two runs are not of the same samples")
+    same = ("weights_sha256", "data_sha256", "reference_sha256")
+    if any(runs[0].config[name] != runs[1].config[name] for name in same) or of_one.image != other.image:
+        raise InputError("the two runs are not of the same model and samples")
+    if not of_one.misaligned.any():
+        raise InputError("no caption of these runs is labelled misaligned: there is nothing to fit by")
     asked = of_one.attribution - other.attribution  # what a margin of 1 takes from each word
 
     def hits(margin: float) -> list[bool | None]:
-        """For each sample whether its lowest word is a labelled one; None where it is true of its picture."""
-        words = replace(of_one, attribution=of_one.attribution - margin * asked)
-        found: list[bool | None] = [False if wrong else None for wrong in words.misaligned.tolist()]
-        starts = np.searchsorted(words.sample, np.arange(len(found) + 1))
-        for number, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
-            if found[number] is not None and b > a:
-                found[number] = bool(words.wrong[a + int(np.argmin(words.attribution[a:b]))])
-        return found
+        return lowest_is_labelled(replace(of_one, attribution=of_one.attribution - margin * asked))
 
     calibrating = [for_calibration(image) for image in of_one.image]
     by_margin = {margin: metrics.location_accuracy(_kept(hits(margin), calibrating)).value or 0.0 for margin in MARGINS}
@@ -70,6 +68,18 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
         "LA at 0": metrics.location_accuracy(plain, bootstrap),
         "gain": location_difference(ours, plain, bootstrap),
     }
+
+
+def lowest_is_labelled(words: Words) -> list[bool | None]:
+    """For each sample whether its lowest word is a labelled one; None where it is true of its picture."""
+    import numpy as np
+
+    found: list[bool | None] = [False if wrong else None for wrong in words.misaligned.tolist()]
+    starts = np.searchsorted(words.sample, np.arange(len(found) + 1))
+    for number, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
+        if found[number] is not None and b > a:
+            found[number] = bool(words.wrong[a + int(np.argmin(words.attribution[a:b]))])
+    return found
 
 
 def _kept(values: list, kept: list[bool]) -> list:

@@ -4,8 +4,9 @@
 
 The first (shapley.py, coalitions.py) says what the word adds on average over what else is said; the second, gradient
 times value in all layers and heads (gradient_value.py), what its values do in the caption as it stands, to first
-order. Both are in units of the cosine and are added as they are. The margin m is fitted on labelled pairs of a model's
-own (misc/fit_margin.py). docs/methods.md has what each part brings.
+order. Both are in units of the cosine and are added as they are; of a word of several tokens the second is their mean,
+as for all gradients here. It grows with layers and heads, the first does not: measured are towers of 2 and 4 layers.
+The margin m is fitted on labelled pairs of a model's own (misc/fit_margin.py, docs/methods.md).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -136,6 +137,10 @@ def run_command(main: Callable[[], int | None]) -> None:
             _flush(program)
         except BrokenPipeError:
             _leave(READER_GONE)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            _not_written(program, error)  # --help, which earlier argparses do not print past a full disk
         for number in ENDINGS:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)  # Python's own end takes a moment and must not be raised into
@@ -152,8 +157,12 @@ def _flush(program: str) -> None:
     except BrokenPipeError:
         _leave(READER_GONE)
     except OSError as error:
-        tell(f"{program}: error: standard output cannot be written: {error.strerror}")
-        _leave(1)
+        _not_written(program, error)
+
+
+def _not_written(program: str, error: OSError) -> NoReturn:
+    tell(f"{program}: error: standard output cannot be written: {error.strerror}")
+    _leave(1)
 
 
 def _leave(status: int | str) -> NoReturn:

@@ -25,7 +25,7 @@ from clip4dm.evaluation.paper import beside, paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
 from clip4dm.evaluation.tables import format_table
-from clip4dm.scores import F_CLIP_SCORE, START_LAYER_TEXT, TEMPLATE, ScoreName
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, START_LAYER_TEXT, TEMPLATE, ScoreName
 
 # What the paper's figures are called there.
 PAPER_NAMES = {
@@ -259,7 +259,7 @@ def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> fl
     settings, args = result["settings"], result["args"]
     if settings["start_layer_text"] not in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT):
         return None
-    if args["template"] != TEMPLATE or args["limit"] is not None:
+    if (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD)) != (TEMPLATE, None, CLIP4DM_METHOD):
         return None
     metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
     if metric == "AP/F-CLIPScore" and name == metric and not quirks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -204,7 +205,7 @@ class TextTower:
         shared = shared_tokens(captions) if self.causal else 0
         ids, pooled = self.batch(captions)
         with torch.no_grad():
-            *_, output = self.states(ids, shared)
+            (output,) = deque(self.states(ids, shared), maxlen=1)  # the keys and values of all layers would be much
             x = output.x[torch.arange(len(ids)), pooled - shared]
             return self.last_layers(self.layers).feature(x.to(self.working_dtype))
 

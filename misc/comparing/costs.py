@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -15,13 +15,18 @@ from clip4dm.scores import CLIP4DM_METHOD
 
 
 def milliseconds(
-    model: LoadedModel, methods: Sequence[str], features: Tensor, captions: Sequence[EncodedCaption], rounds: int = 5
+    model: LoadedModel,
+    methods: Mapping[str, int | None],
+    features: Tensor,
+    captions: Sequence[EncodedCaption],
+    rounds: int = 5,
 ) -> dict[str, tuple[float, float]]:
     """method -> (milliseconds a pair, times the paper's method), medians of rounds; the ratio within a round.
 
-    features: (pairs, features). captions: of each pair.
+    methods: name -> start_layer_text, None for its usual one. features: (pairs, features). captions: of each pair.
     """
-    detectors = {name: CLIP4DM(model, method=name) for name in dict.fromkeys((CLIP4DM_METHOD, *methods))}
+    starts = {CLIP4DM_METHOD: None, **methods}
+    detectors = {name: CLIP4DM(model, method=name, start_layer_text=start) for name, start in starts.items()}
     seconds: dict[str, list[float]] = {name: [] for name in detectors}
     for number in range(rounds + 1):  # the first warms up
         for name, detector in detectors.items():

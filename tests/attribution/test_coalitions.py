@@ -7,8 +7,7 @@ from itertools import combinations, permutations
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import COSINE, FLOAT64
-from text_towers import CAPTIONS
+from contract import FLOAT64
 
 from clip4dm.attribution import masking
 from clip4dm.attribution.batch import Batch
@@ -202,5 +201,4 @@ def test_captions_that_pictures_share_are_read_once(case):
 
     tower.encode = counted
     attribute_coalitions(tower, encoded[:1], Batch.of(tower, encoded[:1], features, [0, 0, 0]), left_out)
-    assert len(read) == len(units_of(encoded[0])) + 1 and len(CAPTIONS) == 3
-    assert COSINE > FLOAT64
+    assert len(read) == len(units_of(encoded[0])) + 1

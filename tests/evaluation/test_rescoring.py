@@ -46,6 +46,7 @@ def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_p
     for change in (
         {"settings": {**result["settings"], "start_layer_text": -1}},
         {"args": {**result["args"], "template": "a photo of "}},
+        {"args": {**result["args"], "method": "gradient_value"}},
         {"backbone": "ViT-L-14"},
     ):
         assert (

@@ -57,6 +57,20 @@ def test_the_margin_suggested_is_the_best_and_its_figures_are_those_of_a_run_wit
     assert found["gain"].value == pytest.approx(found["LA"].value - found["LA at 0"].value)
 
 
+def test_runs_of_two_models_are_one_line(runs, tmp_path, capsys):
+    import shutil
+
+    other = shutil.copytree(runs(1.0), tmp_path / "other")
+    for name in ("config.json", "result.json"):
+        said = json.loads((other / name).read_text())
+        if "weights_sha256" in said:
+            (other / name).write_text(json.dumps({**said, "weights_sha256": "0" * 64}))
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        fit_margin.main([str(runs(0.0)), str(other)])
+    assert "not of the same model and samples" in capsys.readouterr().err
+
+
 def test_runs_that_do_not_go_together_are_one_line(runs, capsys):
     for pair in ((runs(1.0), runs(0.0)), (runs(0.0), runs(1.0, "masking"))):
         capsys.readouterr()
