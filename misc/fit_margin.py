@@ -72,13 +72,11 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
 
 def lowest_is_labelled(words: Words) -> list[bool | None]:
     """For each sample whether its lowest word is a labelled one; None where it is true of its picture."""
-    import numpy as np
-
-    found: list[bool | None] = [False if wrong else None for wrong in words.misaligned.tolist()]
-    starts = np.searchsorted(words.sample, np.arange(len(found) + 1))
-    for number, (a, b) in enumerate(zip(starts, starts[1:], strict=False)):
-        if found[number] is not None and b > a:
-            found[number] = bool(words.wrong[a + int(np.argmin(words.attribution[a:b]))])
+    found: list[bool | None] = []
+    for misaligned, at in zip(words.misaligned.tolist(), words.slices(), strict=True):
+        attributions = words.attribution[at]
+        hit = bool(len(attributions)) and bool(words.wrong[at][attributions.argmin()])
+        found.append(hit if misaligned else None)
     return found
 
 

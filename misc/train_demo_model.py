@@ -127,11 +127,10 @@ def train(args: argparse.Namespace, pictures) -> None:
     text_losses, text_seconds = optimise(args, "text", model, args.text_steps, text_loss)
     write_losses(args.folder, losses, text_losses)
     save_compact(args.folder / "model", model, config, seen_tokens(tokenizer))
-    said = [f"loss {mean(losses[-100:]):.3f}"] * bool(losses) + [
-        f"of the new text tower {mean(text_losses[-100:]):.3f}"
-    ]
+    loss = f"loss {mean(losses[-100:]):.3f}, of" if losses else "loss of"
     print(
-        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {', '.join(said)}; the model: {args.folder / 'model'}"
+        f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {loss} the new text tower "
+        f"{mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
     )
 
 

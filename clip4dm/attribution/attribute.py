@@ -13,7 +13,7 @@ from clip4dm.attribution.replay import attribute_by_replay
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.errors import InputError
 from clip4dm.scores import START_LAYER_TEXT, last_layers
-from clip4dm.towers.text import TextTower, shared_tokens
+from clip4dm.towers.text import TextTower
 
 
 def attribute(
@@ -45,4 +45,4 @@ def attribute(
     batch = Batch.of(tower, captions, image_features, caption_of)
     if path == "full" or not tower.causal:
         return attribute_plain(tower, batch, start)
-    return attribute_by_replay(tower, batch, start, shared_tokens(captions))
+    return attribute_by_replay(tower, batch, start, tower.shared_tokens(captions))

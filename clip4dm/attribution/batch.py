@@ -76,3 +76,18 @@ class Attribution:
     per_layer: Tensor
     text_features: Tensor
     cosine: Tensor
+
+
+def tokens_of_words(captions: Sequence[EncodedCaption], batch: Batch) -> Tensor:
+    """(P, T) 1 for the tokens of words, 0 for all others. captions: the batch's, as they went into it.
+
+    >>> from open_clip.transformer import TextTransformer
+    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
+    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
+    >>> tokens_of_words([caption], Batch.of(tower, [caption], torch.eye(1, 4)))
+    tensor([[0, 1, 1, 0]])
+    """
+    words = torch.zeros_like(batch.ids)
+    for row, caption in zip(words, captions, strict=True):
+        row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of], device=row.device)
+    return words[batch.pairs]

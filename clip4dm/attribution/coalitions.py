@@ -75,19 +75,23 @@ def attribute_coalitions(
     features = torch.split(encode_all(tower, read), [len(plan.coalitions) for plan in plans])
     directions = [plan.weights.to(own) @ own for plan, own in zip(plans, features, strict=True)]  # (n, features) each
     margins = [margin * found.norm(dim=-1) for found in directions]
+    places = [_places(caption, plan) for caption, plan in zip(captions, plans, strict=True)]
     per_layer = batch.image_features.new_zeros(len(batch.pairs), 1, batch.ids.shape[1])
     cosine = batch.image_features.new_zeros(len(batch.pairs))
     for pair, which in enumerate(batch.pairs.tolist()):
         image = batch.image_features[pair]
         cosine[pair] = features[which][0] @ image
         found = directions[which] @ image - margins[which]  # (n,)
-        place = {unit: number for number, unit in enumerate(plans[which].units)}
-        of_words = [(token, place[unit]) for token, unit in enumerate(captions[which].unit_of) if unit >= 0]
-        if of_words:
-            tokens, numbers = zip(*of_words, strict=True)
-            per_layer[pair, 0, list(tokens)] = found[list(numbers)]
+        tokens, numbers = places[which]
+        per_layer[pair, 0, tokens] = found[numbers]
     own = torch.stack([found[0] for found in features])
     return Attribution(per_layer, own[batch.pairs], cosine)
+
+
+def _places(caption: EncodedCaption, plan: Plan) -> tuple[list[int], list[int]]:
+    """The tokens of words, and for each the number of its unit in the plan."""
+    tokens = [token for token, unit in enumerate(caption.unit_of) if unit >= 0]
+    return tokens, [plan.units.index(caption.unit_of[token]) for token in tokens]
 
 
 def units_of(caption: EncodedCaption) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from clip4dm.attribution.batch import Attribution, Batch
+from clip4dm.attribution.batch import Attribution, Batch, tokens_of_words
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.errors import InputError
 from clip4dm.towers.blocks import attend
@@ -88,14 +88,11 @@ def completeness(tower: TextTower, captions: Sequence[EncodedCaption], batch: Ba
 
 def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch) -> Tensor:
     """(P, T, width) e0 - e_j for word tokens, 0 for all others."""
-    words = torch.zeros_like(batch.ids)  # (C, T) 1 for the tokens of words
-    for row, caption in zip(words, captions, strict=True):
-        row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of], device=row.device)
     embedding = tower.text.token_embedding
     own = embedding(batch.ids).to(tower.working_dtype)[batch.pairs]
     ends = torch.tensor([caption.ids[-1] for caption in captions], device=batch.ids.device)
     end = embedding(ends).to(tower.working_dtype)[batch.pairs, None]
-    away: Tensor = (end - own) * words[batch.pairs][..., None]
+    away: Tensor = (end - own) * tokens_of_words(captions, batch)[..., None]
     return away
 
 

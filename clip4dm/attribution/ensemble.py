@@ -13,9 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
-from clip4dm.attribution.batch import Attribution, Batch
+from clip4dm.attribution.batch import Attribution, Batch, tokens_of_words
 from clip4dm.attribution.coalitions import attribute_coalitions
 from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.shapley import random_orders
@@ -24,12 +22,13 @@ from clip4dm.towers.text import TextTower
 
 
 def attribute_ensemble(
-    tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, margin: float, shared: int = 0
+    tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, margin: float
 ) -> Attribution:
     """R of the page's equation: (P, 1, T), one row for the whole tower; 0 but at words. In units of the cosine.
 
-    captions: the batch's, as they went into it. shared: of `attribute_gradient_value`. Errors: none of its own.
+    captions: the batch's, as they went into it. Errors: none of its own.
 
+    >>> import torch
     >>> from open_clip.transformer import TextTransformer
     >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
     >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
@@ -37,12 +36,6 @@ def attribute_ensemble(
     torch.Size([1, 1, 4])
     """
     added = attribute_coalitions(tower, captions, batch, random_orders, margin)
-    values = attribute_gradient_value(tower, batch, 0, shared)
-    heads = next(iter(tower.states(batch.ids[:1]))).k.shape[1]
-    words = torch.zeros_like(batch.ids)  # (C, T) 1 for the tokens of words
-    for row, caption in zip(words, captions, strict=True):
-        row[: len(caption.ids)] = torch.tensor([unit >= 0 for unit in caption.unit_of], device=row.device)
-    whole = (
-        values.per_layer.sum(1, keepdim=True) * heads * words[batch.pairs, None]
-    )  # (P, 1, T), of all layers and heads
-    return Attribution(added.per_layer + whole, added.text_features, added.cosine)
+    values = attribute_gradient_value(tower, batch, 0, tower.shared_tokens(captions)).per_layer.sum(1, keepdim=True)
+    words = tokens_of_words(captions, batch)[:, None]  # (P, 1, T)
+    return Attribution(added.per_layer + values * tower.heads * words, added.text_features, added.cosine)

@@ -24,7 +24,7 @@ import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import InputError
 from clip4dm.scores import CLIP4DM_METHOD, GRAD_ECLIP_START, START_LAYER_TEXT, last_layers
@@ -144,18 +144,6 @@ def _gae(
     return Attribution(rows[:, None, : batch.ids.shape[1]], maps.text_features, maps.cosine)
 
 
-def _gradient_value(
-    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
-) -> Attribution:
-    from clip4dm.attribution.batch import Batch
-    from clip4dm.attribution.gradient_value import attribute_gradient_value
-    from clip4dm.towers.text import shared_tokens
-
-    first = tower.layers - last_layers(start, tower.layers)
-    shared = shared_tokens(captions) if tower.causal else 0
-    return attribute_gradient_value(tower, Batch.of(tower, captions, features, caption_of), first, shared)
-
-
 def _gradient_input(
     tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
 ) -> Attribution:
@@ -165,18 +153,6 @@ def _gradient_input(
     return attribute_gradient_input(tower, Batch.of(tower, captions, features, caption_of))
 
 
-def _grad_eclip(
-    tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
-) -> Attribution:
-    from clip4dm.attribution.batch import Batch
-    from clip4dm.attribution.grad_eclip import attribute_grad_eclip
-    from clip4dm.towers.text import shared_tokens
-
-    first = tower.layers - last_layers(start, tower.layers)
-    shared = shared_tokens(captions) if tower.causal else 0
-    return attribute_grad_eclip(tower, Batch.of(tower, captions, features, caption_of), first, shared)
-
-
 def _integrated(
     tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
 ) -> Attribution:
@@ -184,6 +160,22 @@ def _integrated(
     from clip4dm.attribution.embeddings import attribute_integrated
 
     return attribute_integrated(tower, captions, Batch.of(tower, captions, features, caption_of))
+
+
+def _by_layer(page_and_function: str) -> Run:
+    """The method of a page that explains each layer from some one on: "page.function"."""
+
+    def run(
+        tower: TextTower, captions: Sequence[EncodedCaption], features: Tensor, caption_of: Sequence[int], start: int
+    ) -> Attribution:
+        from clip4dm.attribution.batch import Batch
+
+        first = tower.layers - last_layers(start, tower.layers)
+        batch = Batch.of(tower, captions, features, caption_of)
+        found: Attribution = _of_page(page_and_function)(tower, batch, first, tower.shared_tokens(captions))
+        return found
+
+    return run
 
 
 def _in_coalitions(plan: str) -> Run:
@@ -200,11 +192,17 @@ def _in_coalitions(plan: str) -> Run:
         from clip4dm.attribution.batch import Batch
         from clip4dm.attribution.coalitions import attribute_coalitions
 
-        page, function = plan.split(".")
-        plan_of = getattr(import_module(f"clip4dm.attribution.{page}"), function)
-        return attribute_coalitions(tower, captions, Batch.of(tower, captions, features, caption_of), plan_of, margin)
+        batch = Batch.of(tower, captions, features, caption_of)
+        return attribute_coalitions(tower, captions, batch, _of_page(plan), margin)
 
     return run
+
+
+def _of_page(page_and_function: str) -> Callable[..., Any]:
+    """A function of this room by "page.function", imported when it is used."""
+    page, function = page_and_function.split(".")
+    found: Callable[..., Any] = getattr(import_module(f"clip4dm.attribution.{page}"), function)
+    return found
 
 
 def _ensemble(
@@ -217,10 +215,8 @@ def _ensemble(
 ) -> Attribution:
     from clip4dm.attribution.batch import Batch
     from clip4dm.attribution.ensemble import attribute_ensemble
-    from clip4dm.towers.text import shared_tokens
 
-    shared = shared_tokens(captions) if tower.causal else 0
-    return attribute_ensemble(tower, captions, Batch.of(tower, captions, features, caption_of), margin, shared)
+    return attribute_ensemble(tower, captions, Batch.of(tower, captions, features, caption_of), margin)
 
 
 METHODS: dict[str, Method] = {
@@ -228,9 +224,9 @@ METHODS: dict[str, Method] = {
     for method in (
         Method(CLIP4DM_METHOD, _clip4dm),
         Method("gae", _gae, one_layer=True),
-        Method("gradient_value", _gradient_value, start_layer_text=0),
+        Method("gradient_value", _by_layer("gradient_value.attribute_gradient_value"), start_layer_text=0),
         Method("gradient_input", _gradient_input, start_layer_text=-1, one_layer=True),
-        Method("grad_eclip", _grad_eclip, start_layer_text=GRAD_ECLIP_START),
+        Method("grad_eclip", _by_layer("grad_eclip.attribute_grad_eclip"), start_layer_text=GRAD_ECLIP_START),
         Method("integrated", _integrated, start_layer_text=-1, one_layer=True),
         Method("occlusion", _in_coalitions("occlusion.left_out"), start_layer_text=-1, one_layer=True, margin=0.0),
         Method("masking", _in_coalitions("masking.random_masks"), start_layer_text=-1, one_layer=True, margin=0.0),

@@ -137,8 +137,9 @@ class Options:
 
     @property
     def start(self) -> int:
-        """start_layer_text, the method's usual one where none was given."""
-        return get_method(self.method).start(self.start_layer_text)
+        """start_layer_text, which is a number from __post_init__ on."""
+        assert self.start_layer_text is not None
+        return self.start_layer_text
 
 
 class RunConfig(TypedDict):

@@ -99,6 +99,11 @@ class TextTower:
         self._copies: LastLayers | None = None
 
     @property
+    def heads(self) -> int:
+        """Of a layer's attention."""
+        return int(self.text.transformer.resblocks[0].attn.num_heads)
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return cast(torch.device, self.text.positional_embedding.device)
@@ -200,9 +205,13 @@ class TextTower:
             )
         return self._copies.since(start)
 
+    def shared_tokens(self, captions: Sequence[EncodedCaption]) -> int:
+        """How many leading tokens need computing once: those in common, where no later token changes them; else 0."""
+        return shared_tokens(captions) if self.causal else 0
+
     def encode(self, captions: Sequence[EncodedCaption]) -> Tensor:
         """Unit text features (captions, features) in the working dtype; no gradient is recorded."""
-        shared = shared_tokens(captions) if self.causal else 0
+        shared = self.shared_tokens(captions)
         ids, pooled = self.batch(captions)
         with torch.no_grad():
             (output,) = deque(self.states(ids, shared), maxlen=1)  # the keys and values of all layers would be much

@@ -7,13 +7,11 @@ import io
 import itertools
 import json
 import math
-import subprocess
-import sys
 from collections import Counter
 
 import make_shapes_benchmark
 import pytest
-from places import ROOT
+from other_process import made_elsewhere
 
 from clip4dm.benchmarks.shapes.benchmark import FIRST_SEED, HARD_FIRST_SEED
 from clip4dm.benchmarks.shapes.captions import every_word
@@ -246,11 +244,7 @@ def digest_of_pairs():
 
 
 def test_pairs_are_byte_identical_across_processes():
-    code = "import sys; sys.path[:0] = ['tests/benchmarks', 'tests', 'misc', '.']; import test_harder_shapes as t; print(t.digest_of_pairs())"
-    other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7"}
-    ).stdout.strip()
-    assert other == digest_of_pairs()
+    assert made_elsewhere("test_harder_shapes", "digest_of_pairs") == digest_of_pairs()
 
 
 def test_the_harder_benchmark_on_disk(tmp_path):

@@ -4,14 +4,12 @@ import hashlib
 import io
 import itertools
 import math
-import subprocess
-import sys
 from collections import Counter
 from random import Random
 
 import make_shapes_benchmark
 import pytest
-from places import ROOT
+from other_process import made_elsewhere
 
 from clip4dm.benchmarks.shapes.captions import every_word, write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
@@ -170,11 +168,7 @@ def digest_of_scenes():
 
 def test_scenes_are_byte_identical_across_processes():
     """Another process, with another hash seed: pictures, scenes, captions and foils are the same bytes."""
-    code = "import sys; sys.path[:0] = ['tests/benchmarks', 'tests', 'misc', '.']; import test_shapes; print(test_shapes.digest_of_scenes())"
-    other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7"}
-    ).stdout.strip()
-    assert other == digest_of_scenes()
+    assert made_elsewhere("test_shapes", "digest_of_scenes") == digest_of_scenes()
 
 
 def test_a_scene_is_the_one_it_has_always_been():

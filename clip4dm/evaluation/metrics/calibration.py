@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -71,11 +72,15 @@ class Words:
 
     def by_sample(self) -> list[tuple[float, list[float]]]:
         """Of every sample its cosine and its words' attributions."""
-        starts = np.searchsorted(self.sample, np.arange(len(self.image) + 1))
         return [
-            (cosine, self.attribution[a:b].tolist())
-            for cosine, a, b in zip(self.cosine.tolist(), starts, starts[1:], strict=False)
+            (cosine, self.attribution[words].tolist())
+            for cosine, words in zip(self.cosine.tolist(), self.slices(), strict=True)
         ]
+
+    def slices(self) -> list[slice]:
+        """Of every sample where its words stand."""
+        starts = np.searchsorted(self.sample, np.arange(len(self.image) + 1)).tolist()
+        return [slice(a, b) for a, b in pairwise(starts)]
 
 
 def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:
