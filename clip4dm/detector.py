@@ -30,10 +30,10 @@ class CLIP4DM:
     """Finds the words of captions that are not true of images.
 
     model: from `load_model`. template: put before every caption. method: of `attribution.methods`, the paper's unless
-    said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (-3, the
-    last three, for the paper's). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
-    epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
-    (`attribution.coalitions`), None for the method's usual.
+    said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (for the
+    paper's the last three of 12 layers or more, -3, and all of smaller towers). sorted_by: "threshold" (words below
+    epsilon) or "most_negative" (the lowest word). epsilon: a word is misaligned below it. batch_size: captions and
+    images per pass. margin: of methods that have one (`attribution.coalitions`), None for the method's usual.
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     Errors: InputError for settings that cannot be.
 
@@ -66,7 +66,7 @@ class CLIP4DM:
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
         self.method = get_method(method, margin)
-        start_layer_text = self.method.start(start_layer_text)
+        start_layer_text = self.method.start(start_layer_text, model.tower.layers)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")

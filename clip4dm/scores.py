@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5
-START_LAYER_TEXT = -3
+START_LAYER_TEXT = -3  # the paper's
+PUBLISHED_LAYERS = 12  # text layers of the smallest backbone of the paper
 GRAD_ECLIP_START = -8  # the usual one of that method (`attribution.grad_eclip`)
 TEMPLATE = "A photo depicts "
 CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
@@ -251,6 +252,17 @@ def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float |
         return None
     image = clip_score(cosine)
     return 0.0 if image + best == 0 else 2 * image * best / (image + best)
+
+
+def usual_start(layers: int) -> int:
+    """start_layer_text where none is given: the paper's for towers as deep as its own; all layers of smaller ones.
+
+    docs/methods.md has the measurements: every smaller tower, of 2 to 8 layers, locates most by all of its layers.
+
+    >>> usual_start(24), usual_start(12), usual_start(4)
+    (-3, -3, 0)
+    """
+    return START_LAYER_TEXT if layers >= PUBLISHED_LAYERS else 0
 
 
 def last_layers(start_layer_text: int, layers: int) -> int:

@@ -33,13 +33,14 @@ def main(argv: list[str] | None = None) -> None:
         from clip4dm import CLIP4DM
         from clip4dm.benchmarks import read_benchmark
         from clip4dm.evaluation.records import Settings
+        from clip4dm.scores import last_layers
 
         benchmark, reading = read_benchmark(args.data_path, img_dir=args.img_dir)
         detector = CLIP4DM.from_pretrained(*model_arguments(args, "demo"), device=args.device, precision=args.precision)
         epsilon = benchmark.epsilon if args.epsilon is None else args.epsilon
         layers = detector.model.tower.layers
         settings = Settings(benchmark.sorted_by, epsilon, detector.start_layer_text, layers)
-        variants = paper_variants(layers, min(3, layers))
+        variants = paper_variants(layers, last_layers(detector.start_layer_text, layers))
         results = figures_of_variants(
             detector, benchmark, reading.samples[: args.limit], args.img_dir, variants, settings
         )

@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import InputError
-from clip4dm.scores import CLIP4DM_METHOD, GRAD_ECLIP_START, START_LAYER_TEXT, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, GRAD_ECLIP_START, last_layers, usual_start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,9 @@ Run = Callable[..., "Attribution"]  # of Method.run
 
 @dataclass(frozen=True)
 class Method:
-    """A way to attribute. start_layer_text: its usual one. one_layer: it gives one row for the whole tower.
+    """A way to attribute. start_layer_text: its usual one, None for the tower's (`scores.usual_start`).
+
+    one_layer: it gives one row for the whole tower.
 
     margin: of `attribution.coalitions`, None where the method has none.
 
@@ -50,13 +52,13 @@ class Method:
     margin=, where there is one: `attribute` gives it.
 
     >>> method = get_method("gae")
-    >>> method.start_layer_text, method.rows(12), method.fixed_layers, get_method("occlusion").fixed_layers
+    >>> method.start(None, 12), method.rows(12), method.fixed_layers, get_method("occlusion").fixed_layers
     (-3, 1, False, True)
     """
 
     name: str
     run: Run
-    start_layer_text: int = START_LAYER_TEXT
+    start_layer_text: int | None = None
     one_layer: bool = False
     margin: float | None = None
 
@@ -65,20 +67,28 @@ class Method:
         """Whether start_layer_text means nothing to it."""
         return self.start_layer_text == -1
 
-    def start(self, given: int | None) -> int:
-        """start_layer_text as given, or the usual one. Errors: InputError where it would mean nothing.
+    def start(self, given: int | None, layers: int) -> int:
+        """start_layer_text as given, or the usual one for a tower of so many layers. Errors: as `check_start`.
 
-        >>> get_method("gradient_value").start(None), get_method("clip4dm").start(-2)
-        (0, -2)
+        >>> clip4dm = get_method("clip4dm")
+        >>> clip4dm.start(None, 12), clip4dm.start(None, 4), clip4dm.start(-2, 4)
+        (-3, 0, -2)
         """
-        if given is None:
-            return self.start_layer_text
-        if self.fixed_layers and given != self.start_layer_text:
+        self.check_start(given)
+        if given is not None:
+            return given
+        return usual_start(layers) if self.start_layer_text is None else self.start_layer_text
+
+    def check_start(self, given: int | None) -> None:
+        """Errors: InputError where start_layer_text would mean nothing.
+
+        >>> get_method("occlusion").check_start(None)
+        """
+        if given is not None and self.fixed_layers and given != self.start_layer_text:
             raise InputError(
                 f"start_layer_text {given} means nothing to the method {self.name}, which has one row for the whole "
                 "text tower; leave it away"
             )
-        return given
 
     def attribute(
         self,

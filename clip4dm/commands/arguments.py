@@ -8,7 +8,7 @@ from pathlib import Path
 from clip4dm.attribution.methods import METHODS
 from clip4dm.evaluation.options import MARGIN, WEIGHT
 from clip4dm.models.names import PRECISIONS
-from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SCORES, TEMPLATE
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, PUBLISHED_LAYERS, SCORES, START_LAYER_TEXT, TEMPLATE
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -58,12 +58,14 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help=f"how words are attributed: %(choices)s; docs/methods.md compares them (default: {CLIP4DM_METHOD})",
     )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
-    usual = ", ".join(f"{name} {way.start_layer_text}" for name, way in METHODS.items() if not way.fixed_layers)
+    usual = {name: way.start_layer_text for name, way in METHODS.items() if not way.fixed_layers}
+    own = ", ".join(f"{name} {start}" for name, start in usual.items() if start is not None)
     group.add_argument(
         "--start_layer_text",
         type=int,
         metavar="N",
-        help=f"average the text layers from this index on, Python's way (default: {usual})",
+        help="average the text layers from this index on, Python's way (default: the last three, "
+        f"{START_LAYER_TEXT}, of {PUBLISHED_LAYERS} layers or more, all layers of smaller towers; {own})",
     )
     having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
     group.add_argument(

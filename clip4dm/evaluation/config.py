@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Flag, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -28,7 +28,16 @@ from clip4dm.evaluation.options import (
 from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, check_score, last_layers
+from clip4dm.scores import (
+    CLIP4DM_METHOD,
+    F_CLIP_SCORE,
+    START_LAYER_TEXT,
+    TEMPLATE,
+    ScoreName,
+    SortedBy,
+    check_score,
+    last_layers,
+)
 
 if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
@@ -100,15 +109,22 @@ class Options:
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
-        # The options whose usual value is another option's to say; from here on they are as the method has them.
         method = get_method(self.method, self.margin)
-        object.__setattr__(self, "start_layer_text", method.start(self.start_layer_text))
-        object.__setattr__(self, "margin", method.margin)
+        method.check_start(self.start_layer_text)
+        object.__setattr__(self, "margin", method.margin)  # from here on as the method has it
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
                 rule.check(f"--{option.name}", value)
         check_score(self.score, self.score_weight)
+
+    def for_tower(self, layers: int) -> Options:
+        """These options with what a text tower of so many layers decides: start_layer_text.
+
+        >>> Options("foil.json", "images").for_tower(4).start_layer_text
+        0
+        """
+        return replace(self, start_layer_text=get_method(self.method).start(self.start_layer_text, layers))
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say, as "args": all that bears on the figures, nothing that does not."""
@@ -137,7 +153,7 @@ class Options:
 
     @property
     def start(self) -> int:
-        """start_layer_text, which is a number from __post_init__ on."""
+        """start_layer_text, which is a number after `for_tower`."""
         assert self.start_layer_text is not None
         return self.start_layer_text
 
@@ -227,7 +243,7 @@ def settings_name(settings: Settings, method: str = CLIP4DM_METHOD, start_layer_
     """
     way = get_method(method)
     if way.one_layer and not way.fixed_layers:
-        layers = f"start{way.start(start_layer_text)}"
+        layers = f"start{START_LAYER_TEXT if start_layer_text is None else start_layer_text}"  # None: of an old run
     else:
         layers = f"last{last_layers(settings.start_layer_text, settings.layers)}"
     score = "" if settings.score == F_CLIP_SCORE else f"_{settings.score}{settings.score_weight!r}"

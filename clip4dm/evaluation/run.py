@@ -24,6 +24,7 @@ from clip4dm.scores import SortedBy, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
+    from clip4dm.models.load import LoadedModel
 
 __all__ = ["Options", "Outcome", "evaluate", "rescore", "write_caption_metrics"]
 
@@ -45,17 +46,19 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     benchmark, reading = _read(options, say)
     sorted_by, epsilon = _verdicts_by(options, benchmark, say)
     samples = _samples(options, reading, say)
-
     from clip4dm.evaluation.compute import Evaluation  # torch takes seconds; what is above is refused at once
+    from clip4dm.models.load import load_model
 
-    detector = _detector(options, workers.device(options.device), sorted_by, epsilon)
-    rows = detector.method.rows(detector.model.tower.layers)
+    model = load_model(options.backbone, options.pretrained, workers.device(options.device), options.precision)
+    options = options.for_tower(model.tower.layers)
+    detector = _detector(options, model, sorted_by, epsilon)
     start = -1 if detector.method.one_layer else options.start
+    rows = detector.method.rows(model.tower.layers)
     settings = Settings(sorted_by, epsilon, start, rows, options.score, options.score_weight)
     entailment, nli_reason = None, None
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
-    config = run_config(options, benchmark, detector.model, settings, detector.batch_size, nli_reason)
+    config = run_config(options, benchmark, model, settings, detector.batch_size, nli_reason)
     folder = run_folder(options, config)
     say(f"run: {folder}")
     evaluation = Evaluation(
@@ -68,7 +71,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
         default_workers() if options.num_workers is None else options.num_workers,
         options.images_per_block,
     )
-    workers.start(detector.model.device)
+    workers.start(model.device)
     try:
         evaluation.run(samples, folder, config, workers=workers, resume=options.resume, overwrite=options.overwrite)
     finally:
@@ -148,17 +151,15 @@ def _check_pictures(options: Options, samples: Sequence[Sample], say: Say) -> No
     say(f"skipping: {text}")
 
 
-def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float) -> CLIP4DM:
-    """The model, explaining all its layers, so that re-scoring can average any number of the last ones.
+def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon: float) -> CLIP4DM:
+    """The detector, explaining all its layers, so that re-scoring can average any number of the last ones.
 
     Of a method with one row for the whole tower: as many layers as the options say.
 
-    Errors: ModelError; InputError where the text tower has no layer start_layer_text.
+    Errors: InputError where the text tower has no layer start_layer_text.
     """
     from clip4dm.detector import CLIP4DM, DEFAULT_BATCH_SIZE
-    from clip4dm.models.load import load_model
 
-    model = load_model(options.backbone, options.pretrained, device, options.precision)
     layers = model.tower.layers
     last_layers(options.start, layers)
     return CLIP4DM(

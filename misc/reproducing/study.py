@@ -26,6 +26,7 @@ from clip4dm.evaluation.run import Options, evaluate, write_caption_metrics
 from clip4dm.evaluation.store.finished import FinishedRun, open_run, read_caption_metrics
 from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, DamagedRun, read_sealed, write_sealed
 from clip4dm.files.reading import FileError, read_json
+from clip4dm.scores import START_LAYER_TEXT
 
 Figures = dict[str, Figure]
 Pass = tuple[str, Model, bool]  # (data, model, whether the ablation's): one way through all samples
@@ -245,6 +246,7 @@ class Study:
             output=str(self.output),
             backbone=model.backbone,
             pretrained=model.pretrained,
+            start_layer_text=START_LAYER_TEXT,  # the paper's, whatever the tower
             reference_path=str(data.references) if data.references and data.references.exists() else None,
             get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
             **self.options,

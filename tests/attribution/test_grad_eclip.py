@@ -178,7 +178,7 @@ def test_weights_of_tokens_that_are_equally_similar_or_not_seen():
 def test_its_usual_layers_are_the_authors_eight_or_as_many_as_there_are(tower_case):
     _, _, _, encoded, _ = tower_case
     _, tower, features = in_dtype(tower_case, torch.float64)
-    start = METHODS["grad_eclip"].start(None)
+    start = METHODS["grad_eclip"].start(None, 12)
     assert [last_layers(start, layers) for layers in (1, 4, 8, 12, 24)] == [1, 4, 8, 8, 8]
     with pytest.raises(InputError, match="out of range"):
         last_layers(-7, 4)

@@ -16,7 +16,7 @@ from clip4dm.commands import evaluate as main_py
 from clip4dm.commands import infer
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Options
-from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT
+from clip4dm.scores import CLIP4DM_METHOD
 
 PICTURES = [np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8) for i in range(2)]
 ONE_ROW = [name for name, method in METHODS.items() if method.one_layer]
@@ -54,7 +54,7 @@ def assert_same(ours, theirs, name):
 
 
 def test_the_papers_method_is_the_default(detector):
-    assert detector.method.name == CLIP4DM_METHOD and detector.start_layer_text == START_LAYER_TEXT
+    assert detector.method.name == CLIP4DM_METHOD and detector.start_layer_text == 0  # of a tower this small
     named = CLIP4DM(detector.model, method="clip4dm").detect([PICTURES[0]], list(WORDS))
     assert_detections(named, detector.detect([PICTURES[0]], list(WORDS)))
     assert named[0].as_dict()["method"] == "clip4dm"
@@ -145,7 +145,7 @@ def test_infer_py(tiny_folder, capsys, name):
     infer.main([*model, "--json", "--method", name, "--text", "a cup, red", "dog"])
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first["method"] == second["method"] == name
-    assert first["start_layer_text"] == (-1 if name in ONE_ROW else METHODS[name].start_layer_text)
+    assert first["start_layer_text"] == (-1 if name in ONE_ROW else METHODS[name].start(None, 4))
     assert all(word["attribution"] is not None for word in first["words"] + second["words"])
 
 
@@ -259,12 +259,12 @@ def test_rescoring_a_row_for_the_whole_tower_cannot_take_other_layers(asked, cap
 
 def test_gaes_folder_says_which_layers_it_was_made_of(asked, capsys):
     names = []
-    for layers in ([], ["--start_layer_text", "0"]):
+    for layers in ([], ["--start_layer_text", "-1"]):
         folder, result = result_of(capsys, *asked, "--method", "gae", *layers)
         names.append(folder.name.rpartition("_")[0])
-    assert names == ["gae_most_negative_-5e-05_start-3_fp32", "gae_most_negative_-5e-05_start0_fp32"]
-    target, again = result_of(capsys, "--rescore", str(folder), "--start_layer_text", "0")
-    assert target.name == "most_negative_-5e-05_start0" and again["AP"] == result["AP"]
+    assert names == ["gae_most_negative_-5e-05_start0_fp32", "gae_most_negative_-5e-05_start-1_fp32"]
+    target, again = result_of(capsys, "--rescore", str(folder), "--start_layer_text", "-1")
+    assert target.name == "most_negative_-5e-05_start-1" and again["AP"] == result["AP"]
 
 
 def test_rescoring_does_not_change_the_method_or_its_margin(asked, capsys):
@@ -305,4 +305,4 @@ def test_layers_that_mean_nothing_to_a_method_are_refused(detector, name):
         CLIP4DM(detector.model, method=name, start_layer_text=-3)
     with pytest.raises(InputError, match="means nothing"):
         Options("foil.json", "images", method=name, start_layer_text=-2)
-    assert Options("foil.json", "images", method=name).start == -1
+    assert Options("foil.json", "images", method=name).for_tower(12).start == -1

@@ -118,5 +118,5 @@ def test_a_runs_folder_is_named_by_what_made_it(options, name):
         "settings": vars(Settings("most_negative", -5e-5, -3, 12)),
         "fingerprint": "0123abcd4567",
     }
-    folder = run_folder(replace(OPTIONS, **options), config)
+    folder = run_folder(replace(OPTIONS, **options).for_tower(12), config)
     assert folder == Path("output/foil") / "hf-hub-org-CLIP-..-tiny-model" / name
