@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors
+from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors
 from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
 
@@ -55,18 +55,12 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         "a right and a wrong caption of it",
     )
     add_model_options(parser, BACKBONE)
-    method = add_method_options(parser)
-    method.add_argument(
-        "--sorted_by",
-        default="threshold",
-        choices=SORTED_BY,
-        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
+    _add_verdict_options(parser)
+    shown = parser.add_argument_group("what is shown")
+    shown.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
+    shown.add_argument(
+        "--png", type=Path, metavar="FILE", help="draw picture and captions there too, each word on its colour"
     )
-    method.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
-    )
-    add_score_options(method)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
     if args.demo is not None:
@@ -84,6 +78,20 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     return args
 
 
+def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    method = add_method_options(parser)
+    method.add_argument(
+        "--sorted_by",
+        default="threshold",
+        choices=SORTED_BY,
+        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
+    )
+    method.add_argument(
+        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+    )
+    add_score_options(method)
+
+
 def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error.
 
@@ -91,6 +99,8 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     """
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
+        if args.png:
+            check_extra("report", "matplotlib")
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
         from clip4dm import CLIP4DM
 
@@ -107,8 +117,13 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             score=args.score,
             score_weight=args.score_weight,
         )
-        for detection in detector.detect([picture], args.text):
+        detections = detector.detect([picture], args.text)
+        for detection in detections:
             show(detection, args.image, as_json=args.json, program=program)
+        if args.png:
+            from clip4dm.report.figure import write_png
+
+            write_png(args.png, picture, detections)
 
 
 def read_picture(path: str) -> Image:
