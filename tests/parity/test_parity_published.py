@@ -22,6 +22,7 @@ from clip4dm.benchmarks import get_benchmark
 from clip4dm.benchmarks.base import Sample
 from clip4dm.evaluation.records import Settings, score_record, stored_fields
 from clip4dm.evaluation.run import Options, evaluate
+from clip4dm.scores import START_LAYER_TEXT
 
 GOLDEN = ROOT / "tests" / "golden"
 ROWS = json.loads((GOLDEN / "reference_outputs.json").read_text())
@@ -72,6 +73,7 @@ def test_the_published_main_pys_runs_agree_row_by_row(name, model, shared, tmp_p
             device="cpu",
             num_workers=0,
             sorted_by=sorted_by,
+            start_layer_text=START_LAYER_TEXT,
         ),
         say=lambda line: None,
     )
@@ -124,7 +126,9 @@ def test_words_that_the_published_code_drops_and_keeps(model):
 
 
 def test_the_published_factor_clamps_the_cosine(model):
-    detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu", epsilon=1.0)
+    detector = CLIP4DM.from_pretrained(
+        pretrained=str(model), device="cpu", epsilon=1.0, start_layer_text=START_LAYER_TEXT
+    )
     rows = [row for row in ROWS if row["result"]["clip_score"] == 0 and row["caption"]]
     assert len(rows) == 14
     for row in rows:
