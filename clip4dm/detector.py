@@ -18,7 +18,7 @@ from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
-from clip4dm.scores import CLIP4DM_METHOD, EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers
+from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
 from clip4dm.towers.arithmetic import unit_length
 
 DEFAULT_BATCH_SIZE = 64
@@ -29,11 +29,12 @@ T = TypeVar("T")
 class CLIP4DM:
     """Finds the words of captions that are not true of images.
 
-    model: from `load_model`. template: put before every caption. method: of `attribution.methods`, the paper's unless
-    said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (for the
-    paper's the last three of 12 layers or more, -3, and all of smaller towers). sorted_by: "threshold" (words below
-    epsilon) or "most_negative" (the lowest word). epsilon: a word is misaligned below it. batch_size: captions and
-    images per pass. margin: of methods that have one (`attribution.coalitions`), None for the method's usual.
+    model: from `load_model`. template: put before every caption. method: of `attribution.methods`, None for the tower's
+    usual (`scores.usual_method`: the paper's for 12 layers or more). start_layer_text: the text layers from this
+    Python index on are averaged, None for the method's usual (for the paper's the last three of 12 layers or more, -3,
+    and all of smaller towers). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
+    epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
+    (`attribution.coalitions`), None for the method's usual.
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     Errors: InputError for settings that cannot be.
 
@@ -59,13 +60,13 @@ class CLIP4DM:
         sorted_by: SortedBy = "threshold",
         epsilon: float = EPSILON,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        method: str = CLIP4DM_METHOD,
+        method: str | None = None,
         margin: float | None = None,
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
-        self.method = get_method(method, margin)
+        self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin)
         start_layer_text = self.method.start(start_layer_text, model.tower.layers)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:

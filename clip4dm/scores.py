@@ -13,7 +13,7 @@ its softmax, one for each head; G[l] = ds/dA[l] the cosine's gradient by it; r t
     additive     = s + weight * the lowest attribution                   additive_score   (ours)
     additive_sum = s + weight * F-CLIPScore's sum                        additive_sum_score   (ours)
 
-No ReLU anywhere: negative attributions are the signal. Arrays are numpy's or PyTorch's alike.
+No ReLU anywhere: negative attributions are the signal. Arrays: numpy's or PyTorch's.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 CLIPSCORE_SCALE = 2.5
 EPSILON = -5e-5
 START_LAYER_TEXT = -3  # the paper's
-PUBLISHED_LAYERS = 12  # text layers of the smallest backbone of the paper
+PUBLISHED_LAYERS = 12  # text layers of the paper's smallest backbone; for smaller towers see docs/methods.md
 GRAD_ECLIP_START = -8  # the usual one of that method (`attribution.grad_eclip`)
 TEMPLATE = "A photo depicts "
 CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
+GRADIENT_VALUE_METHOD = "gradient_value"  # the usual one of smaller towers than the paper's
 
 SortedBy = Literal["threshold", "most_negative"]
 SORTED_BY: tuple[SortedBy, ...] = get_args(SortedBy)
@@ -254,10 +255,17 @@ def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float |
     return 0.0 if image + best == 0 else 2 * image * best / (image + best)
 
 
+def usual_method(layers: int) -> str:
+    """The method where none is given: the paper's for text towers as deep as its own; gradient_value for smaller ones.
+
+    >>> usual_method(12), usual_method(4)
+    ('clip4dm', 'gradient_value')
+    """
+    return CLIP4DM_METHOD if layers >= PUBLISHED_LAYERS else GRADIENT_VALUE_METHOD
+
+
 def usual_start(layers: int) -> int:
     """start_layer_text where none is given: the paper's for towers as deep as its own; all layers of smaller ones.
-
-    docs/methods.md has the measurements: every smaller tower, of 2 to 8 layers, locates most by all of its layers.
 
     >>> usual_start(24), usual_start(12), usual_start(4)
     (-3, -3, 0)

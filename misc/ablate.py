@@ -33,10 +33,12 @@ def main(argv: list[str] | None = None) -> None:
         from clip4dm import CLIP4DM
         from clip4dm.benchmarks import read_benchmark
         from clip4dm.evaluation.records import Settings
-        from clip4dm.scores import last_layers
+        from clip4dm.scores import CLIP4DM_METHOD, last_layers
 
         benchmark, reading = read_benchmark(args.data_path, img_dir=args.img_dir)
-        detector = CLIP4DM.from_pretrained(*model_arguments(args, "demo"), device=args.device, precision=args.precision)
+        detector = CLIP4DM.from_pretrained(
+            *model_arguments(args, "demo"), args.device, args.precision, method=CLIP4DM_METHOD
+        )
         epsilon = benchmark.epsilon if args.epsilon is None else args.epsilon
         layers = detector.model.tower.layers
         settings = Settings(benchmark.sorted_by, epsilon, detector.start_layer_text, layers)

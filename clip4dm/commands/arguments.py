@@ -8,7 +8,15 @@ from pathlib import Path
 from clip4dm.attribution.methods import METHODS
 from clip4dm.evaluation.options import MARGIN, WEIGHT
 from clip4dm.models.names import PRECISIONS
-from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, PUBLISHED_LAYERS, SCORES, START_LAYER_TEXT, TEMPLATE
+from clip4dm.scores import (
+    CLIP4DM_METHOD,
+    F_CLIP_SCORE,
+    GRADIENT_VALUE_METHOD,
+    PUBLISHED_LAYERS,
+    SCORES,
+    START_LAYER_TEXT,
+    TEMPLATE,
+)
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -48,14 +56,14 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     >>> parser = argparse.ArgumentParser()
     >>> group = add_method_options(parser)
     >>> parser.parse_args([])
-    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None, margin=None)
+    Namespace(method=None, template='A photo depicts ', start_layer_text=None, margin=None)
     """
     group = parser.add_argument_group("method")
     group.add_argument(
         "--method",
-        default=CLIP4DM_METHOD,
         choices=METHODS,
-        help=f"how words are attributed: %(choices)s; docs/methods.md compares them (default: {CLIP4DM_METHOD})",
+        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: the paper's, "
+        f"{CLIP4DM_METHOD}, for text towers of {PUBLISHED_LAYERS} layers or more, else {GRADIENT_VALUE_METHOD})",
     )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
     usual = {name: way.start_layer_text for name, way in METHODS.items() if not way.fixed_layers}

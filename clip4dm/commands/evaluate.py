@@ -29,7 +29,7 @@ from clip4dm.evaluation.options import (
     boolean,
 )
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SORTED_BY
+from clip4dm.scores import F_CLIP_SCORE, SORTED_BY
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
@@ -79,7 +79,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
     add_score_options(method)
-    parser.set_defaults(method=None, score=None)  # not given: the re-scored run's, or the paper's
+    parser.set_defaults(score=None)  # not given: the re-scored run's, or the paper's
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -199,7 +199,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
     from clip4dm.evaluation.run import Options, evaluate
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
-    given["method"], given["score"] = args.method or CLIP4DM_METHOD, args.score or F_CLIP_SCORE
+    given["score"] = args.score or F_CLIP_SCORE
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

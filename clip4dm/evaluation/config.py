@@ -9,7 +9,7 @@ from enum import Flag, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from clip4dm.attribution.methods import get_method
+from clip4dm.attribution.methods import Method, get_method
 from clip4dm.benchmarks.base import Benchmark
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
@@ -37,6 +37,7 @@ from clip4dm.scores import (
     SortedBy,
     check_score,
     last_layers,
+    usual_method,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Options:
     precision: str = field(default="fp32", metadata=_option(_ALL))
     template: str = field(default=TEMPLATE, metadata=_option(_ALL))
     start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
-    method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
+    method: str | None = field(default=None, metadata=_option(_ALL))
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
@@ -109,9 +110,12 @@ class Options:
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
-        method = get_method(self.method, self.margin)
-        method.check_start(self.start_layer_text)
-        object.__setattr__(self, "margin", method.margin)  # from here on as the method has it
+        if self.method is None:
+            get_method(CLIP4DM_METHOD, self.margin)  # none of the usual ones has a margin
+        else:
+            method = get_method(self.method, self.margin)
+            method.check_start(self.start_layer_text)
+            object.__setattr__(self, "margin", method.margin)  # from here on as the method has it
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
@@ -119,12 +123,14 @@ class Options:
         check_score(self.score, self.score_weight)
 
     def for_tower(self, layers: int) -> Options:
-        """These options with what a text tower of so many layers decides: start_layer_text.
+        """These options with what a text tower of so many layers decides: method and start_layer_text.
 
-        >>> Options("foil.json", "images").for_tower(4).start_layer_text
-        0
+        >>> options = Options("foil.json", "images").for_tower(4)
+        >>> options.method, options.start_layer_text
+        ('gradient_value', 0)
         """
-        return replace(self, start_layer_text=get_method(self.method).start(self.start_layer_text, layers))
+        method = get_method(usual_method(layers) if self.method is None else self.method)
+        return replace(self, method=method.name, start_layer_text=method.start(self.start_layer_text, layers))
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say, as "args": all that bears on the figures, nothing that does not."""
@@ -150,6 +156,12 @@ class Options:
 
     def _bearing_on(self, what: Bears) -> dict[str, Any]:
         return {o.name: getattr(self, o.name) for o in fields(self) if what in o.metadata["bears_on"]}
+
+    @property
+    def way(self) -> Method:
+        """The method, which is known after `for_tower`, without its margin."""
+        assert self.method is not None
+        return get_method(self.method)
 
     @property
     def start(self) -> int:
@@ -225,10 +237,10 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     run_folder(options, config)  # output/foil/ViT-B-32-openai/most_negative_-5e-05_last3_fp32_0123abcd
     """
     model = _slug(f"{config['backbone']}-{config['pretrained']}")
-    name = f"{settings_name(Settings(**config['settings']), options.method, options.start)}_{options.precision}"
-    if options.margin != get_method(options.method).margin:
+    name = f"{settings_name(Settings(**config['settings']), options.way.name, options.start)}_{options.precision}"
+    if options.margin != options.way.margin:
         name = f"margin{options.margin:g}_{name}"
-    name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
+    name = name if options.method == CLIP4DM_METHOD else f"{options.way.name}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
@@ -167,7 +166,7 @@ def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon
         template=options.template,
         method=options.method,
         margin=options.margin,
-        start_layer_text=options.start if get_method(options.method).one_layer else -layers,
+        start_layer_text=options.start if options.way.one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,
         score=options.score,

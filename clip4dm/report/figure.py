@@ -51,7 +51,7 @@ def _png(picture: Image, detections: Sequence[Detection]) -> bytes:
 
     figure = Figure(figsize=(WIDTH, SIDE), dpi=DPI)
     canvas = FigureCanvasAgg(figure)
-    pen = _Pen(figure, canvas.get_renderer())
+    pen = _Pen(figure, canvas.get_renderer())  # type: ignore[no-untyped-call]
     for detection in detections:
         pen.caption(detection)
     if detections:

@@ -26,7 +26,7 @@ from clip4dm.evaluation.run import Options, evaluate, write_caption_metrics
 from clip4dm.evaluation.store.finished import FinishedRun, open_run, read_caption_metrics
 from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, DamagedRun, read_sealed, write_sealed
 from clip4dm.files.reading import FileError, read_json
-from clip4dm.scores import START_LAYER_TEXT
+from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT
 
 Figures = dict[str, Figure]
 Pass = tuple[str, Model, bool]  # (data, model, whether the ablation's): one way through all samples
@@ -208,7 +208,12 @@ class Study:
             if not self.options.get("skip_missing") or (data.images / sample.image).is_file()
         ]
         detector = CLIP4DM.from_pretrained(
-            model.backbone, model.pretrained, self.options.get("device", "auto"), self.options.get("precision", "fp32")
+            model.backbone,
+            model.pretrained,
+            self.options.get("device", "auto"),
+            self.options.get("precision", "fp32"),
+            method=CLIP4DM_METHOD,
+            start_layer_text=START_LAYER_TEXT,
         )
         layers = detector.model.tower.layers
         # A tower of fewer layers than the paper's three is taken whole.
@@ -246,7 +251,8 @@ class Study:
             output=str(self.output),
             backbone=model.backbone,
             pretrained=model.pretrained,
-            start_layer_text=START_LAYER_TEXT,  # the paper's, whatever the tower
+            method=CLIP4DM_METHOD,  # the paper's, whatever the tower
+            start_layer_text=START_LAYER_TEXT,
             reference_path=str(data.references) if data.references and data.references.exists() else None,
             get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),
             **self.options,

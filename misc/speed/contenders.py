@@ -25,7 +25,7 @@ from clip4dm.errors import InputError
 from clip4dm.files.images import load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel
-from clip4dm.scores import TEMPLATE, clip_score
+from clip4dm.scores import CLIP4DM_METHOD, TEMPLATE, clip_score
 
 BATCH = 64
 
@@ -136,7 +136,7 @@ def plain_clipscore(model: LoadedModel) -> Callable[[Load], int]:
 
 def this_project(model: LoadedModel) -> Callable[[Load], int]:
     """(c) Through the public API: words, attributions, scores."""
-    detector = CLIP4DM(model, batch_size=BATCH)
+    detector = CLIP4DM(model, batch_size=BATCH, method=CLIP4DM_METHOD)
 
     def run(load: Load) -> int:
         features = detector.encode_images(load.pictures)
@@ -148,7 +148,7 @@ def this_project(model: LoadedModel) -> Callable[[Load], int]:
 
 def towers_alone(model: LoadedModel) -> Callable[[Load], int]:
     """(d) open_clip's image tower on the distinct decoded pictures, its text tower on captions cut to length."""
-    clip, detector = model.model, CLIP4DM(model)
+    clip, detector = model.model, CLIP4DM(model, method=CLIP4DM_METHOD)
     if not hasattr(clip, "token_embedding"):
         raise InputError(f"the towers alone are measured for open_clip's CLIP, not for {type(clip).__name__}")
 
@@ -170,7 +170,7 @@ def towers_alone(model: LoadedModel) -> Callable[[Load], int]:
 
 def stages(model: LoadedModel, load: Load) -> dict[str, float]:
     """Seconds of this project's stages alone: decode, image, text and (beyond the text pass) attribution."""
-    detector = CLIP4DM(model, batch_size=BATCH)
+    detector = CLIP4DM(model, batch_size=BATCH, method=CLIP4DM_METHOD)
     seconds = {}
 
     def timed(name: str, work: Callable[[], object]) -> None:
