@@ -92,7 +92,7 @@ def test_a_captions_walk_is_the_one_in_the_docs(tmp_path, monkeypatch, capsys):
     # Loading asks `attribute` and `encode_caption` too, to verify the tower: the walk begins with a loaded model.
     from clip4dm import CLIP4DM
 
-    detector = CLIP4DM.from_pretrained("demo", device="cpu")
+    detector = CLIP4DM.from_pretrained("demo", device="cpu", method="clip4dm")
     monkeypatch.setattr(CLIP4DM, "from_pretrained", lambda *_, **__: detector)
     sys.setprofile(note)
     try:

@@ -23,7 +23,8 @@ def rows(shared):
 
 @pytest.fixture(scope="module")
 def golden_detector(shared):
-    return CLIP4DM.from_pretrained(pretrained=str(shared / "golden" / "tiny-clip"), device="cpu", start_layer_text=-5)
+    folder = str(shared / "golden" / "tiny-clip")
+    return CLIP4DM.from_pretrained(pretrained=folder, device="cpu", method="clip4dm", start_layer_text=-5)
 
 
 def detected(detector, shared, rows):

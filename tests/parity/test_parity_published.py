@@ -42,7 +42,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def detections(model):
     """Each row's Detection, all rows in one batch: one image a caption."""
-    detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu", start_layer_text=-6)
+    detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu", method="clip4dm", start_layer_text=-6)
     names = sorted({row["image"] for row in ROWS})
     features = detector.encode_images([GOLDEN / "images" / name for name in names])
     found = detector.detect(features[[names.index(row["image"]) for row in ROWS]], [row["caption"] for row in ROWS])
@@ -73,6 +73,7 @@ def test_the_published_main_pys_runs_agree_row_by_row(name, model, shared, tmp_p
             device="cpu",
             num_workers=0,
             sorted_by=sorted_by,
+            method="clip4dm",
             start_layer_text=START_LAYER_TEXT,
         ),
         say=lambda line: None,
@@ -116,7 +117,7 @@ def assert_same_line(ours, theirs) -> None:
 
 def test_words_that_the_published_code_drops_and_keeps(model):
     """By hand: '-', '&' and ':-)' are words to the published code in threshold mode, '.' is none."""
-    detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu")
+    detector = CLIP4DM.from_pretrained(pretrained=str(model), device="cpu", method="clip4dm")
     (found,) = detector.detect(GOLDEN / "images" / "scene_0.png", 'salt & pepper - !" on a table. :-) ;:')
     words = [word for word, _ in found.as_published()["word_attributions"]]
     assert words == ["salt", "&", "pepper", "-", "on", "a", "table", ":-)"]
@@ -127,7 +128,7 @@ def test_words_that_the_published_code_drops_and_keeps(model):
 
 def test_the_published_factor_clamps_the_cosine(model):
     detector = CLIP4DM.from_pretrained(
-        pretrained=str(model), device="cpu", epsilon=1.0, start_layer_text=START_LAYER_TEXT
+        pretrained=str(model), device="cpu", epsilon=1.0, method="clip4dm", start_layer_text=START_LAYER_TEXT
     )
     rows = [row for row in ROWS if row["result"]["clip_score"] == 0 and row["caption"]]
     assert len(rows) == 14
