@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
-from clip4dm.captions.words import EncodedCaption, encode_caption
+from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
@@ -143,9 +143,10 @@ class CLIP4DM:
             encoded = detector.encode_captions(["a red car", "a blue car"])
         """
         made: dict[str, EncodedCaption] = {}
+        neutral = neutral_ids(self.model.tokenizer)
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
-                made[caption] = encode_caption(self.model.tokenizer, caption, self.template)
+                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, neutral)
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:

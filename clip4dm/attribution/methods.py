@@ -7,11 +7,12 @@
     grad_eclip       softened similarity times gradient       grad_eclip.py         1 pass, and one token's way back
     integrated       integrated gradients over embeddings     embeddings.py         17 passes forward and back
     occlusion        the cosine without the word              occlusion.py          words + 1 passes
+    replacement      the cosine with a neutral word for it    replacement.py        words + 1 passes
     masking          the cosine with and without, over masks  masking.py            100 passes
     shapley          what a word adds, over orders of words   shapley.py            8 times as many as words
     ensemble         shapley and gradient_value, a margin     ensemble.py           those two's
 
-The last four have a margin, by which a word must speak for itself (coalitions.py): 0 but in the ensemble, unless said.
+The last five have a margin, by which a word must speak for itself (coalitions.py): 0 but in the ensemble, unless said.
 
 A pass is one of the text tower, of a caption at its true length. The image is encoded once in all.
 Attributions are in units of the cosine, and lowest for words that do not fit; their sizes differ between methods, so
@@ -229,6 +230,7 @@ METHODS: dict[str, Method] = {
         Method("grad_eclip", _by_layer("grad_eclip.attribute_grad_eclip"), start_layer_text=GRAD_ECLIP_START),
         Method("integrated", _integrated, start_layer_text=-1, one_layer=True),
         Method("occlusion", _in_coalitions("occlusion.left_out"), start_layer_text=-1, one_layer=True, margin=0.0),
+        Method("replacement", _in_coalitions("replacement.replaced"), start_layer_text=-1, one_layer=True, margin=0.0),
         Method("masking", _in_coalitions("masking.random_masks"), start_layer_text=-1, one_layer=True, margin=0.0),
         Method("shapley", _in_coalitions("shapley.random_orders"), start_layer_text=-1, one_layer=True, margin=0.0),
         Method("ensemble", _ensemble, start_layer_text=-1, one_layer=True, margin=0.3),

@@ -119,6 +119,11 @@ class TextTower:
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     @property
+    def context(self) -> int:
+        """How many tokens fit, start and end among them."""
+        return int(self.text.positional_embedding.shape[0]) - int(self.has_cls)
+
+    @property
     def features(self) -> int:
         """The width of text and image features."""
         projection = self.text.text_projection

@@ -17,18 +17,19 @@ from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.masking import MASKS, random_masks
 from clip4dm.attribution.methods import METHODS, get_method
 from clip4dm.attribution.occlusion import left_out
+from clip4dm.attribution.replacement import replaced
 from clip4dm.attribution.shapley import ORDERS, random_orders
 from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.errors import InputError
 from clip4dm.scores import TEMPLATE
 from clip4dm.towers.text import TextTower
 
-PLANS = {"occlusion": left_out, "masking": random_masks, "shapley": random_orders}
+PLANS = {"occlusion": left_out, "replacement": replaced, "masking": random_masks, "shapley": random_orders}
 WITH_MARGIN = sorted(name for name, method in METHODS.items() if method.margin is not None)
 
 
 def caption_of_ids(ids, unit_of, padded=False):
-    return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded)
+    return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded, neutral=(3,))
 
 
 @pytest.fixture
@@ -157,6 +158,9 @@ def test_kept_units_by_hand():
     assert keep_units(plain, {0, 2}) == plain
     padded = caption_of_ids((4, 5, 6, 1, 0), (0, 0, 1, -1, -1), padded=True)
     assert keep_units(padded, {1}) == caption_of_ids((6, 1, 0, 0, 0), (1, -1, -1, -1, -1), padded=True)
+    assert keep_units(plain, {2}, (1, 2)) == caption_of_ids((9, 4, 1, 2, 7, 8), (-1, -1, 0, 0, 2, -1))
+    assert keep_units(plain, {0}, (1, 2), 6) == caption_of_ids((9, 4, 5, 6, 1, 8), (-1, -1, 0, 0, 2, -1))
+    assert keep_units(padded, {0}, (7, 7, 7)) == caption_of_ids((4, 5, 7, 7, 0), (0, 0, 1, 1, -1), padded=True)
     assert keep_units(padded, {0}) == caption_of_ids((4, 5, 1, 0, 0), (0, 0, -1, -1, -1), padded=True)
 
 
@@ -182,7 +186,7 @@ def test_what_is_drawn_is_the_captions_own(name):
 
 
 def test_margins_are_of_methods_that_have_one():
-    assert WITH_MARGIN == ["ensemble", "masking", "occlusion", "shapley"]
+    assert WITH_MARGIN == ["ensemble", "masking", "occlusion", "replacement", "shapley"]
     assert get_method("occlusion", 0.25).margin == 0.25 and METHODS["occlusion"].margin == 0.0
     with pytest.raises(InputError, match="margin 0.2 means nothing to the method clip4dm; these have one: occlusion"):
         get_method("clip4dm", 0.2)

@@ -17,14 +17,15 @@ from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.methods import METHODS
 from clip4dm.attribution.occlusion import left_out
 from clip4dm.attribution.plain import attention_gradients
-from clip4dm.captions.words import EncodedCaption, encode_caption
+from clip4dm.attribution.replacement import replaced
+from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
 from clip4dm.errors import InputError
 from clip4dm.scores import TEMPLATE, relevance
 from clip4dm.towers.text import TextTower, shared_tokens
 
 PAIRS = [(0, 0), (0, 1), (1, 2), (2, 0), (1, 1)]  # (caption, image)
 OF_MAPS = ("clip4dm", "gae")  # sums of attention times gradient; the others are inner products or differences
-OF_COSINES = ("occlusion", "masking", "shapley", "ensemble")  # differences of them, absolute
+OF_COSINES = ("occlusion", "replacement", "masking", "shapley", "ensemble")  # differences of them, absolute
 OCCLUSION = 2 * COSINE  # the difference of two cosines, or a mean of such
 
 
@@ -129,14 +130,17 @@ def test_integrated_gradients_need_a_step(tower_case):
         attribute_integrated(tower, encoded, Batch.of(tower, encoded, features), steps=0)
 
 
-def lost_words(model, tokenizer, caption: EncodedCaption, feature, template: str = TEMPLATE) -> dict[int, float]:
-    """For each unit with tokens: the cosine by open_clip's encode_text, less that with the unit cut out of the string."""
+def lost_words(model, tokenizer, caption: EncodedCaption, feature, instead: str = "") -> dict[int, float]:
+    """For each unit with tokens: the cosine by open_clip's encode_text, less that with the unit cut out of the string.
+
+    instead: what is written into the string in its place.
+    """
     texts = {-1: caption.caption}
     for number, unit in enumerate(caption.units):
         if unit.scored:
-            texts[number] = caption.caption[: unit.start] + " " + caption.caption[unit.end :]
+            texts[number] = f"{caption.caption[: unit.start]} {instead} {caption.caption[unit.end :]}"
     with torch.no_grad():
-        features = model.encode_text(tokenizer([template + text for text in texts.values()]))
+        features = model.encode_text(tokenizer([TEMPLATE + text for text in texts.values()]))
     cosines = dict(zip(texts, (F.normalize(features, dim=-1) @ feature).tolist(), strict=True))
     return {number: cosines[-1] - cosine for number, cosine in cosines.items() if number >= 0}
 
@@ -147,18 +151,21 @@ def assert_lost(row, caption: EncodedCaption, wanted: dict[int, float], allowed:
         assert value == 0 if unit < 0 else abs(value - wanted[unit]) <= allowed
 
 
+@pytest.mark.parametrize("instead", ["", "something", "xyzzy"])  # nothing, a token, two tokens
 @pytest.mark.parametrize(("dtype", "allowed"), [(torch.float64, FLOAT64), (torch.float32, OCCLUSION)])
-def test_occlusion_is_what_the_cosine_loses_when_the_word_is_cut_out_of_the_string(tower_case, dtype, allowed):
+def test_occlusion_is_what_the_cosine_loses_when_the_string_is_without_the_word(tower_case, dtype, allowed, instead):
     _, _, tokenizer, _, _ = tower_case
     model, tower, features = in_dtype(tower_case, dtype)
     captions = [*CAPTIONS, "zebra", "", "!", "a dog and a dog", "Snowboarders' unbelievably-well-built half-pipe"]
-    encoded = [encode_caption(tokenizer, caption, TEMPLATE) for caption in captions]
+    neutral = neutral_ids(tokenizer, instead)
+    assert len(neutral) == ["", "something", "xyzzy"].index(instead)
+    encoded = [encode_caption(tokenizer, caption, TEMPLATE, neutral) for caption in captions]
     assert max(encoded[-1].unit_of.count(unit) for unit in range(3)) > 3  # words of several tokens
     batch = Batch.of(tower, encoded, features[:1].expand(len(captions), -1))
-    found = attribute_coalitions(tower, encoded, batch, left_out)
+    found = attribute_coalitions(tower, encoded, batch, replaced if instead else left_out)
     assert found.per_layer.shape == (len(captions), 1, batch.ids.shape[1])
     for caption, row in zip(encoded, found.per_layer[:, 0], strict=True):
-        wanted = lost_words(model, tokenizer, caption, features[0])
+        wanted = lost_words(model, tokenizer, caption, features[0], instead)
         assert wanted.keys() == {unit for unit in caption.unit_of if unit >= 0}
         assert_lost(row, caption, wanted, allowed)
     assert found.per_layer[3].any() and not found.per_layer[4].any()
@@ -176,6 +183,24 @@ def test_occlusion_of_a_truncated_caption_leaves_beyond_the_context_what_lay_the
     assert_lost(found.per_layer[0, 0], caption, wanted, FLOAT64)
 
 
+def test_a_neutral_word_pushes_beyond_the_context_what_no_longer_fits(tower_case):
+    """A full caption of words of one token, and a neutral word of two: the last word falls away, as when tokenised."""
+    _, _, tokenizer, _, _ = tower_case
+    model, tower, features = in_dtype(tower_case, torch.float64)
+    words = ["dog"] * (tower.context - len(encode_caption(tokenizer, "", TEMPLATE).ids))
+    caption = encode_caption(tokenizer, " ".join(words), TEMPLATE, neutral_ids(tokenizer, "xyzzy"))
+    assert not caption.truncated and len(caption.ids) == tower.context == tokenizer.context_length
+    found = attribute_coalitions(tower, [caption], Batch.of(tower, [caption], features[:1]), replaced)
+    assert_lost(found.per_layer[0, 0], caption, lost_words(model, tokenizer, caption, features[0], "xyzzy"), FLOAT64)
+
+
+def test_a_caption_without_a_neutral_word_is_refused(tower_case):
+    _, model, tokenizer, _, features = tower_case
+    tower, caption = TextTower(model), encode_caption(tokenizer, "a dog", TEMPLATE)
+    with pytest.raises(InputError, match="'a dog' was encoded without a neutral word; encode it with"):
+        attribute_coalitions(tower, [caption], Batch.of(tower, [caption], features[:1]), replaced)
+
+
 @pytest.fixture(scope="module")
 def padded(tmp_path_factory):
     """A SigLIP whose tokenizer fills the context."""
@@ -184,15 +209,17 @@ def padded(tmp_path_factory):
     return CLIP4DM.from_pretrained(pretrained=str(make_tiny_siglip(tmp_path_factory.mktemp("siglip"))), device="cpu")
 
 
-def test_occlusion_in_a_tower_whose_tokenizer_pads(padded):
+@pytest.mark.parametrize("instead", ["", "something"])
+def test_occlusion_in_a_tower_whose_tokenizer_pads(padded, instead):
     model, tower, tokenizer = padded.model.model, padded.model.tower, padded.model.tokenizer
     torch.manual_seed(3)
     features = F.normalize(torch.randn(3, 24), dim=-1)
     encoded = padded.encode_captions(["Two ZEBRAS, one (hot) dog!", "a sofa", "cat"])
     assert all(caption.padded and not caption.truncated for caption in encoded)
-    found = attribute_coalitions(tower, encoded, Batch.of(tower, encoded, features), left_out)
+    plan = replaced if instead else left_out
+    found = attribute_coalitions(tower, encoded, Batch.of(tower, encoded, features), plan)
     for i, caption in enumerate(encoded):
-        wanted = lost_words(model, tokenizer, caption, features[i])
+        wanted = lost_words(model, tokenizer, caption, features[i], instead)
         assert wanted.keys() == {unit for unit in caption.unit_of if unit >= 0}
         assert_lost(found.per_layer[i, 0], caption, wanted, OCCLUSION)
 

@@ -46,7 +46,7 @@ def assert_same(ours, theirs, name):
     for a, b in zip(ours, theirs, strict=True):
         assert [word.text for word in a.words] == [word.text for word in b.words]
         assert abs(a.cosine - b.cosine) <= COSINE
-        if name == "occlusion":  # the difference of two cosines
+        if name in ("occlusion", "replacement"):  # the difference of two cosines
             assert np.abs(a.layer_attributions - b.layer_attributions).max(initial=0) <= 2 * COSINE
         else:
             bound = ATTRIBUTION if name in ("clip4dm", "gae") else INNER_PRODUCT
