@@ -33,7 +33,7 @@ class CLIP4DM:
     said. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual (-3, the
     last three, for the paper's). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
     epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
-    (`attribution.coalitions`), None for the method's usual.
+    (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     Errors: InputError for settings that cannot be.
 
@@ -61,11 +61,12 @@ class CLIP4DM:
         batch_size: int = DEFAULT_BATCH_SIZE,
         method: str = CLIP4DM_METHOD,
         margin: float | None = None,
+        steps: int | None = None,
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
-        self.method = get_method(method, margin)
+        self.method = get_method(method, margin, steps)
         start_layer_text = self.method.start(start_layer_text)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:

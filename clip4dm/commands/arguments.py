@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.evaluation.options import MARGIN, WEIGHT
+from clip4dm.evaluation.options import AT_LEAST_ONE, MARGIN, WEIGHT
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SCORES, TEMPLATE
 
@@ -43,12 +43,12 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--method, --template, --start_layer_text and --margin (None: the method's); returns their group, for more.
+    """--method, --template, --start_layer_text, --margin and --steps (None: the method's); returns their group.
 
     >>> parser = argparse.ArgumentParser()
     >>> group = add_method_options(parser)
     >>> parser.parse_args([])
-    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None, margin=None)
+    Namespace(method='clip4dm', template='A photo depicts ', start_layer_text=None, margin=None, steps=None)
     """
     group = parser.add_argument_group("method")
     group.add_argument(
@@ -71,6 +71,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         type=MARGIN,
         metavar="M",
         help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
+    )
+    group.add_argument(
+        "--steps",
+        type=AT_LEAST_ONE,
+        metavar="N",
+        help=f"passes of integrated gradients, of that method (default: {METHODS['integrated'].steps})",
     )
     return group
 

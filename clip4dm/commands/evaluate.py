@@ -182,6 +182,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
         start_layer_text=args.start_layer_text,
         method=args.method,
         margin=args.margin,
+        steps=args.steps,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,

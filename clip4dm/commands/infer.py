@@ -101,6 +101,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             template=args.template,
             method=args.method,
             margin=args.margin,
+            steps=args.steps,
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,

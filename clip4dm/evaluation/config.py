@@ -81,6 +81,7 @@ class Options:
     start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
     method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
+    steps: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
     score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
@@ -101,9 +102,10 @@ class Options:
 
     def __post_init__(self) -> None:
         # The options whose usual value is another option's to say; from here on they are as the method has them.
-        method = get_method(self.method, self.margin)
+        method = get_method(self.method, self.margin, self.steps)
         object.__setattr__(self, "start_layer_text", method.start(self.start_layer_text))
         object.__setattr__(self, "margin", method.margin)
+        object.__setattr__(self, "steps", method.steps)
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
@@ -119,6 +121,8 @@ class Options:
         found = self._bearing_on(Bears.FINGERPRINT)
         if self.method == CLIP4DM_METHOD:  # unsaid: runs from before there were others are the same runs
             del found["method"], found["margin"]
+        if self.steps == get_method(self.method).steps:  # likewise
+            del found["steps"]
         return found
 
     def identity(self) -> dict[str, Any]:
@@ -212,6 +216,8 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     name = f"{settings_name(Settings(**config['settings']), options.method, options.start)}_{options.precision}"
     if options.margin != get_method(options.method).margin:
         name = f"margin{options.margin:g}_{name}"
+    if options.steps != get_method(options.method).steps:
+        name = f"steps{options.steps}_{name}"
     name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"

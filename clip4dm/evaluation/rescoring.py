@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def rescore(
     start_layer_text: int | None = None,
     method: str | None = None,
     margin: float | None = None,
+    steps: int | None = None,
     score: ScoreName | None = None,
     score_weight: float | None = None,
     seed: int | None = None,
@@ -37,7 +38,8 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    What is None stays as in the run; a weight is the score's own. method, margin: the run's, others need the model.
+    What is None stays as in the run; a weight is the score's own. method, margin, steps: the run's,
+    others need the model.
     The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
@@ -46,7 +48,7 @@ def rescore(
     if seed is not None:
         SEED.check("--seed", seed)
     run = open_run(folder)
-    _check_method(run, method, margin)
+    _check_method(run, method, {"margin": margin, "steps": steps})
     was, args = run.settings, run.config["args"]
     settings = Settings(
         sorted_by or was.sorted_by,
@@ -71,20 +73,21 @@ def rescore(
     return conclude(folder, config, target=target, entailment=entailment, as_published=as_published)
 
 
-def _check_method(run: FinishedRun, method: str | None, margin: float | None) -> None:
-    """Errors: InputError for others than the run's."""
+def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, float | None]) -> None:
+    """asked: of the method's options. Errors: InputError for others than the run's."""
     if method is not None and get_method(method).name != run.method:
         raise InputError(
             f"{run.folder} holds attributions of the method {run.method}, and those of {method} need the model: leave "
             f"--rescore away and run main.py with --method {method}"
         )
-    of_run = run.config["args"].get("margin")
-    if margin is not None and margin != of_run:
-        raise InputError(
-            f"{run.folder} holds attributions of the method {run.method} with "
-            f"{'no margin' if of_run is None else f'the margin {of_run:g}'}, and those with {margin:g} need the model: "
-            f"leave --rescore away and run main.py with --margin {margin:g}"
-        )
+    for option, value in asked.items():
+        of_run = run.config["args"].get(option, getattr(get_method(run.method), option))
+        if value is not None and value != of_run:
+            raise InputError(
+                f"{run.folder} holds attributions of the method {run.method} with "
+                f"{f'no {option}' if of_run is None else f'{option} {of_run:g}'}, and those with {value:g} need the "
+                f"model: leave --rescore away and run main.py with --{option} {value:g}"
+            )
 
 
 def _start(run: FinishedRun, start_layer_text: int | None) -> int:

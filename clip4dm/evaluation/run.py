@@ -166,6 +166,7 @@ def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float
         template=options.template,
         method=options.method,
         margin=options.margin,
+        steps=options.steps,
         start_layer_text=options.start if get_method(options.method).one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,

@@ -267,13 +267,14 @@ def test_gaes_folder_says_which_layers_it_was_made_of(asked, capsys):
     assert target.name == "most_negative_-5e-05_start0" and again["AP"] == result["AP"]
 
 
-def test_rescoring_does_not_change_the_method_or_its_margin(asked, capsys):
+def test_rescoring_does_not_change_the_method_its_margin_or_its_steps(asked, capsys):
     folder, _ = result_of(capsys, *asked, "--method", "occlusion")
     for same in (["--method", "occlusion"], ["--margin", "0"]):
         assert result_of(capsys, "--rescore", str(folder), *same)[1]["args"]["method"] == "occlusion"
     for other, message in (
         (["--method", "clip4dm"], "of the method occlusion, and those of clip4dm need the model"),
-        (["--margin", "0.2"], "of the method occlusion with the margin 0, and those with 0.2 need the model"),
+        (["--margin", "0.2"], "of the method occlusion with margin 0, and those with 0.2 need the model"),
+        (["--steps", "4"], "of the method occlusion with no steps, and those with 4 need the model"),
     ):
         with pytest.raises(SystemExit) as stop:
             main_py.main(["--rescore", str(folder), *other])
