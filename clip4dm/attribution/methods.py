@@ -46,6 +46,7 @@ class Method:
     """A way to attribute. start_layer_text: its usual one. one_layer: it gives one row for the whole tower.
 
     margin: of `attribution.coalitions`, None where the method has none. steps: of integrated gradients, likewise.
+    linear: in the picture's feature, so that the mean over pictures is that of the mean feature.
 
     run(tower, captions, image_features, caption_of, start_layer_text): captions are the distinct ones (C),
     image_features (P, features) of unit length, caption_of the caption of each pair; gives R (P, layers, T). With
@@ -62,6 +63,7 @@ class Method:
     one_layer: bool = False
     margin: float | None = None
     steps: int | None = None
+    linear: bool = True
 
     @property
     def fixed_layers(self) -> bool:
@@ -80,6 +82,20 @@ class Method:
             raise InputError(
                 f"start_layer_text {given} means nothing to the method {self.name}, which has one row for the whole "
                 "text tower; leave it away"
+            )
+        return given
+
+    def image_masks(self, given: int) -> int:
+        """How many masked copies of a picture to take. Errors: InputError for what is no number, or none of a method's.
+
+        >>> get_method("masking").image_masks(10)
+        10
+        """
+        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+            raise InputError(f"image_masks is {given!r}; it must be a whole number from 0 on, such as 10")
+        if given and not self.linear:
+            raise InputError(
+                f"image_masks {given} cannot be had of the method {self.name}, which is not linear in the picture"
             )
         return given
 
@@ -237,7 +253,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(CLIP4DM_METHOD, _clip4dm),
-        Method("gae", _gae, one_layer=True),
+        Method("gae", _gae, one_layer=True, linear=False),
         Method("gradient_value", _by_layer("gradient_value.attribute_gradient_value"), start_layer_text=0),
         Method("gradient_input", _gradient_input, start_layer_text=-1, one_layer=True),
         Method("grad_eclip", _by_layer("grad_eclip.attribute_grad_eclip"), start_layer_text=GRAD_ECLIP_START),

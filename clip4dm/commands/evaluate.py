@@ -79,7 +79,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
     add_score_options(method)
-    parser.set_defaults(method=None, score=None)  # not given: the re-scored run's, or the paper's
+    parser.set_defaults(method=None, score=None, image_masks=None)  # not given: the re-scored run's, or the paper's
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -183,6 +183,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
         method=args.method,
         margin=args.margin,
         steps=args.steps,
+        image_masks=args.image_masks,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,
@@ -201,6 +202,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["method"], given["score"] = args.method or CLIP4DM_METHOD, args.score or F_CLIP_SCORE
+    given["image_masks"] = args.image_masks or 0
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

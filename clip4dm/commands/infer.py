@@ -102,6 +102,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             method=args.method,
             margin=args.margin,
             steps=args.steps,
+            image_masks=args.image_masks,
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,

@@ -14,6 +14,7 @@ from clip4dm.benchmarks.base import Benchmark
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
+    COPIES,
     EPSILON,
     IMAGES_PER_BLOCK,
     MARGIN,
@@ -82,6 +83,7 @@ class Options:
     method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
     steps: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
+    image_masks: int = field(default=0, metadata=_option(_ALL, COPIES))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
     score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
@@ -110,6 +112,7 @@ class Options:
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
                 rule.check(f"--{option.name}", value)
+        method.image_masks(self.image_masks)
         check_score(self.score, self.score_weight)
 
     def reported(self) -> dict[str, Any]:
@@ -123,6 +126,8 @@ class Options:
             del found["method"], found["margin"]
         if self.steps == get_method(self.method).steps:  # likewise
             del found["steps"]
+        if not self.image_masks:
+            del found["image_masks"]
         return found
 
     def identity(self) -> dict[str, Any]:
@@ -218,6 +223,8 @@ def run_folder(options: Options, config: RunConfig) -> Path:
         name = f"margin{options.margin:g}_{name}"
     if options.steps != get_method(options.method).steps:
         name = f"steps{options.steps}_{name}"
+    if options.image_masks:
+        name = f"masks{options.image_masks}_{name}"
     name = name if options.method == CLIP4DM_METHOD else f"{options.method}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"

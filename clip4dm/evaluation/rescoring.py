@@ -29,6 +29,7 @@ def rescore(
     method: str | None = None,
     margin: float | None = None,
     steps: int | None = None,
+    image_masks: int | None = None,
     score: ScoreName | None = None,
     score_weight: float | None = None,
     seed: int | None = None,
@@ -38,17 +39,14 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    What is None stays as in the run; a weight is the score's own. method, margin, steps: the run's,
-    others need the model.
-    The result goes to FOLDER/rescored/SETTINGS/result.json.
+    None: as in the run; a weight is the score's own. method, margin, steps, image_masks: others than the run's need the
+    model. The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
         rescore(Path("output/foil/ViT-B-32-openai/..."), sorted_by="threshold", epsilon=-1e-4).result["LA"]["value"]
     """
-    if seed is not None:
-        SEED.check("--seed", seed)
     run = open_run(folder)
-    _check_method(run, method, {"margin": margin, "steps": steps})
+    _check_method(run, method, {"margin": margin, "steps": steps, "image_masks": image_masks})
     was, args = run.settings, run.config["args"]
     settings = Settings(
         sorted_by or was.sorted_by,
@@ -62,9 +60,10 @@ def rescore(
     same_words = replace(settings, score=was.score, score_weight=was.score_weight) == was
     if get_benchmark(run.config["benchmark"]).has_nli and not same_words:
         entailment, nli_reason = entailment_or_reason(nli_model or args["nli_model"], "auto", say)
+    chosen = {} if seed is None else {"seed": SEED.check("--seed", seed)}
     config = {
         **run.config,
-        "args": {**args, **_judged_by(run, settings), "seed": args["seed"] if seed is None else seed},
+        "args": {**args, **_judged_by(run, settings), **chosen},
         "settings": settings.stored(),
         "nli_reason": nli_reason,
         "rescored_from": run.config["fingerprint"],
@@ -81,7 +80,8 @@ def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, floa
             f"--rescore away and run main.py with --method {method}"
         )
     for option, value in asked.items():
-        of_run = run.config["args"].get(option, getattr(get_method(run.method), option))
+        usual = 0 if option == "image_masks" else getattr(get_method(run.method), option)
+        of_run = run.config["args"].get(option, usual)
         if value is not None and value != of_run:
             raise InputError(
                 f"{run.folder} holds attributions of the method {run.method} with "

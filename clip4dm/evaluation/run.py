@@ -167,6 +167,7 @@ def _detector(options: Options, device: str, sorted_by: SortedBy, epsilon: float
         method=options.method,
         margin=options.margin,
         steps=options.steps,
+        image_masks=options.image_masks,
         start_layer_text=options.start if get_method(options.method).one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,

@@ -49,14 +49,14 @@ def test_the_lists_are_those_of_the_runs_made_so_far():
     fingerprinted = "benchmark precision template start_layer_text get_refclipscore limit nli_model images_per_block"
     assert list(OPTIONS.fingerprinted()) == fingerprinted.split()
     identity = (
-        "backbone pretrained precision template start_layer_text method margin steps sorted_by epsilon score score_weight "
+        "backbone pretrained precision template start_layer_text method margin steps image_masks sorted_by epsilon score score_weight "
         "get_refclipscore limit"
     )
     assert list(OPTIONS.identity()) == identity.split()
     assert (
         list(OPTIONS.reported())
         == (
-            "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin steps "
+            "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin steps image_masks "
             "sorted_by epsilon score score_weight get_refclipscore reference_path limit nli_model seed images_per_block"
         ).split()
     )
@@ -113,6 +113,7 @@ def test_a_folder_says_layers_and_score():
             {"method": "integrated", "start_layer_text": None, "steps": 4},
             "integrated_steps4_most_negative_-5e-05_last3_fp32_0123abcd",
         ),
+        ({"image_masks": 10}, "masks10_most_negative_-5e-05_last3_fp32_0123abcd"),
     ],
 )
 def test_a_runs_folder_is_named_by_what_made_it(options, name):
