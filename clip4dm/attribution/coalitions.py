@@ -14,6 +14,7 @@ have at least cosine m with the picture:
 m is fitted to a model on labelled pairs of its own, as an epsilon is (misc/fit_margin.py); 0 leaves R as it is.
 Words that are not of a coalition are left out, or another word stands where they stood (a plan's `instead`).
 A text pass a coalition, without gradients, batched at true length; captions that several pictures share are read once.
+Differences of nearly equal features: a text tower in bf16 or fp16 is run in fp32 here, with its rounded weights.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def encode_all(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
     """
     distinct = {caption.ids: caption for caption in captions}
     order = sorted(distinct.values(), key=lambda caption: -len(caption.ids))
-    parts = [tower.encode(part) for part in batches(order, CAPTIONS_AT_ONCE)]
+    parts = [tower.encode(part, exact=True) for part in batches(order, CAPTIONS_AT_ONCE)]
     place = {caption.ids: number for number, caption in enumerate(order)}
     rows = torch.tensor([place[caption.ids] for caption in captions], device=tower.device)
     return torch.cat(parts)[rows]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import combinations, permutations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import FLOAT64
+from contract import COSINE, FLOAT64
 
 from clip4dm.attribution import masking
 from clip4dm.attribution.batch import Batch
-from clip4dm.attribution.coalitions import attribute_coalitions, keep_units, units_of
+from clip4dm.attribution.coalitions import attribute_coalitions, encode_all, keep_units, units_of
 from clip4dm.attribution.ensemble import attribute_ensemble
 from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.masking import MASKS, random_masks
@@ -35,8 +36,6 @@ def caption_of_ids(ids, unit_of, padded=False):
 @pytest.fixture
 def case(tower_case):
     """(tower, tokenizer, captions, features), float64."""
-    import copy
-
     _, model, tokenizer, encoded, features = tower_case
     return TextTower(copy.deepcopy(model).double()), tokenizer, encoded, features.double()
 
@@ -206,3 +205,16 @@ def test_captions_that_pictures_share_are_read_once(case):
     tower.encode = counted
     attribute_coalitions(tower, encoded[:1], Batch.of(tower, encoded[:1], features, [0, 0, 0]), left_out)
     assert len(read) == len(units_of(encoded[0])) + 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_towers_are_read_in_fp32_with_their_rounded_weights(tower_case, dtype):
+    """Differences of bf16 features would be of rounding. The reference is the rounded model itself, made fp32."""
+    _, model, _, encoded, _ = tower_case
+    low = TextTower(copy.deepcopy(model).to(dtype))
+    reference = TextTower(copy.deepcopy(low.text).float())
+    embed = low.embed  # the sum of token and position is rounded too
+    reference.embed = lambda ids: tuple(part if part is None else part.float() for part in embed(ids))
+    wanted = reference.encode(encoded)
+    assert (encode_all(low, encoded) - wanted).abs().max() <= COSINE
+    assert (low.encode(encoded) - wanted).abs().max() > 100 * COSINE  # as it would be without
