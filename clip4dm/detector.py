@@ -225,7 +225,7 @@ class CLIP4DM:
                 layers=self.method.rows(self.model.tower.layers),
                 sorted_by=self.sorted_by,
                 epsilon=self.epsilon,
-                start_layer_text=-1 if self.method.one_layer else self.start_layer_text,
+                start_layer_text=self.start_layer_text,
                 method=self.method.name,
                 score=self.score,
                 score_weight=self.score_weight,

@@ -29,7 +29,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import InputError
-from clip4dm.scores import CLIP4DM_METHOD, GRAD_ECLIP_START, START_LAYER_TEXT, last_layers
+from clip4dm.scores import CLIP4DM_METHOD, EPSILON, GRAD_ECLIP_START, START_LAYER_TEXT, last_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,6 +69,19 @@ class Method:
     def fixed_layers(self) -> bool:
         """Whether start_layer_text means nothing to it."""
         return self.start_layer_text == -1
+
+    def epsilon_note(self, epsilon: float) -> str | None:
+        """What to say where the paper's epsilon is to judge attributions of another size; None where nothing is.
+
+        >>> get_method("gradient_value").epsilon_note(-5e-5), get_method("shapley").epsilon_note(-1e-2)
+        (None, None)
+        """
+        if epsilon != EPSILON or not self.one_layer:  # means over heads and layers, as the paper's, are of its size
+            return None
+        return (
+            f"epsilon {epsilon:g} is the paper's, for its own attributions; those of {self.name} are of another size: "
+            "misc/epsilon_study.py fits one for it, most_negative needs none"
+        )
 
     def start(self, given: int | None) -> int:
         """start_layer_text as given, or the usual one. Errors: InputError where it would mean nothing.

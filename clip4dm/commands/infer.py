@@ -109,6 +109,9 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             score=args.score,
             score_weight=args.score_weight,
         )
+        note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
+        if note:
+            print(f"{program}: note: {note}", file=sys.stderr)
         for detection in detector.detect([picture], args.text):
             show(detection, args.image, as_json=args.json, program=program)
 

@@ -106,6 +106,9 @@ def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[Sort
         f"sorted_by: {sorted_by}{'' if options.sorted_by else usual}, "
         f"epsilon: {epsilon:g}{usual if options.epsilon is None else ''}"
     )
+    note = get_method(options.method).epsilon_note(epsilon)
+    if note:
+        say(f"note: {note}")
     return sorted_by, epsilon
 
 
