@@ -80,7 +80,7 @@ class Method:
             return None
         return (
             f"epsilon {epsilon:g} is the paper's, for its own attributions; those of {self.name} are of another size: "
-            "misc/epsilon_study.py fits one for it, most_negative needs none"
+            "misc/epsilon_study.py fits one for it"
         )
 
     def start(self, given: int | None) -> int:

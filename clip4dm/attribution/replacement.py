@@ -1,4 +1,4 @@
-"""Occlusion by a neutral word: what the cosine loses when "something" stands where the word stood.
+"""Occlusion by a neutral word: what the cosine loses when "the" stands where the word stood.
 
     R[j] = s(caption) - s(caption with the neutral word in place of token j's word)
 

@@ -23,7 +23,7 @@ from clip4dm.captions.tokens import Tokenizer, Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
 from clip4dm.errors import CLIP4DMError
 
-NEUTRAL = "something"  # stands for any word; chosen by measurement, docs/methods.md
+NEUTRAL = "the"  # may stand for any word: it says nothing; chosen by measurement, docs/methods.md
 _UNIT = re.compile(r"[.,]|[^\s.,]+")
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 
@@ -130,7 +130,7 @@ def neutral_ids(tokenizer: Tokenizer, word: str = NEUTRAL) -> tuple[int, ...]:
 
     >>> from open_clip import get_tokenizer
     >>> neutral_ids(get_tokenizer("ViT-B-32")), neutral_ids(get_tokenizer("ViT-B-32"), "it")
-    ((2006,), (585,))
+    ((518,), (585,))
     """
     alone = encode_caption(tokenizer, word)
     return tuple(token for token, unit in zip(alone.ids, alone.unit_of, strict=True) if unit >= 0)

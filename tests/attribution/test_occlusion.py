@@ -12,7 +12,7 @@ from clip4dm.attribution.batch import Batch
 from clip4dm.attribution.coalitions import attribute_coalitions
 from clip4dm.attribution.occlusion import left_out
 from clip4dm.attribution.replacement import replaced
-from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
+from clip4dm.captions.words import NEUTRAL, EncodedCaption, encode_caption, neutral_ids
 from clip4dm.errors import InputError
 from clip4dm.scores import TEMPLATE
 from clip4dm.towers.text import TextTower
@@ -99,7 +99,7 @@ def padded(tmp_path_factory):
     return CLIP4DM.from_pretrained(pretrained=str(make_tiny_siglip(tmp_path_factory.mktemp("siglip"))), device="cpu")
 
 
-@pytest.mark.parametrize("instead", ["", "something"])
+@pytest.mark.parametrize("instead", ["", NEUTRAL])
 def test_occlusion_in_a_tower_whose_tokenizer_pads(padded, instead):
     model, tower, tokenizer = padded.model.model, padded.model.tower, padded.model.tokenizer
     torch.manual_seed(3)
