@@ -51,9 +51,9 @@ class Detection:
     words: the caption's words in order, punctuation-only pieces left out. cosine: image-text cosine, -1..1.
     clip_score: 2.5 * max(cosine, 0). f_clip_score: the paper's F-CLIPScore, <= 0. truncated: some words lay
     beyond CLIP's context. layer_attributions: (layers, units) float32, every explained layer's word attributions,
-    from which `with_settings` takes any other number of layers. encoded: units and tokens behind the words.
-    method: whose attributions these are (`attribution.methods`). score_name, score_weight, score: which of
-    `scores.SCORES` was asked for, its weight (None for F-CLIPScore), and its value.
+    from which `with_settings` takes any other number of layers; a method's single row is of start_layer_text alone.
+    encoded: units and tokens behind the words. method: whose attributions these are (`attribution.methods`).
+    score_name, score_weight, score: one of `scores.SCORES`, its weight (None for F-CLIPScore), and its value.
 
     >>> from open_clip import get_tokenizer
     >>> from clip4dm.captions.words import encode_caption
@@ -119,6 +119,10 @@ class Detection:
 
             detection.with_settings(sorted_by="most_negative", start_layer_text=-1).misaligned
         """
+        start = self.start_layer_text if start_layer_text is None else start_layer_text
+        if self.layers == 1 and start != self.start_layer_text:
+            scores.last_layers(start, 1)  # refuses what a row cannot be taken for
+            start = self.start_layer_text
         name, weight = scores.weight_kept((self.score_name, self.score_weight), score, score_weight)
         return make_detection(
             self.encoded,
@@ -127,7 +131,7 @@ class Detection:
             layers=self.layers,
             sorted_by=self.sorted_by if sorted_by is None else sorted_by,
             epsilon=self.epsilon if epsilon is None else epsilon,
-            start_layer_text=self.start_layer_text if start_layer_text is None else start_layer_text,
+            start_layer_text=start,
             method=self.method,
             score=name,
             score_weight=weight,
@@ -286,7 +290,7 @@ def _check_finite(caption: str, layer_attributions: NDArray[np.float32], cosine:
 
 def _unit_means(layer_attributions: NDArray[np.float32], start_layer_text: int, layers: int) -> list[float]:
     """(explained layers, units) -> for each unit the mean from start_layer_text on."""
-    last = scores.last_layers(start_layer_text, layers)
+    last = 1 if layers == 1 else scores.last_layers(start_layer_text, layers)
     if last > len(layer_attributions):
         raise InputError(
             f"start_layer_text {start_layer_text} needs the last {last} layers, but only the last "

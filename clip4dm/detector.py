@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
-from clip4dm.captions.words import EncodedCaption, encode_caption
+from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
@@ -34,7 +34,8 @@ class CLIP4DM:
     Python index on are averaged, None for the method's usual (for the paper's the last three of 12 layers or more, -3,
     and all of smaller towers). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
     epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
-    (`attribution.coalitions`), None for the method's usual.
+    (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
+    image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     Errors: InputError for settings that cannot be.
 
@@ -62,11 +63,14 @@ class CLIP4DM:
         batch_size: int = DEFAULT_BATCH_SIZE,
         method: str | None = None,
         margin: float | None = None,
+        steps: int | None = None,
+        image_masks: int = 0,
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
-        self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin)
+        self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin, steps)
+        self.image_masks = self.method.image_masks(image_masks)
         start_layer_text = self.method.start(start_layer_text, model.tower.layers)
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
@@ -98,6 +102,8 @@ class CLIP4DM:
 
     def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
         """Images -> unit features (images, features), fp32, on the model's device; no gradient is ever recorded.
+
+        With image_masks (images, 2, features): of the whole picture, and the mean of its masked copies'.
 
         images: one or several of: path, PIL image of any mode, uint8 array or tensor, or a float tensor that is
         already preprocessed, (3, size, size) or (n, 3, size, size). Pictures are decoded in threads, ahead of the
@@ -144,9 +150,10 @@ class CLIP4DM:
             encoded = detector.encode_captions(["a red car", "a blue car"])
         """
         made: dict[str, EncodedCaption] = {}
+        neutral = neutral_ids(self.model.tokenizer)
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
-                made[caption] = encode_caption(self.model.tokenizer, caption, self.template)
+                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, neutral)
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
@@ -161,6 +168,8 @@ class CLIP4DM:
                 f"{len(features)} images and {len(encoded)} captions: give as many of both, one image "
                 "for all captions, or one caption for all images"
             )
+        if (features.ndim == 3) != bool(self.image_masks):
+            raise InputError(f"features {tuple(features.shape)} are not of encode_images of this CLIP4DM: image_masks")
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
@@ -194,16 +203,21 @@ class CLIP4DM:
         pixels = torch.stack(batch)
         if self.model.device.type == "cuda":
             pixels = pixels.pin_memory()  # copied while the tower is at work on the batch before
-        return self.model.image_tower.encode(pixels.to(self.model.device, self.model.dtype, non_blocking=True))
+        pixels, tower = pixels.to(self.model.device, self.model.dtype, non_blocking=True), self.model.image_tower
+        if not self.image_masks:
+            return tower.encode(pixels)
+        return torch.stack([tower.encode(pixels), tower.encode_masked(pixels, self.image_masks)], dim=1)
 
     def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
         """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
         distinct = {id(e): e for e in encoded}
         place = {key: i for i, key in enumerate(distinct)}
+        whole, seen = features.unbind(1) if self.image_masks else (features, features)
         result = self.method.attribute(
-            self.model.tower, list(distinct.values()), features, [place[id(e)] for e in encoded], self.start_layer_text
+            self.model.tower, list(distinct.values()), seen, [place[id(e)] for e in encoded], self.start_layer_text
         )
-        per_layer, cosines = result.per_layer.cpu().numpy(), result.cosine.cpu().tolist()  # (pairs, layers, tokens)
+        cosine = (result.text_features * whole.to(result.text_features)).sum(-1) if self.image_masks else result.cosine
+        per_layer, cosines = result.per_layer.cpu().numpy(), cosine.cpu().tolist()  # (pairs, layers, tokens)
         return [
             make_detection(
                 caption,
@@ -212,7 +226,7 @@ class CLIP4DM:
                 layers=self.method.rows(self.model.tower.layers),
                 sorted_by=self.sorted_by,
                 epsilon=self.epsilon,
-                start_layer_text=-1 if self.method.one_layer else self.start_layer_text,
+                start_layer_text=self.start_layer_text,
                 method=self.method.name,
                 score=self.score,
                 score_weight=self.score_weight,
@@ -221,8 +235,11 @@ class CLIP4DM:
         ]
 
     def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
-        if isinstance(images, Tensor) and images.ndim == 2 and images.is_floating_point():
-            return self._unit(images.detach().to(self.model.device, torch.float32))
+        if isinstance(images, Tensor) and images.is_floating_point():
+            if images.ndim == 2:
+                return self._unit(images.detach().to(self.model.device, torch.float32))
+            if images.shape[1:] == (2, self.model.tower.features):  # with the mean of masked copies
+                return images.detach().to(self.model.device, torch.float32)
         if isinstance(images, Tensor) and images.ndim == 1:
             raise InputError(
                 f"image features are (images, features), got {tuple(images.shape)}; "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
 import torch
+
+from clip4dm.towers.text import TextTower
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 4}
@@ -52,6 +55,12 @@ def build(name: str):
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model.eval().requires_grad_(False)
+
+
+def in_dtype(case, dtype):
+    """(model, tower, features) of a tower_case."""
+    model = copy.deepcopy(case[1]).to(dtype)
+    return model, TextTower(model), case[4].to(dtype)
 
 
 def make_tiny_siglip(folder: Path) -> Path:

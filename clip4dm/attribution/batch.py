@@ -66,7 +66,8 @@ class Attribution:
 
     per_layer: (P, explained layers, T), R[l] at every token position, start and end tokens included (at the end
     token `replay` leaves 0): which columns are words is the caption's to say (`EncodedCaption.unit_of`).
-    text_features: (P, features), unit length. cosine: (P,).
+    text_features: (P, features), unit length. cosine: (P,). completeness: (P,) how much more than s(caption) -
+    s(baseline) the attributions sum to, of integrated gradients alone (`embeddings`).
 
     >>> result = Attribution(torch.zeros(2, 3, 77), torch.eye(2, 512), torch.zeros(2))
     >>> result.per_layer[0, -1].shape  # the first pair, the last layer
@@ -76,6 +77,7 @@ class Attribution:
     per_layer: Tensor
     text_features: Tensor
     cosine: Tensor
+    completeness: Tensor | None = None
 
 
 def tokens_of_words(captions: Sequence[EncodedCaption], batch: Batch) -> Tensor:

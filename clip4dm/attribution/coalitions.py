@@ -12,7 +12,9 @@ have at least cosine m with the picture:
     R[j] = <phi_j, v> - m |phi_j|
 
 m is fitted to a model on labelled pairs of its own, as an epsilon is (misc/fit_margin.py); 0 leaves R as it is.
+Words that are not of a coalition are left out, or another word stands where they stood (a plan's `instead`).
 A text pass a coalition, without gradients, batched at true length; captions that several pictures share are read once.
+Differences of nearly equal features: a text tower in bf16 or fp16 is run in fp32 here, with its rounded weights.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class Plan:
     """What to read of a caption, and what to make of it.
 
     units: those of the caption that have tokens, in order, n of them. coalitions: S sets of units; the first is all of
-    them. weights: (n, S), W of the page's equation, float64.
+    them. weights: (n, S), W of the page's equation, float64. instead: the token ids of what stands where a unit is
+    left out; nothing, unless said.
 
     >>> both, second, first = frozenset({0, 1}), frozenset({1}), frozenset({0})
     >>> Plan((0, 1), (both, second, first), torch.tensor([[1.0, -1.0, 0.0], [1.0, 0.0, -1.0]])).weights.shape
@@ -46,6 +49,7 @@ class Plan:
     units: tuple[int, ...]
     coalitions: tuple[frozenset[int], ...]
     weights: Tensor
+    instead: tuple[int, ...] = ()
 
 
 def attribute_coalitions(
@@ -70,7 +74,9 @@ def attribute_coalitions(
     """
     plans = [plan_of(caption) for caption in captions]
     read = [
-        keep_units(caption, kept) for caption, plan in zip(captions, plans, strict=True) for kept in plan.coalitions
+        keep_units(caption, kept, plan.instead, tower.context)
+        for caption, plan in zip(captions, plans, strict=True)
+        for kept in plan.coalitions
     ]
     features = torch.split(encode_all(tower, read), [len(plan.coalitions) for plan in plans])
     directions = [plan.weights.to(own) @ own for plan, own in zip(plans, features, strict=True)]  # (n, features) each
@@ -103,21 +109,35 @@ def units_of(caption: EncodedCaption) -> tuple[int, ...]:
     return tuple(sorted(set(caption.unit_of) - {-1}))
 
 
-def keep_units(caption: EncodedCaption, kept: Collection[int]) -> EncodedCaption:
-    """The caption's tokens with those units' alone; what follows a word that is left out moves up.
+def keep_units(
+    caption: EncodedCaption, kept: Collection[int], instead: Sequence[int] = (), context: int | None = None
+) -> EncodedCaption:
+    """The caption's tokens with those units' alone, and `instead` where another one stood.
 
     The rest reads as the tokenizer would have it in a shorter caption, but that words which lay beyond the context stay
     there. Where ids fill the whole context, the last token, of the padding or the end, fills what becomes free.
+    context: of the tower; what does not fit into it falls away before the last token.
 
     >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
-    >>> keep_units(caption, {1}).ids, keep_units(caption, ()).ids
-    ((18, 6, 19), (18, 19))
+    >>> keep_units(caption, {1}).ids, keep_units(caption, ()).ids, keep_units(caption, {1}, instead=(7, 8)).ids
+    ((18, 6, 19), (18, 19), (18, 7, 8, 6, 19))
     """
-    places = [i for i, owner in enumerate(caption.unit_of) if owner == -1 or owner in kept]
-    free = len(caption.ids) - len(places) if caption.padded else 0
-    ids = tuple(caption.ids[i] for i in places) + caption.ids[-1:] * free
-    owners = tuple(caption.unit_of[i] for i in places) + (-1,) * free
-    return replace(caption, ids=ids, unit_of=owners)
+    ids: list[int] = []
+    owners: list[int] = []
+    before = -1
+    for token, owner in zip(caption.ids, caption.unit_of, strict=True):
+        if owner == -1 or owner in kept:
+            ids.append(token)
+            owners.append(owner)
+        elif owner != before:
+            ids.extend(instead)
+            owners.extend([owner] * len(instead))
+        before = owner
+    room = len(caption.ids) if caption.padded else context
+    if room is not None and len(ids) > room:
+        ids[room - 1 :], owners[room - 1 :] = ids[-1:], owners[-1:]
+    free = len(caption.ids) - len(ids) if caption.padded else 0
+    return replace(caption, ids=(*ids, *ids[-1:] * free), unit_of=(*owners, *[-1] * free))
 
 
 def encode_all(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
@@ -132,7 +152,7 @@ def encode_all(tower: TextTower, captions: Sequence[EncodedCaption]) -> Tensor:
     """
     distinct = {caption.ids: caption for caption in captions}
     order = sorted(distinct.values(), key=lambda caption: -len(caption.ids))
-    parts = [tower.encode(part) for part in batches(order, CAPTIONS_AT_ONCE)]
+    parts = [tower.encode(part, exact=True) for part in batches(order, CAPTIONS_AT_ONCE)]
     place = {caption.ids: number for number, caption in enumerate(order)}
     rows = torch.tensor([place[caption.ids] for caption in captions], device=tower.device)
     return torch.cat(parts)[rows]

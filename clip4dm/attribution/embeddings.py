@@ -6,8 +6,9 @@ where e0 + a (e_j - e0) stands for e_j of every word token:
     gradient times input    R[j] = <x_j, ds/dx_j>                                            (Shrikumar et al. 2016)
     integrated gradients    R[j] = <e_j - e0, mean over a in (0, 1) of ds/de_j at a>         (Sundararajan et al. 2017)
 
-The second's attributions sum to s(1) - s(0) but for the steps of the mean (midpoints), which `completeness` measures.
-Start and end tokens and the template stay as they are. A forward and a backward pass, or as many as there are steps.
+The second's attributions sum to s(1) - s(0) but for the steps of the mean (midpoints): what they sum to beyond it is
+`Attribution.completeness`. Start and end tokens and the template stay as they are. A forward and a backward pass, or as
+many as there are steps and two forward for s(0) and s(1).
 """
 
 from __future__ import annotations
@@ -65,25 +66,11 @@ def attribute_integrated(
     for step in range(steps):
         _, _, gradient = _gradient(tower, batch, away * (1 - (step + 0.5) / steps))
         total += gradient
-    cosine, text_features, _ = _gradient(tower, batch, torch.zeros_like(away))
-    return Attribution((-away * total / steps).sum(-1)[:, None], text_features, cosine)
-
-
-def completeness(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch, found: Attribution) -> Tensor:
-    """(P,) the sum of integrated gradients less s(1) - s(0): what their steps miss, in units of the cosine.
-
-    found: of the same tower, captions and batch. Errors: none of its own.
-
-    >>> from open_clip.transformer import TextTransformer
-    >>> tower = TextTower(TextTransformer(vocab_size=20, width=8, heads=2, layers=3, output_dim=4))
-    >>> caption = EncodedCaption("red cup", (18, 5, 6, 19), (-1, 0, 1, -1), units=(), truncated=False, padded=False)
-    >>> batch = Batch.of(tower, [caption], torch.eye(1, 4))
-    >>> found = attribute_integrated(tower, [caption], batch, steps=64)
-    >>> completeness(tower, [caption], batch, found).abs().item() < 1e-2
-    True
-    """
-    baseline, _, _ = _gradient(tower, batch, _towards_baseline(tower, captions, batch))
-    return found.per_layer[:, 0].sum(-1) - (found.cosine - baseline)
+    found = (-away * total / steps).sum(-1)  # (P, T)
+    with torch.no_grad():
+        baseline, _ = _cosine(tower, batch, away)
+        cosine, text_features = _cosine(tower, batch, torch.zeros_like(away))
+    return Attribution(found[:, None], text_features, cosine, found.sum(-1) - (cosine - baseline))
 
 
 def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batch: Batch) -> Tensor:
@@ -98,18 +85,22 @@ def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batc
 
 def _gradient(tower: TextTower, batch: Batch, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cosine (P,), unit text features (P, features), and the cosine's gradient by inputs with `added` (P, T, width)."""
+    added = added.detach().requires_grad_()
+    with torch.enable_grad():
+        cosine, text_features = _cosine(tower, batch, added)
+        (gradient,) = torch.autograd.grad(cosine.sum(), added)
+    return cosine.detach(), text_features.detach(), gradient
+
+
+def _cosine(tower: TextTower, batch: Batch, added: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine (P,) and unit text features (P, features) of inputs with `added` (P, T, width)."""
     with torch.no_grad():
         x, mask = tower.embed(batch.ids)
     x = x[batch.pairs].to(tower.working_dtype)
     mask = mask[batch.pairs] if mask is not None and mask.ndim == 4 else mask
     last = tower.last_layers(0)
-    added = added.detach().requires_grad_()
-    with torch.enable_grad():
-        extra = x.shape[1] - added.shape[1]  # a class token behind, if there is one
-        x = x + torch.nn.functional.pad(added, (0, 0, 0, extra))
-        for block in last.blocks:
-            x = block.rest(x, attend(*block.heads(x), mask))
-        text_features = last.feature(x[torch.arange(len(x), device=x.device), batch.row])
-        cosine = (text_features * batch.image_features).sum(-1)
-        (gradient,) = torch.autograd.grad(cosine.sum(), added)
-    return cosine.detach(), text_features.detach(), gradient
+    x = x + torch.nn.functional.pad(added, (0, 0, 0, x.shape[1] - added.shape[1]))  # a class token may stand behind
+    for block in last.blocks:
+        x = block.rest(x, attend(*block.heads(x), mask))
+    text_features = last.feature(x[torch.arange(len(x), device=x.device), batch.row])
+    return (text_features * batch.image_features).sum(-1), text_features

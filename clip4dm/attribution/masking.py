@@ -4,8 +4,18 @@
 
 Each word is kept in every other mask at random, in pairs of a mask and its opposite, so that every word is kept in half
 of them. This is the word score of Conformal CLIPScore (Gomes et al., Findings of ACL 2025, arXiv 2504.01225), which
-masks the text's tokens and the picture's patches 100 times a pair; here whole words are left out and the picture stays
-as it is. What a word does with half of the others gone is averaged, as in the Banzhaf value of games.
+masks the text's tokens and the picture's patches 100 times a pair; here whole words are left out. What a word does with
+half of the others gone is averaged, as in the Banzhaf value of games.
+
+The picture stays as it is, unless there are image_masks. Drawn independently of the text's, they average to a mean
+picture: with v_i the unit feature of copy i of N, each with random patches blanked (`towers.image.random_masks`),
+
+    mean over i of R[j] of v_i = R[j] of the mean of all v_i
+
+since R[j] = <phi_j, v> - m |phi_j| (coalitions.py) is of first degree in v. N copies cost N image passes and no text
+pass. The same holds of every method here but gae, which has a ReLU. Attributions alone are of the copies, and a little
+smaller for it: the mean of unit features is shorter than 1. The cosine, and with it CLIPScore and F-CLIPScore's factor
+1 - s, stays that of the whole picture.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from clip4dm.captions.tokens import Tokenizer, Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
 from clip4dm.errors import CLIP4DMError
 
+NEUTRAL = "the"  # may stand for any word: it says nothing; chosen by measurement, docs/methods.md
 _UNIT = re.compile(r"[.,]|[^\s.,]+")
 _ASCII_PUNCTUATION = frozenset(string.punctuation)
 
@@ -58,7 +59,8 @@ class EncodedCaption:
 
     ids: template and caption as token ids. unit_of: for each id the index of its unit, -1 for special tokens,
     template, and words that do not fit whole. units: all units in caption order. truncated: some did not fit.
-    padded: ids fill the whole context.
+    padded: ids fill the whole context. neutral: the ids of a word that may stand for any other (`neutral_ids`), where
+    they were asked for.
 
     >>> EncodedCaption("cup", (49406, 1937, 49407), (-1, 0, -1), units=(), truncated=False, padded=False).truncated
     False
@@ -70,14 +72,17 @@ class EncodedCaption:
     units: tuple[Unit, ...]
     truncated: bool
     padded: bool
+    neutral: tuple[int, ...] = ()
 
 
-def encode_caption(tokenizer: Tokenizer, caption: str, template: str = "") -> EncodedCaption:
+def encode_caption(
+    tokenizer: Tokenizer, caption: str, template: str = "", neutral: tuple[int, ...] = ()
+) -> EncodedCaption:
     """Template + caption as token ids, with the caption's words and which tokens are theirs.
 
     tokenizer: a loaded model's. caption: any string, also an empty one. template: put before it as it is, with its
-    blank; its words are none of the caption's. Errors: CaptionError where the caption is no string or the template
-    alone fills the context; TokenizerError.
+    blank; its words are none of the caption's. neutral: handed on. Errors: CaptionError where the caption is no string
+    or the template alone fills the context; TokenizerError.
 
     >>> from open_clip import get_tokenizer
     >>> encoded = encode_caption(get_tokenizer("ViT-B-32"), "a cup of coke.", "A photo depicts ")
@@ -116,7 +121,19 @@ def encode_caption(tokenizer: Tokenizer, caption: str, template: str = "") -> En
         units=units,
         truncated=bool(tokens.dropped),
         padded=tokens.padded,
+        neutral=neutral,
     )
+
+
+def neutral_ids(tokenizer: Tokenizer, word: str = NEUTRAL) -> tuple[int, ...]:
+    """The token ids of a word by itself, without start, end and padding. Errors: TokenizerError.
+
+    >>> from open_clip import get_tokenizer
+    >>> neutral_ids(get_tokenizer("ViT-B-32")), neutral_ids(get_tokenizer("ViT-B-32"), "it")
+    ((518,), (585,))
+    """
+    alone = encode_caption(tokenizer, word)
+    return tuple(token for token, unit in zip(alone.ids, alone.unit_of, strict=True) if unit >= 0)
 
 
 def is_punctuation(text: str) -> bool:

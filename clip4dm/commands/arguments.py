@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.evaluation.options import MARGIN, WEIGHT
+from clip4dm.evaluation.options import AT_LEAST_ONE, COPIES, MARGIN, WEIGHT
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import (
     CLIP4DM_METHOD,
@@ -51,12 +51,14 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--method, --template, --start_layer_text and --margin (None: the method's); returns their group, for more.
+    """--method, --template, --start_layer_text, --margin, --steps and --image_masks; returns their group.
+
+    None: the method's usual.
 
     >>> parser = argparse.ArgumentParser()
     >>> group = add_method_options(parser)
-    >>> parser.parse_args([])
-    Namespace(method=None, template='A photo depicts ', start_layer_text=None, margin=None)
+    >>> parser.parse_args(["--method", "integrated", "--steps", "64"]).steps
+    64
     """
     group = parser.add_argument_group("method")
     group.add_argument(
@@ -81,6 +83,20 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         type=MARGIN,
         metavar="M",
         help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
+    )
+    group.add_argument(
+        "--steps",
+        type=AT_LEAST_ONE,
+        metavar="N",
+        help=f"passes of integrated gradients, of that method (default: {METHODS['integrated'].steps})",
+    )
+    group.add_argument(
+        "--image_masks",
+        type=COPIES,
+        default=0,
+        metavar="N",
+        help="attributions are the mean over N copies of the picture with random patches blanked, by all methods but "
+        "gae; the cosine stays the whole picture's (default: %(default)s, the picture as it is)",
     )
     return group
 

@@ -79,7 +79,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
     add_score_options(method)
-    parser.set_defaults(score=None)  # not given: the re-scored run's, or the paper's
+    parser.set_defaults(score=None, image_masks=None)  # not given: the re-scored run's, or the usual
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -182,6 +182,8 @@ def rescore(args: argparse.Namespace) -> Outcome:
         start_layer_text=args.start_layer_text,
         method=args.method,
         margin=args.margin,
+        steps=args.steps,
+        image_masks=args.image_masks,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,
@@ -199,7 +201,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
     from clip4dm.evaluation.run import Options, evaluate
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
-    given["score"] = args.score or F_CLIP_SCORE
+    given["score"], given["image_masks"] = args.score or F_CLIP_SCORE, args.image_masks or 0
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

@@ -111,12 +111,17 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             template=args.template,
             method=args.method,
             margin=args.margin,
+            steps=args.steps,
+            image_masks=args.image_masks,
             start_layer_text=args.start_layer_text,
             sorted_by=args.sorted_by,
             epsilon=args.epsilon,
             score=args.score,
             score_weight=args.score_weight,
         )
+        note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
+        if note:
+            print(f"{program}: note: {note}", file=sys.stderr)
         detections = detector.detect([picture], args.text)
         for detection in detections:
             show(detection, args.image, as_json=args.json, program=program)

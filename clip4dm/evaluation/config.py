@@ -14,6 +14,7 @@ from clip4dm.benchmarks.base import Benchmark
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
+    COPIES,
     EPSILON,
     IMAGES_PER_BLOCK,
     MARGIN,
@@ -91,6 +92,8 @@ class Options:
     start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
     method: str | None = field(default=None, metadata=_option(_ALL))
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
+    steps: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
+    image_masks: int = field(default=0, metadata=_option(_ALL, COPIES))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
     epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
     score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
@@ -110,16 +113,16 @@ class Options:
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
-        if self.method is None:
-            get_method(CLIP4DM_METHOD, self.margin)  # none of the usual ones has a margin
-        else:
-            method = get_method(self.method, self.margin)
-            method.check_start(self.start_layer_text)
-            object.__setattr__(self, "margin", method.margin)  # from here on as the method has it
+        # None: one of the usual ones, which take none of these (`for_tower`).
+        method = get_method(CLIP4DM_METHOD if self.method is None else self.method, self.margin, self.steps)
+        method.check_start(self.start_layer_text)
+        object.__setattr__(self, "margin", method.margin)  # from here on as the method has them
+        object.__setattr__(self, "steps", method.steps)
         for option in fields(self):
             value, rule = getattr(self, option.name), option.metadata["rule"]
             if rule is not None and (value is not None or option.default is not None):
                 rule.check(f"--{option.name}", value)
+        method.image_masks(self.image_masks)
         check_score(self.score, self.score_weight)
 
     def for_tower(self, layers: int) -> Options:
@@ -141,6 +144,10 @@ class Options:
         found = self._bearing_on(Bears.FINGERPRINT)
         if self.method == CLIP4DM_METHOD:  # unsaid: runs from before there were others are the same runs
             del found["method"], found["margin"]
+        if self.steps == self.way.steps:  # likewise
+            del found["steps"]
+        if not self.image_masks:
+            del found["image_masks"]
         return found
 
     def identity(self) -> dict[str, Any]:
@@ -240,6 +247,10 @@ def run_folder(options: Options, config: RunConfig) -> Path:
     name = f"{settings_name(Settings(**config['settings']), options.way.name, options.start)}_{options.precision}"
     if options.margin != options.way.margin:
         name = f"margin{options.margin:g}_{name}"
+    if options.steps != options.way.steps:
+        name = f"steps{options.steps}_{name}"
+    if options.image_masks:
+        name = f"masks{options.image_masks}_{name}"
     name = name if options.method == CLIP4DM_METHOD else f"{options.way.name}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ def rescore(
     start_layer_text: int | None = None,
     method: str | None = None,
     margin: float | None = None,
+    steps: int | None = None,
+    image_masks: int | None = None,
     score: ScoreName | None = None,
     score_weight: float | None = None,
     seed: int | None = None,
@@ -37,16 +39,14 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    What is None stays as in the run; a weight is the score's own. method, margin: the run's, others need the model.
-    The result goes to FOLDER/rescored/SETTINGS/result.json.
+    None: as in the run; a weight is the score's own. method, margin, steps, image_masks: others than the run's need the
+    model. The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
         rescore(Path("output/foil/ViT-B-32-openai/..."), sorted_by="threshold", epsilon=-1e-4).result["LA"]["value"]
     """
-    if seed is not None:
-        SEED.check("--seed", seed)
     run = open_run(folder)
-    _check_method(run, method, margin)
+    _check_method(run, method, {"margin": margin, "steps": steps, "image_masks": image_masks})
     was, args = run.settings, run.config["args"]
     settings = Settings(
         sorted_by or was.sorted_by,
@@ -60,9 +60,10 @@ def rescore(
     same_words = replace(settings, score=was.score, score_weight=was.score_weight) == was
     if get_benchmark(run.config["benchmark"]).has_nli and not same_words:
         entailment, nli_reason = entailment_or_reason(nli_model or args["nli_model"], "auto", say)
+    chosen = {} if seed is None else {"seed": SEED.check("--seed", seed)}
     config = {
         **run.config,
-        "args": {**args, **_judged_by(run, settings), "seed": args["seed"] if seed is None else seed},
+        "args": {**args, **_judged_by(run, settings), **chosen},
         "settings": settings.stored(),
         "nli_reason": nli_reason,
         "rescored_from": run.config["fingerprint"],
@@ -71,20 +72,22 @@ def rescore(
     return conclude(folder, config, target=target, entailment=entailment, as_published=as_published)
 
 
-def _check_method(run: FinishedRun, method: str | None, margin: float | None) -> None:
-    """Errors: InputError for others than the run's."""
+def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, float | None]) -> None:
+    """asked: of the method's options. Errors: InputError for others than the run's."""
     if method is not None and get_method(method).name != run.method:
         raise InputError(
             f"{run.folder} holds attributions of the method {run.method}, and those of {method} need the model: leave "
             f"--rescore away and run main.py with --method {method}"
         )
-    of_run = run.config["args"].get("margin")
-    if margin is not None and margin != of_run:
-        raise InputError(
-            f"{run.folder} holds attributions of the method {run.method} with "
-            f"{'no margin' if of_run is None else f'the margin {of_run:g}'}, and those with {margin:g} need the model: "
-            f"leave --rescore away and run main.py with --margin {margin:g}"
-        )
+    for option, value in asked.items():
+        usual = 0 if option == "image_masks" else getattr(get_method(run.method), option)
+        of_run = run.config["args"].get(option, usual)
+        if value is not None and value != of_run:
+            raise InputError(
+                f"{run.folder} holds attributions of the method {run.method} with "
+                f"{f'no {option}' if of_run is None else f'{option} {of_run:g}'}, and those with {value:g} need the "
+                f"model: leave --rescore away and run main.py with --{option} {value:g}"
+            )
 
 
 def _start(run: FinishedRun, start_layer_text: int | None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
@@ -108,6 +109,9 @@ def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[Sort
         f"sorted_by: {sorted_by}{'' if options.sorted_by else usual}, "
         f"epsilon: {epsilon:g}{usual if options.epsilon is None else ''}"
     )
+    note = get_method(options.method).epsilon_note(epsilon) if options.method else None  # the usual ones need none
+    if note:
+        say(f"note: {note}")
     return sorted_by, epsilon
 
 
@@ -166,6 +170,8 @@ def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon
         template=options.template,
         method=options.method,
         margin=options.margin,
+        steps=options.steps,
+        image_masks=options.image_masks,
         start_layer_text=options.start if options.way.one_layer else -layers,
         sorted_by=sorted_by,
         epsilon=epsilon,

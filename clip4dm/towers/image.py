@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from clip4dm.towers.arithmetic import linear
 from clip4dm.towers.blocks import Block, OpenCLIPBlock, attend
 
+PATCHES = 7  # a side of a mask, whatever the picture's size
 LEAST_AGREEMENT = {torch.float32: 0.99999, torch.bfloat16: 0.99, torch.float16: 0.99}
 
 
@@ -47,6 +48,15 @@ class ImageTower:
             features = self.class_token_features(pixels) if self.native else self.model.encode_image(pixels)
             return F.normalize(features.float(), dim=-1)
 
+    def encode_masked(self, pixels: Tensor, copies: int) -> Tensor:
+        """(n, 3, size, size) -> (n, features), the mean of the unit features of masked copies; shorter than 1.
+
+        A copy has the patches of a mask blanked, to the mean colour of the preprocessing: `random_masks`. A picture's
+        copies do not depend on what else is in the batch. As many passes as copies, of a batch each.
+        """
+        masks = random_masks(copies, self.size).to(pixels)
+        return torch.stack([self.encode(pixels * mask) for mask in masks]).mean(0)
+
     def class_token_features(self, pixels: Tensor) -> Tensor:
         """(n, 3, size, size) -> (n, features), as VisionTransformer.forward gives them but for rounding."""
         x = self.visual._embeds(pixels)  # (n, tokens, width)
@@ -67,6 +77,23 @@ class ImageTower:
         with torch.inference_mode():
             own, ours = self.model.encode_image(pixels).float(), self.class_token_features(pixels).float()
         return F.cosine_similarity(own, ours).item() >= LEAST_AGREEMENT.get(weight.dtype, 0.99)
+
+
+def random_masks(number: int, size: tuple[int, int]) -> Tensor:
+    """(number, 1, *size) of 0 and 1: masks that blank each patch of a grid with probability 1/2, the same ones always.
+
+    Every other one is the opposite of the one before it, so that each patch is kept as often as not.
+
+    >>> masks = random_masks(10, (224, 224))
+    >>> masks.shape, masks.mean().item(), bool((masks[::2] + masks[1::2] == 1).all())
+    (torch.Size([10, 1, 224, 224]), 0.5, True)
+    """
+    generator = torch.Generator().manual_seed(0)
+    drawn: list[Tensor] = []
+    for copy in range(number):
+        opposite = copy % 2 == 1
+        drawn.append(1 - drawn[-1] if opposite else torch.rand(PATCHES, PATCHES, generator=generator).lt(0.5).float())
+    return F.interpolate(torch.stack(drawn)[:, None], size=size, mode="nearest")
 
 
 def is_known(visual: nn.Module) -> bool:

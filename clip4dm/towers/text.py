@@ -119,6 +119,11 @@ class TextTower:
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     @property
+    def context(self) -> int:
+        """How many tokens fit, start and end among them."""
+        return int(self.text.positional_embedding.shape[0]) - int(self.has_cls)
+
+    @property
     def features(self) -> int:
         """The width of text and image features."""
         projection = self.text.text_projection
@@ -170,15 +175,18 @@ class TextTower:
             mask = mask[..., : x.shape[1], : x.shape[1]]
         return x, mask
 
-    def states(self, ids: Tensor, shared: int = 0) -> Iterator[State]:
+    def states(self, ids: Tensor, shared: int = 0, exact: bool = False) -> Iterator[State]:
         """Every layer's input, then the last one's output; what follows a layer is computed when it is asked for.
 
         ids: (captions, tokens). shared: how many leading tokens all captions have in common; these are computed once
-        and left out of x. More than 0 needs a causal mask.
+        and left out of x. More than 0 needs a causal mask. exact: layers in the working dtype, whatever the tower's.
         """
         x, mask = self.embed(ids)
+        blocks = self.last_layers(0).blocks if exact else self.blocks
+        if exact:
+            x, mask = x.to(self.working_dtype), mask if mask is None else mask.to(self.working_dtype)
         head, x = x[:1, :shared], x[:, shared:]
-        for block in self.blocks:
+        for block in blocks:
             q, k, v = block.heads(x)
             if shared and mask is not None:
                 head_q, head_k, head_v = block.heads(head)
@@ -209,12 +217,17 @@ class TextTower:
         """How many leading tokens need computing once: those in common, where no later token changes them; else 0."""
         return shared_tokens(captions) if self.causal else 0
 
-    def encode(self, captions: Sequence[EncodedCaption]) -> Tensor:
-        """Unit text features (captions, features) in the working dtype; no gradient is recorded."""
+    def encode(self, captions: Sequence[EncodedCaption], exact: bool = False) -> Tensor:
+        """Unit text features (captions, features) in the working dtype; no gradient is recorded.
+
+        exact: what leads to them is computed in it too, from copies of the layers where the tower runs in less.
+        """
         shared = self.shared_tokens(captions)
         ids, pooled = self.batch(captions)
         with torch.no_grad():
-            (output,) = deque(self.states(ids, shared), maxlen=1)  # the keys and values of all layers would be much
+            (output,) = deque(
+                self.states(ids, shared, exact), maxlen=1
+            )  # the keys and values of all layers would be much
             x = output.x[torch.arange(len(ids)), pooled - shared]
             return self.last_layers(self.layers).feature(x.to(self.working_dtype))
 

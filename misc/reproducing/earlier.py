@@ -29,7 +29,14 @@ def finished_run(output: Path, data: Data, model: Model, options: Options) -> Pa
     for path in output.glob(f"*/*/*/{CONFIG}"):
         config, args = _config_and_args(path)
         # Runs from before there were other methods and scores do not say theirs.
-        said = {"method": CLIP4DM_METHOD, "margin": None, "score": F_CLIP_SCORE, **args}
+        said = {
+            "method": CLIP4DM_METHOD,
+            "margin": None,
+            "steps": None,
+            "image_masks": 0,
+            "score": F_CLIP_SCORE,
+            **args,
+        }
         if (
             (path.parent / RESULT).is_file()
             and {name: said.get(name) for name in wanted} == wanted

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from text_towers import CAPTIONS, TOWERS, build
 
-from clip4dm.captions.words import encode_caption
+from clip4dm.captions.words import encode_caption, neutral_ids
 
 
 @pytest.fixture(scope="module", params=TOWERS)
@@ -18,4 +18,6 @@ def tower_case(request, tokenizer):
     mine = copy.copy(tokenizer)
     mine.context_length = TOWERS[request.param].get("context_length", 77)
     features = F.normalize(torch.randn(len(CAPTIONS), 24, generator=torch.Generator().manual_seed(5)), dim=-1)
-    return request.param, model, mine, [encode_caption(mine, c, "A photo depicts ") for c in CAPTIONS], features
+    neutral = neutral_ids(mine)
+    encoded = [encode_caption(mine, caption, "A photo depicts ", neutral) for caption in CAPTIONS]
+    return request.param, model, mine, encoded, features

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import combinations, permutations
 
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import FLOAT64
+from contract import COSINE, FLOAT64
 
 from clip4dm.attribution import masking
 from clip4dm.attribution.batch import Batch
-from clip4dm.attribution.coalitions import attribute_coalitions, keep_units, units_of
+from clip4dm.attribution.coalitions import attribute_coalitions, encode_all, keep_units, units_of
 from clip4dm.attribution.ensemble import attribute_ensemble
 from clip4dm.attribution.gradient_value import attribute_gradient_value
 from clip4dm.attribution.masking import MASKS, random_masks
 from clip4dm.attribution.methods import METHODS, get_method
 from clip4dm.attribution.occlusion import left_out
+from clip4dm.attribution.replacement import replaced
 from clip4dm.attribution.shapley import ORDERS, random_orders
 from clip4dm.captions.words import EncodedCaption, encode_caption
 from clip4dm.errors import InputError
 from clip4dm.scores import TEMPLATE
 from clip4dm.towers.text import TextTower
 
-PLANS = {"occlusion": left_out, "masking": random_masks, "shapley": random_orders}
+PLANS = {"occlusion": left_out, "replacement": replaced, "masking": random_masks, "shapley": random_orders}
 WITH_MARGIN = sorted(name for name, method in METHODS.items() if method.margin is not None)
 
 
 def caption_of_ids(ids, unit_of, padded=False):
-    return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded)
+    return EncodedCaption("", ids, unit_of, (), truncated=False, padded=padded, neutral=(3,))
 
 
 @pytest.fixture
 def case(tower_case):
     """(tower, tokenizer, captions, features), float64."""
-    import copy
-
     _, model, tokenizer, encoded, features = tower_case
     return TextTower(copy.deepcopy(model).double()), tokenizer, encoded, features.double()
 
@@ -157,6 +157,9 @@ def test_kept_units_by_hand():
     assert keep_units(plain, {0, 2}) == plain
     padded = caption_of_ids((4, 5, 6, 1, 0), (0, 0, 1, -1, -1), padded=True)
     assert keep_units(padded, {1}) == caption_of_ids((6, 1, 0, 0, 0), (1, -1, -1, -1, -1), padded=True)
+    assert keep_units(plain, {2}, (1, 2)) == caption_of_ids((9, 4, 1, 2, 7, 8), (-1, -1, 0, 0, 2, -1))
+    assert keep_units(plain, {0}, (1, 2), 6) == caption_of_ids((9, 4, 5, 6, 1, 8), (-1, -1, 0, 0, 2, -1))
+    assert keep_units(padded, {0}, (7, 7, 7)) == caption_of_ids((4, 5, 7, 7, 0), (0, 0, 1, 1, -1), padded=True)
     assert keep_units(padded, {0}) == caption_of_ids((4, 5, 1, 0, 0), (0, 0, -1, -1, -1), padded=True)
 
 
@@ -182,7 +185,7 @@ def test_what_is_drawn_is_the_captions_own(name):
 
 
 def test_margins_are_of_methods_that_have_one():
-    assert WITH_MARGIN == ["ensemble", "masking", "occlusion", "shapley"]
+    assert WITH_MARGIN == ["ensemble", "masking", "occlusion", "replacement", "shapley"]
     assert get_method("occlusion", 0.25).margin == 0.25 and METHODS["occlusion"].margin == 0.0
     with pytest.raises(InputError, match="margin 0.2 means nothing to the method clip4dm; these have one: occlusion"):
         get_method("clip4dm", 0.2)
@@ -202,3 +205,16 @@ def test_captions_that_pictures_share_are_read_once(case):
     tower.encode = counted
     attribute_coalitions(tower, encoded[:1], Batch.of(tower, encoded[:1], features, [0, 0, 0]), left_out)
     assert len(read) == len(units_of(encoded[0])) + 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_low_precision_towers_are_read_in_fp32_with_their_rounded_weights(tower_case, dtype):
+    """Differences of bf16 features would be of rounding. The reference is the rounded model itself, made fp32."""
+    _, model, _, encoded, _ = tower_case
+    low = TextTower(copy.deepcopy(model).to(dtype))
+    reference = TextTower(copy.deepcopy(low.text).float())
+    embed = low.embed  # the sum of token and position is rounded too
+    reference.embed = lambda ids: tuple(part if part is None else part.float() for part in embed(ids))
+    wanted = reference.encode(encoded)
+    assert (encode_all(low, encoded) - wanted).abs().max() <= COSINE
+    assert (low.encode(encoded) - wanted).abs().max() > 100 * COSINE  # as it would be without

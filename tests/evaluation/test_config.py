@@ -21,9 +21,10 @@ OTHER = {
     "int | None": 5,
     "float | None": -0.5,
 }
-ASIDE = {"method": "gae", "margin": 0.5, "score_weight": 3.0}  # what not every text or number may be
+ASIDE = {"method": "gae", "margin": 0.5, "steps": 4, "score_weight": 3.0}  # what not every text or number may be
 HAVING = {  # what an option needs beside it
     "margin": {"method": "occlusion", "start_layer_text": None},
+    "steps": {"method": "integrated", "start_layer_text": None},
     "score": {"score": "additive", "score_weight": 2.0},
     "score_weight": {"score": "additive", "score_weight": 2.0},
 }
@@ -48,15 +49,15 @@ def test_the_lists_are_those_of_the_runs_made_so_far():
     fingerprinted = "benchmark precision template start_layer_text get_refclipscore limit nli_model images_per_block"
     assert list(OPTIONS.fingerprinted()) == fingerprinted.split()
     identity = (
-        "backbone pretrained precision template start_layer_text method margin sorted_by epsilon score score_weight "
+        "backbone pretrained precision template start_layer_text method margin steps image_masks sorted_by epsilon score score_weight "
         "get_refclipscore limit"
     )
     assert list(OPTIONS.identity()) == identity.split()
     assert (
         list(OPTIONS.reported())
         == (
-            "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin sorted_by "
-            "epsilon score score_weight get_refclipscore reference_path limit nli_model seed images_per_block"
+            "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin steps image_masks "
+            "sorted_by epsilon score score_weight get_refclipscore reference_path limit nli_model seed images_per_block"
         ).split()
     )
 
@@ -108,6 +109,11 @@ def test_a_folder_says_layers_and_score():
             {"method": "ensemble", "start_layer_text": None, "margin": 0.4},
             "ensemble_margin0.4_most_negative_-5e-05_last3_fp32_0123abcd",
         ),
+        (
+            {"method": "integrated", "start_layer_text": None, "steps": 4},
+            "integrated_steps4_most_negative_-5e-05_last3_fp32_0123abcd",
+        ),
+        ({"image_masks": 10}, "masks10_most_negative_-5e-05_last3_fp32_0123abcd"),
     ],
 )
 def test_a_runs_folder_is_named_by_what_made_it(options, name):
