@@ -11,7 +11,7 @@ from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Bears, Options, run_folder, settings_name
 from clip4dm.evaluation.records import Settings
 
-OPTIONS = Options("foil.json", "images")
+OPTIONS = Options("foil.json", "images").for_tower(12)
 OTHER = {
     "str": "another",
     "str | None": "another",

@@ -38,6 +38,8 @@ def made(tmp_path_factory):
         backbone=None,
         pretrained=str(make_tiny_clip(folder / "tiny")),
         device="cpu",
+        method="clip4dm",
+        start_layer_text=-3,
         num_workers=0,
         images_per_block=PER_BLOCK,
     )
