@@ -1,4 +1,4 @@
-"""Methods side by side, from finished runs of the same data: each against the paper's, with intervals paired by image.
+"""Methods side by side, from finished runs of the same data: each against a reference, with intervals paired by image.
 
 What is fitted (an epsilon a method, by words' F1; the weight of the additive score, by average precision) is fitted on
 the calibration split of the images (`metrics.calibration.for_calibration`) and shown on the others. LA is of all.
@@ -28,7 +28,8 @@ EPSILONS = 60
 class Compared:
     """A method's figures. epsilon, weight: as fitted, None where nothing could be.
 
-    figures: name -> Figure: LA, LA_span, "LA less" and so on; kinds: LA of each kind of foil, where there are kinds.
+    figures: name -> Figure: LA as published, "LA word" of words alone, LA_span, "LA less" and so on; kinds: LA of each
+    kind of foil, where there are kinds.
 
     >>> Compared("clip4dm", -5e-5, None, {"LA": Figure(0.9, 0.8, 1.0, 100)}, {}).figures["LA"].value
     0.9
@@ -51,8 +52,8 @@ class _Run:
 
 
 def compare(runs: Mapping[str, Path], reference: str, *, seed: int = 0) -> list[Compared]:
-    """Every method's figures. runs: method -> folder of its finished run, all of the same data; reference: which others
-    are compared with. Errors: RunError, InputError where runs are of different data.
+    """Every row's figures. runs: row -> folder of its finished run, all of the same data; reference: the row that
+    others are compared with. Errors: RunError, InputError where runs are of different data.
 
         compare({"clip4dm": Path("output/..."), "occlusion": Path("output/...")}, reference="clip4dm")
     """
@@ -79,6 +80,9 @@ def _compared(run: _Run, theirs: _Run, seed: int) -> Compared:
         "LA_span": metrics.location_accuracy(values["hit_span"], bootstrap),
         "LA less": location_difference(values["hit"], theirs.columns.values["hit"], bootstrap),
     }
+    located, of_words = run.words.located(), Bootstrap(run.words.image, seed=seed)
+    figures["LA word"] = metrics.location_accuracy(located, of_words)
+    figures["LA word less"] = location_difference(located, theirs.words.located(), of_words)
     kinds = {}
     for kind in sorted({kind for sample in samples for kind in sample.groups.values()}):
         rows = [i for i, sample in enumerate(samples) if kind in sample.groups.values()]

@@ -12,6 +12,8 @@ from clip4dm.evaluation.tables import cell, markdown_table, number
 FIGURES = (
     "LA",
     "LA less",
+    "LA word",
+    "LA word less",
     "LA_span",
     "F1",
     "AP CLIPScore",
