@@ -86,6 +86,6 @@ def plot(path: Path, found: Sequence[Compared]) -> None:
         )
     axis.set(xticks=range(len(kinds)), xticklabels=kinds, ylabel="location accuracy", ylim=(0, 1))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize="small", ncols=3)
+    figure.legend(loc="outside upper center", frameon=False, fontsize="small", ncols=6)  # above: bars reach everywhere
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
