@@ -5,8 +5,9 @@
 Every row is a run of its own under --output, made if it is missing. NAME:N takes a method's layers from N on, so that
 `--methods clip4dm clip4dm:0` has the paper's with its usual layers and with all. Figures: LA by the published rule and
 by the lowest word, punctuation none; their gains over --reference; LA_span; of pictures that had no part in fitting an
-epsilon and a weight: F1 of words, average precision of CLIPScore, of F-CLIPScore and of the additive score (the cosine
-plus a weight times the lowest word's), and their differences to CLIPScore's. Intervals: 95 %, by bootstrap over images.
+epsilon and a weight: F1 of words; average precision of CLIPScore, of F-CLIPScore at that epsilon (the best for words)
+and at one of its own, of the additive score (the cosine plus a weight times the lowest word's), and what they gain over
+CLIPScore's. Intervals: 95 %, by bootstrap over images.
 Costs: pictures encoded beforehand, all rows in turn. Writes methods.md, methods.csv and methods.png into --tables.
 """
 

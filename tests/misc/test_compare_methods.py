@@ -11,8 +11,9 @@ from making import make_foil, make_pictures
 from sklearn.metrics import average_precision_score
 
 from clip4dm.benchmarks import get_benchmark
-from clip4dm.evaluation.comparison import compare
-from clip4dm.evaluation.metrics.calibration import for_calibration, read_words
+from clip4dm.evaluation.comparison import EPSILONS, compare
+from clip4dm.evaluation.metrics.calibration import epsilon_grid, for_calibration, read_words
+from clip4dm.evaluation.metrics.weights import fit_epsilon
 from clip4dm.evaluation.records import detection_of
 from clip4dm.evaluation.run import Options, evaluate
 from clip4dm.evaluation.store.finished import open_run
@@ -75,6 +76,10 @@ def test_what_is_fitted_is_shown_on_other_pictures(done):
         labels = ~shown.misaligned
         clip = average_precision_score(labels, shown.cosine)
         for figure, scores in (
+            (
+                "F-CLIPScore, own epsilon",
+                [f_clip_score(s, found, method.score_epsilon) for s, found in shown.by_sample()],
+            ),
             ("F-CLIPScore", [f_clip_score(s, found, method.epsilon) for s, found in shown.by_sample()]),
             ("additive", [additive_score(s, found, method.weight) for s, found in shown.by_sample()]),
         ):
@@ -144,6 +149,22 @@ def test_runs_of_other_samples_are_not_compared(done, place, tiny_folder):
     )
     with pytest.raises(ValueError, match="the run of occlusion is not of the same samples as that of clip4dm"):
         compare({"clip4dm": folders(done)["clip4dm"], "occlusion": other.folder}, "clip4dm")
+
+
+def test_the_epsilon_that_orders_captions_best_is_sklearns(done):
+    run = open_run(folders(done)["gradient_value"])
+    words = read_words(run.samples, get_benchmark("foil"), run.settings, [])
+    fitted = words.of_images([for_calibration(image) for image in words.image])
+    epsilons = epsilon_grid(fitted.attribution, EPSILONS)
+
+    def precision(epsilon: float) -> float:
+        return average_precision_score(
+            ~fitted.misaligned, [f_clip_score(s, found, epsilon) for s, found in fitted.by_sample()]
+        )
+
+    by_epsilon = [precision(epsilon) for epsilon in epsilons]
+    assert min(by_epsilon) < max(by_epsilon) == pytest.approx(precision(fit_epsilon(fitted, epsilons)), rel=1e-12)
+    assert fit_epsilon(fitted, []) is fit_epsilon(words.of_images(words.misaligned), epsilons) is None
 
 
 def test_a_weight_is_found_where_the_lowest_word_says_more_than_the_cosine():
