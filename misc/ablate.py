@@ -23,6 +23,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--img_dir", type=Path, required=True, metavar="DIR", help="pictures")
     parser.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="every figure with its interval")
+    parser.add_argument(
+        "--layers",
+        type=AT_LEAST_ONE,
+        metavar="N",
+        help="the last N, of signs and products (default: 3, or all of fewer)",
+    )
     parser.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's")
     add_model_options(parser, "demo")
     add_debug_option(parser)
@@ -42,7 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         epsilon = benchmark.epsilon if args.epsilon is None else args.epsilon
         layers = detector.model.tower.layers
         settings = Settings(benchmark.sorted_by, epsilon, detector.start_layer_text, layers)
-        variants = paper_variants(layers, last_layers(detector.start_layer_text, layers))
+        usual = last_layers(-args.layers if args.layers else detector.start_layer_text, layers)
+        variants = paper_variants(layers, usual)
         results = figures_of_variants(
             detector, benchmark, reading.samples[: args.limit], args.img_dir, variants, settings
         )

@@ -14,14 +14,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import SEED
-
-if TYPE_CHECKING:
-    from clip4dm.evaluation.metrics.calibration import Words
 
 MARGINS = tuple(round(0.05 * step, 2) for step in range(21))
 
@@ -51,7 +47,7 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
     asked = of_one.attribution - other.attribution  # what a margin of 1 takes from each word
 
     def hits(margin: float) -> list[bool | None]:
-        return lowest_is_labelled(replace(of_one, attribution=of_one.attribution - margin * asked))
+        return replace(of_one, attribution=of_one.attribution - margin * asked).located()
 
     calibrating = [for_calibration(image) for image in of_one.image]
     by_margin = {margin: metrics.location_accuracy(_kept(hits(margin), calibrating)).value or 0.0 for margin in MARGINS}
@@ -68,16 +64,6 @@ def fit(at_0: Path, at_1: Path, seed: int = 0) -> dict:
         "LA at 0": metrics.location_accuracy(plain, bootstrap),
         "gain": location_difference(ours, plain, bootstrap),
     }
-
-
-def lowest_is_labelled(words: Words) -> list[bool | None]:
-    """For each sample whether its lowest word is a labelled one; None where it is true of its picture."""
-    found: list[bool | None] = []
-    for misaligned, at in zip(words.misaligned.tolist(), words.slices(), strict=True):
-        attributions = words.attribution[at]
-        hit = bool(len(attributions)) and bool(words.wrong[at][attributions.argmin()])
-        found.append(hit if misaligned else None)
-    return found
 
 
 def _kept(values: list, kept: list[bool]) -> list:

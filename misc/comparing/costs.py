@@ -16,17 +16,17 @@ from clip4dm.scores import CLIP4DM_METHOD
 
 def milliseconds(
     model: LoadedModel,
-    methods: Mapping[str, int | None],
+    rows: Mapping[str, tuple[str, int | None]],
     features: Tensor,
     captions: Sequence[EncodedCaption],
     rounds: int = 5,
 ) -> dict[str, tuple[float, float]]:
-    """method -> (milliseconds a pair, times the paper's method), medians of rounds; the ratio within a round.
+    """row -> (milliseconds a pair, times the paper's method), medians of rounds; the ratio within a round.
 
-    methods: name -> start_layer_text, None for its usual one. features: (pairs, features). captions: of each pair.
+    rows: name -> (method, start_layer_text, None for its usual one); one is named as the paper's method.
+    features: (pairs, features). captions: of each pair.
     """
-    starts = {CLIP4DM_METHOD: None, **methods}
-    detectors = {name: CLIP4DM(model, method=name, start_layer_text=start) for name, start in starts.items()}
+    detectors = {name: CLIP4DM(model, method=method, start_layer_text=start) for name, (method, start) in rows.items()}
     seconds: dict[str, list[float]] = {name: [] for name in detectors}
     for number in range(rounds + 1):  # the first warms up
         for name, detector in detectors.items():
@@ -40,5 +40,5 @@ def milliseconds(
             1000 * statistics.median(seconds[name]) / len(captions),
             statistics.median(mine / theirs for mine, theirs in zip(seconds[name], paper, strict=True)),
         )
-        for name in methods
+        for name in rows
     }

@@ -12,11 +12,15 @@ from clip4dm.evaluation.tables import cell, markdown_table, number
 FIGURES = (
     "LA",
     "LA less",
+    "LA word",
+    "LA word less",
     "LA_span",
     "F1",
     "AP CLIPScore",
     "AP F-CLIPScore",
     "AP F-CLIPScore less",
+    "AP F-CLIPScore, own epsilon",
+    "AP F-CLIPScore, own epsilon less",
     "AP additive",
     "AP additive less",
 )
@@ -29,13 +33,17 @@ def markdown(found: Sequence[Compared], costs: Costs) -> str:
         [
             method.method,
             *(cell(method.figures.get(name)) for name in FIGURES),
-            "" if method.epsilon is None else f"{method.epsilon:.3g}",
-            "" if method.weight is None else f"{method.weight:.3g}",
+            *(
+                "" if value is None else f"{value:.3g}"
+                for value in (method.epsilon, method.score_epsilon, method.weight)
+            ),
             *(number(value, ".2f") for value in costs.get(method.method, (None, None))),
         ]
         for method in found
     ]
-    tables = [markdown_table(rows, ["method", *FIGURES, "epsilon", "weight", "ms a pair", "times clip4dm"])]
+    tables = [
+        markdown_table(rows, ["method", *FIGURES, "epsilon", "own epsilon", "weight", "ms a pair", "times clip4dm"])
+    ]
     kinds = sorted({kind for method in found for kind in method.kinds})
     if kinds:
         by_kind = [[method.method, *(cell(method.kinds.get(kind)) for kind in kinds)] for method in found]
@@ -84,6 +92,6 @@ def plot(path: Path, found: Sequence[Compared]) -> None:
         )
     axis.set(xticks=range(len(kinds)), xticklabels=kinds, ylabel="location accuracy", ylim=(0, 1))
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize="small", ncols=3)
+    figure.legend(loc="outside upper center", frameon=False, fontsize="small", ncols=6)  # above: bars reach everywhere
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

@@ -150,6 +150,23 @@ def test_more_layers_than_there_are(detector):
         detect_variants(detector, features, detector.encode_captions(["a dog"]), [Variant(layers=5)])
 
 
+def test_signs_and_products_can_be_of_other_layers(tiny_folder, tmp_path, capsys):
+    data = make_foil(tmp_path / "foil.json", make_pictures(tmp_path / "images", 2))
+    asked = ["--data_path", str(data), "--img_dir", str(tmp_path / "images"), "--pretrained", str(tiny_folder)]
+    ablate.main([*asked, "--layers", "2"])
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row for row in rows if not row.startswith("both, mean")] == [
+        "negative_per_head, mean, 2 layers",
+        "negative_per_layer, mean, 2 layers",
+        "positive, mean, 2 layers",
+        "both, rollout, 2 layers",
+        "positive, rollout, 2 layers",
+    ]
+    with pytest.raises(SystemExit):
+        ablate.main([*asked, "--layers", "5"])
+    assert "has 4 layers" in capsys.readouterr().err
+
+
 def test_the_table_agrees_with_main_py(tiny_folder, tmp_path, capsys):
     """The method's row is what main.py computes of the same data by its own way."""
     from clip4dm.evaluation.run import Options, evaluate

@@ -11,13 +11,16 @@ from making import make_foil, make_pictures
 from sklearn.metrics import average_precision_score
 
 from clip4dm.benchmarks import get_benchmark
-from clip4dm.evaluation.comparison import compare
-from clip4dm.evaluation.metrics.calibration import for_calibration, read_words
+from clip4dm.evaluation.comparison import EPSILONS, compare
+from clip4dm.evaluation.metrics.calibration import epsilon_grid, for_calibration, read_words
+from clip4dm.evaluation.metrics.weights import fit_epsilon
+from clip4dm.evaluation.records import detection_of
 from clip4dm.evaluation.run import Options, evaluate
 from clip4dm.evaluation.store.finished import open_run
 from clip4dm.scores import additive_score, f_clip_score
 
 METHODS = ("clip4dm", "gae", "gradient_value", "occlusion")
+ALL_LAYERS = "clip4dm, all layers"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def place(tmp_path_factory, tiny_folder) -> Path:
 def done(place, tiny_folder) -> Path:
     compare_methods.main(
         ["--data_path", str(place / "foil.json"), "--img_dir", str(place / "images"), "--pretrained", str(tiny_folder)]
-        + ["--methods", *METHODS, "--output", str(place / "out"), "--tables", str(place / "tables")]
+        + ["--methods", *METHODS, "clip4dm:0", "--output", str(place / "out"), "--tables", str(place / "tables")]
         + ["--num_workers", "0", "--rounds", "1", "--device", "cpu"]
     )
     return place
@@ -40,14 +43,16 @@ def done(place, tiny_folder) -> Path:
 def folders(place: Path) -> dict[str, Path]:
     found = {}
     for path in place.glob("out/foil/*/*/config.json"):
-        found[json.loads(path.read_text())["args"]["method"]] = path.parent
+        args = json.loads(path.read_text())["args"]
+        all_layers = args["method"] == "clip4dm" and args["start_layer_text"] == 0
+        found[ALL_LAYERS if all_layers else args["method"]] = path.parent
     return found
 
 
 def test_every_method_is_a_run_of_its_own_and_a_row(done):
-    assert set(folders(done)) == set(METHODS)
+    assert set(folders(done)) == {*METHODS, ALL_LAYERS}
     table = (done / "tables" / "methods.md").read_text()
-    assert all(f"| {method} |" in table for method in METHODS)
+    assert all(f"| {method} |" in table for method in (*METHODS, ALL_LAYERS))
     assert (done / "tables" / "methods.png").read_bytes()[:4] == b"\x89PNG"
     with open(done / "tables" / "methods.csv") as file:
         rows = {(row["method"], row["figure"]): row for row in csv.DictReader(file)}
@@ -71,12 +76,55 @@ def test_what_is_fitted_is_shown_on_other_pictures(done):
         labels = ~shown.misaligned
         clip = average_precision_score(labels, shown.cosine)
         for figure, scores in (
+            (
+                "F-CLIPScore, own epsilon",
+                [f_clip_score(s, found, method.score_epsilon) for s, found in shown.by_sample()],
+            ),
             ("F-CLIPScore", [f_clip_score(s, found, method.epsilon) for s, found in shown.by_sample()]),
             ("additive", [additive_score(s, found, method.weight) for s, found in shown.by_sample()]),
         ):
             expected = average_precision_score(labels, scores)
             assert method.figures[f"AP {figure}"].value == pytest.approx(expected, rel=1e-12)
             assert method.figures[f"AP {figure} less"].value == pytest.approx(expected - clip, abs=1e-12)
+
+
+def lowest_words(run) -> dict[str, bool]:
+    """id -> whether the lowest word, punctuation none, overlaps the label; of samples.jsonl's foils."""
+    found = {}
+    for line in run.samples.read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        if record["label"]["misaligned"]:
+            detection = detection_of(record, record["caption"], run.settings)
+            word = min(detection.words, key=lambda word: word.attribution)
+            found[record["id"]] = any(word.start < end and start < word.end for start, end in record["label"]["spans"])
+    return found
+
+
+def test_gains_are_over_the_reference_by_both_rules(done):
+    runs = {name: open_run(folder) for name, folder in folders(done).items()}
+    found = {row.method: row for row in compare(folders(done), ALL_LAYERS)}
+    theirs = lowest_words(runs[ALL_LAYERS])
+    assert theirs != lowest_words(runs["clip4dm"])  # the layers make a difference, so that the next lines can fail
+    for name, row in found.items():
+        hits = lowest_words(runs[name])
+        assert row.figures["LA word"].value == pytest.approx(np.mean(list(hits.values())), rel=1e-12)
+        gain = np.mean([hits[id_] - float(theirs[id_]) for id_ in hits])
+        assert row.figures["LA word less"].value == pytest.approx(gain, abs=1e-12)
+        whole = found[ALL_LAYERS].figures["LA"].value
+        assert row.figures["LA less"].value == pytest.approx(row.figures["LA"].value - whole, abs=1e-12)
+
+
+@pytest.mark.parametrize("wrong", ["clip4dn", "clip4dm:", "clip4dm:first", "occlusion:0"])
+def test_a_row_that_is_none_is_a_usage_error(wrong, capsys):
+    with pytest.raises(SystemExit) as stop:
+        compare_methods.parse_args(["--data_path", "f.json", "--img_dir", "i", "--methods", wrong])
+    assert stop.value.code == 2 and "argument --methods: " in capsys.readouterr().err
+
+
+def test_rows_take_their_own_layers_before_the_option():
+    asked = ["--data_path", "f.json", "--img_dir", "i", "--start_layer_text", "-2", "--methods"]
+    args = compare_methods.parse_args([*asked, "clip4dm:0", "gradient_value", "occlusion"])
+    assert [compare_methods.start_of(args, row) for row in args.methods] == [0, -2, None]
 
 
 def test_the_additive_score_by_hand():
@@ -101,6 +149,22 @@ def test_runs_of_other_samples_are_not_compared(done, place, tiny_folder):
     )
     with pytest.raises(ValueError, match="the run of occlusion is not of the same samples as that of clip4dm"):
         compare({"clip4dm": folders(done)["clip4dm"], "occlusion": other.folder}, "clip4dm")
+
+
+def test_the_epsilon_that_orders_captions_best_is_sklearns(done):
+    run = open_run(folders(done)["gradient_value"])
+    words = read_words(run.samples, get_benchmark("foil"), run.settings, [])
+    fitted = words.of_images([for_calibration(image) for image in words.image])
+    epsilons = epsilon_grid(fitted.attribution, EPSILONS)
+
+    def precision(epsilon: float) -> float:
+        return average_precision_score(
+            ~fitted.misaligned, [f_clip_score(s, found, epsilon) for s, found in fitted.by_sample()]
+        )
+
+    by_epsilon = [precision(epsilon) for epsilon in epsilons]
+    assert min(by_epsilon) < max(by_epsilon) == pytest.approx(precision(fit_epsilon(fitted, epsilons)), rel=1e-12)
+    assert fit_epsilon(fitted, []) is fit_epsilon(words.of_images(words.misaligned), epsilons) is None
 
 
 def test_a_weight_is_found_where_the_lowest_word_says_more_than_the_cosine():

@@ -40,6 +40,8 @@ class Words:
     ... )
     >>> words.of_images([True, False]).attribution.tolist()
     [0.0002, -0.0002]
+    >>> words.located()
+    [True, None]
     >>> {name: round(figure.value, 2) for name, figure in figures_at(words, -5e-5).items()}
     {'precision': 0.5, 'recall': 1.0, 'f1': 0.67, 'AP': 1.0}
     >>> suggest(words, [-3e-4, -1.5e-4, -5e-5])
@@ -81,6 +83,18 @@ class Words:
         """Of every sample where its words stand."""
         starts = np.searchsorted(self.sample, np.arange(len(self.image) + 1)).tolist()
         return [slice(a, b) for a, b in pairwise(starts)]
+
+    def located(self) -> list[bool | None]:
+        """Of every sample whether its lowest word is a labelled one; None where it is true of its picture.
+
+        LA without punctuation among the words: the published rule has the full stop among them (`published`).
+        """
+        found: list[bool | None] = []
+        for misaligned, words in zip(self.misaligned.tolist(), self.slices(), strict=True):
+            attributions = self.attribution[words]
+            hit = bool(len(attributions)) and bool(self.wrong[words][attributions.argmin()])
+            found.append(hit if misaligned else None)
+        return found
 
 
 def read_words(samples_path: Path, benchmark: Benchmark, settings: Settings, epsilons: Sequence[float]) -> Words:

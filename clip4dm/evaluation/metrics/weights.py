@@ -1,4 +1,5 @@
 """Which weight? That of an additive score (`scores.additive_score`, `scores.additive_sum_score`), from a run's samples.
+Likewise which epsilon orders captions best by F-CLIPScore: it need not be the one that finds words best.
 
 It is fitted on the calibration split of the images, by average precision (the captions that are true are the positive
 class), and shown on the others, beside CLIPScore's. It fits one model, method and choice of layers; that of the sum
@@ -7,6 +8,7 @@ also one epsilon.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,7 @@ from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.calibration import Words, for_calibration
 from clip4dm.evaluation.metrics.differences import average_precision_difference
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
-from clip4dm.scores import EPSILON, ScoreName, lowest, misaligned_sum, pair_score
+from clip4dm.scores import EPSILON, ScoreName, f_clip_score, lowest, misaligned_sum, pair_score
 
 WEIGHTS = tuple(float(weight) for weight in np.geomspace(0.05, 20, 25))  # in spreads of s a spread of what is weighed
 
@@ -60,6 +62,29 @@ def fit_weight(words: Words, score: ScoreName = "additive", epsilon: float = EPS
         return metrics.average_precision(labels, values).value or 0.0
 
     return max((float(words.cosine.std() / weighed.std()) * weight for weight in WEIGHTS), key=precision)
+
+
+def fit_epsilon(words: Words, epsilons: Sequence[float]) -> float | None:
+    """The epsilon at which F-CLIPScore has the best average precision on these words; of equal ones the lowest.
+
+    None where both classes of captions are not there, or no epsilon was given.
+
+    >>> words = Words(
+    ...     np.array([-1e-3, -2e-3]), np.array([False, True]), np.arange(2), ["a.jpg", "b.jpg"],
+    ...     cosine=np.array([0.3, 0.3]), misaligned=np.array([False, True]), hits={},
+    ... )
+    >>> fit_epsilon(words, [-3e-3, -1.5e-3])  # at the first both score 0
+    -0.0015
+    """
+    if words.misaligned.all() or not words.misaligned.any():
+        return None
+    labels, pairs = (~words.misaligned).tolist(), words.by_sample()
+
+    def precision(epsilon: float) -> float:
+        values = [f_clip_score(cosine, found, epsilon) for cosine, found in pairs]
+        return metrics.average_precision(labels, values).value or 0.0
+
+    return max(sorted(epsilons), key=precision, default=None)
 
 
 def fit_and_show(words: Words, score: ScoreName, epsilon: float = EPSILON, *, seed: int = 0) -> Fitted | None:
