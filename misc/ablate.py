@@ -13,12 +13,12 @@ import argparse
 from pathlib import Path
 
 from clip4dm.commands.arguments import add_model_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, EPSILON, arguments
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_path", type=Path, required=True, metavar="FILE", help="annotations, as for main.py")
     parser.add_argument("--img_dir", type=Path, required=True, metavar="DIR", help="pictures")
     parser.add_argument("--limit", type=AT_LEAST_ONE, metavar="N", help="only the first N samples")

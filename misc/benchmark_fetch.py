@@ -18,7 +18,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS
 from clip4dm.evaluation.processes import end_with_parent
 
@@ -60,7 +60,7 @@ def resident_mb() -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=AT_LEAST_ONE, default=5000, help="default: %(default)s")
     parser.add_argument("--workers", type=AT_LEAST_ONE, default=8, help="default: %(default)s")
     parser.add_argument("--side", type=PIXELS, default=128, help="of the pictures, pixels (default: %(default)s)")

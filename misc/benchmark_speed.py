@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from clip4dm.commands.arguments import add_model_options
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, THREADS
 from clip4dm.models.names import DEFAULT_BACKBONE
@@ -42,7 +42,7 @@ ROWS_FOR_MEMORY = 16  # pairs of the published procedure in the process whose me
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser, f"random weights of {DEFAULT_BACKBONE}")
     parser.add_argument("--img_dir", type=Path, help="a folder of JPEGs (default: drawn pictures)")
     parser.add_argument("--captions", type=Path, help="a COCO captions JSON of these pictures")

@@ -12,7 +12,7 @@ import argparse
 import time
 from random import Random
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 from clip4dm.models.names import DEFAULT_BACKBONE
@@ -61,7 +61,7 @@ def seconds(tokenizer, caption: str) -> float:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--lengths",
         type=AT_LEAST_ONE,

@@ -21,7 +21,7 @@ from comparing.rows import Row, row
 
 from clip4dm.attribution.methods import METHODS
 from clip4dm.commands.arguments import add_model_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, PROCESSES, SEED, arguments
 from clip4dm.models.names import DEFAULT_BACKBONE
@@ -31,7 +31,7 @@ PAIRS_TIMED = 256
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("data")
     data.add_argument("--data_path", required=True, metavar="FILE", help="annotations, as main.py reads them")
     data.add_argument("--img_dir", required=True, metavar="DIR", help="pictures")

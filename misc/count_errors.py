@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
@@ -80,7 +80,7 @@ def counts(foils: Sequence[Case]) -> list[int]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_folder", type=Path, help='as main.py printed it behind "run:"')
     parser.add_argument("--worst", type=AT_LEAST_ONE, default=20, metavar="N", help="default: %(default)s")
     add_debug_option(parser)

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from fetching.script import add_fetch_options, finish, limits_of, run, script
 
-from clip4dm.commands.cli import run_command
+from clip4dm.commands.cli import ArgumentParser, run_command
 from clip4dm.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def fetch_zip(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_path", type=Path, metavar="FILE", help="FOIL, HAT or SeeTRUE annotations")
     parser.add_argument("--save_dir", type=Path, default=Path("./data/coco/val2014"), help="default: %(default)s")
     parser.add_argument("--base_url", default=BASE_URL, help="of single pictures (default: %(default)s)")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from fetching.script import add_fetch_options, run, script, url_below
 
-from clip4dm.commands.cli import run_command
+from clip4dm.commands.cli import ArgumentParser, run_command
 
 if TYPE_CHECKING:
     from fetching.fetch_folder import Wanted
@@ -54,7 +54,7 @@ def wanted_pictures(foil_path: Path, meta_path: Path, base_url: str = BASE_URL) 
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--foil_path", type=Path, required=True, metavar="FILE", help="nocaps-val-foil.json")
     parser.add_argument("--meta_path", type=Path, required=True, metavar="FILE", help="nocaps_val_4500_captions.json")
     parser.add_argument("--save_dir", type=Path, default=Path("./data/nocaps"), help="default: %(default)s")

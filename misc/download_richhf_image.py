@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from fetching.script import add_verify_option, finish, json_beside, script
 
-from clip4dm.commands.cli import add_debug_option, run_command, signal_of
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, run_command, signal_of
 from clip4dm.errors import InputError
 
 PROGRAM = "download_richhf_image.py"
@@ -210,7 +210,7 @@ def download(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--foil_path", type=Path, required=True, metavar="FILE", help="a tfrecord of RichHF-18K")
     parser.add_argument("--save_dir", type=Path, default=Path("./data/richhf/test"), help="default: %(default)s")
     parser.add_argument("--json_path", type=Path, metavar="FILE", help="default: SAVE_DIR.json")

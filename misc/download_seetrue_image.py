@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from fetching.script import add_fetch_options, finish, json_beside, limits_of, script
 
-from clip4dm.commands.cli import run_command, signal_of
+from clip4dm.commands.cli import ArgumentParser, run_command, signal_of
 from clip4dm.errors import InputError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def verify_rows(args: argparse.Namespace, json_path: Path) -> Summary:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--save_dir", type=Path, default=Path("./data/seetrue"), help="default: %(default)s")
     parser.add_argument("--json_path", type=Path, metavar="FILE", help="default: SAVE_DIR.json")
     parser.add_argument("--csv_path", type=Path, metavar="FILE", help="SeeTRUE_Feedback.csv: fetch by its URLs instead")

@@ -15,7 +15,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 from clip4dm.scores import F_CLIP_SCORE, SCORES
@@ -120,7 +120,7 @@ def _write_csv(path: Path, epsilons: Sequence[float], rows: Sequence[Mapping[str
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_folder", type=Path, help='as main.py printed it behind "run:"')
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
     parser.add_argument("--start_layer_text", type=int, metavar="N", help="default: the run's")

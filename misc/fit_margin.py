@@ -15,7 +15,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import SEED
 
@@ -71,7 +71,7 @@ def _kept(values: list, kept: list[bool]) -> list:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("at_0", type=Path, help='run with --margin 0, as main.py printed it behind "run:"')
     parser.add_argument("at_1", type=Path, help="run with --margin 1")
     parser.add_argument("--seed", type=SEED, default=0, help="of the intervals (default: %(default)s)")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, SEED, Whole
 from clip4dm.models.names import DEFAULT_BACKBONE
 
@@ -22,7 +22,7 @@ NUMBER = Whole(0, 2**31 - 1)
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=AT_LEAST_ONE, default=2_000, help="captions (default: %(default)s)")
     parser.add_argument("--seed", type=SEED, default=0, help="default: %(default)s")
     parser.add_argument("--only", type=NUMBER, metavar="NUMBER", help="this one caption of the seed, shown")

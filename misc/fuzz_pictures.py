@@ -17,12 +17,12 @@ from pathlib import Path
 from fuzzing.picture_checks import SLOW, fuzz
 from fuzzing.pictures import valid_files
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, SEED
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=AT_LEAST_ONE, default=20_000, metavar="N", help="files (default: %(default)s)")
     parser.add_argument("--seed", type=SEED, default=0, metavar="N", help="of the first file (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the files that failed here")

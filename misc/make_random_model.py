@@ -13,13 +13,13 @@ from pathlib import Path
 
 from speed.random_model import make_random_model
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import SEED
 from clip4dm.models.names import DEFAULT_BACKBONE
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write the model")
     parser.add_argument("--backbone", default=DEFAULT_BACKBONE, help="an open_clip backbone (default: %(default)s)")
     parser.add_argument("--seed", type=SEED, default=0)

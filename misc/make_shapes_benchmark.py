@@ -19,12 +19,12 @@ from pathlib import Path
 from clip4dm.benchmarks.shapes.benchmark import FIRST_SEED, HARD_FIRST_SEED, make_benchmark, make_hard_benchmark
 from clip4dm.benchmarks.shapes.harder import HARD_KINDS
 from clip4dm.benchmarks.shapes.lexicon import KINDS
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, PIXELS, SEED
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to write shapes_foil.json and images/")
     parser.add_argument("--hard", action="store_true", help="the harder scenes and foils")
     parser.add_argument("--pairs", type=AT_LEAST_ONE, default=2000, help="default: %(default)s")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from clip4dm.commands.arguments import add_model_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE
 from clip4dm.models.names import DEFAULT_BACKBONE
 
@@ -23,7 +23,7 @@ COLUMNS = ("steps", "missed", "at most", "s(caption) - s(baseline)", "largest at
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_path", type=Path, required=True, metavar="FILE", help="annotations, as main.py's")
     parser.add_argument("--img_dir", type=Path, required=True, metavar="DIR", help="pictures")
     parser.add_argument("--limit", type=AT_LEAST_ONE, default=500, metavar="N", help="(default: %(default)s)")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from photo_training.data import read_captions
 
 from clip4dm.commands.arguments import add_model_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.files.streams import batches
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import TEMPLATE
@@ -26,7 +26,7 @@ AMONG = (1, 5, 10)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model_options(parser, DEFAULT_BACKBONE)
     parser.add_argument("--captions", type=Path, required=True)
     parser.add_argument("--img_dir", type=Path, required=True)

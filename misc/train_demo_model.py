@@ -34,12 +34,12 @@ from demo_training.training_data import (
 )
 from training.optimising import contrastive_loss, encode_cut_text, optimise, same_settings
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to work; an interrupted training found there is taken up")
     data = parser.add_argument_group("data")
     data.add_argument("--scenes", type=AT_LEAST_ONE, default=100_000, help="scenes to draw (default: %(default)s)")

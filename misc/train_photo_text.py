@@ -28,7 +28,7 @@ from demo_training.training_data import scenes_of_step
 from photo_training.data import Photographs, read_photographs, steps_of_epoch, worded
 from training.optimising import contrastive_loss, learning_rate, optimise, same_settings
 
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, SEED, THREADS, Finite
 from clip4dm.files.writing import replace_file
@@ -38,7 +38,7 @@ WARM_UP = 100
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where to work; an interrupted training found there is taken up")
     data = parser.add_argument_group("data")
     data.add_argument("--features", type=Path, required=True, help=".npz of the frozen image tower's features")

@@ -190,6 +190,7 @@ def test_the_published_procedure_says_the_same(detector, tmp_path):
     """Hugging Face's CLIPModel with both towers, made of the same weights: the measure in the speed benchmark."""
     hf = to_hugging_face(detector.model.model, detector.model.quick_gelu)
     picture = Image.fromarray(RANDOM.integers(0, 255, (40, 50, 3), dtype=np.uint8))
+    detector = CLIP4DM(detector.model, method="clip4dm", start_layer_text=-3)
     features = detector.encode_images(picture)
     for encoded in detector.encode_captions(CAPTIONS):
         values, cosine = explain_pair(hf, detector.model.preprocess(picture)[None], list(encoded.ids))

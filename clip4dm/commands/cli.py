@@ -108,6 +108,18 @@ def signal_of(error: KeyboardInterrupt) -> int:
     return int(error.args[0]) if error.args else int(signal.SIGINT)
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, but that a help text which cannot be written is an error, which argparse passes over.
+
+    >>> ArgumentParser("infer.py").prog
+    'infer.py'
+    """
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            (file or sys.stderr).write(message)
+
+
 def run_command(main: Callable[[], int | None]) -> None:
     """Run a script's main, which may return an exit status, and end as a shell expects.
 

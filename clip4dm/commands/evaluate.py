@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
 from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors, tell
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
@@ -42,7 +42,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     >>> args.data_path, args.limit, args.sorted_by
     ('foil.json', 100, None)
     """
-    parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_data_options(parser)
     add_model_options(parser, DEFAULT_BACKBONE)
     _add_figure_options(parser)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
 from clip4dm.evaluation import options
 from clip4dm.scores import EPSILON, SORTED_BY
 
@@ -39,7 +39,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     >>> parse_args(["--image", "photo.jpg", "--text", "a red car", "a blue car"]).text
     ['a red car', 'a blue car']
     """
-    parser = argparse.ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("picture and captions")
     data.add_argument(
         "--image", default=str(EXAMPLE_IMAGE), metavar="FILE", help="a picture (default: a cup of coffee)"
