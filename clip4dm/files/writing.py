@@ -1,9 +1,10 @@
-"""A file is written whole or not at all, whatever ends the program or the disk's room."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -15,11 +16,26 @@ def replace_file(path: Path, data: bytes) -> None:
     >>> replace_file(path, b"whole"); path.read_bytes()
     b'whole'
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    with replacing(path, path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[Path]:
+    """The block writes `temporary`, in the same folder; it is then synced and renamed to `path`, or removed on errors.
+
+    Errors: OSError.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with replacing(folder / "file", folder / ".file.tmp") as temporary:
+    ...     _ = temporary.write_bytes(b"whole")
+    >>> [path.name for path in folder.iterdir()]
+    ['file']
+    """
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
