@@ -10,6 +10,7 @@ from clip4dm.commands.cli import run_command
 
 COMMANDS = {
     "infer": "the words of a caption that are not true of a picture",
+    "score": "any pairs of pictures and captions: a table, a folder, tar shards",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
 }
 

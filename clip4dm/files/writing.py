@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""A file is written whole or not at all, whatever ends the program or the disk's room."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def replacing(path: Path, temporary: Path) -> Iterator[Path]:
     """
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:

@@ -1,0 +1,201 @@
+"""Webdataset's tar shards: files of one name up to its first dot, one after the other, are a sample.
+
+Read from end to end, never unpacked. What is damaged costs the samples it is in, and is named by a row of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.errors import short_reason
+from clip4dm.files.images import MAX_BYTES
+from clip4dm.files.reading import parse_json
+from clip4dm.scoring.inputs.base import Input
+from clip4dm.scoring.inputs.columns import CAPTION_NAMES
+from clip4dm.scoring.inputs.folder import PICTURES, caption_text
+from clip4dm.scoring.inputs.opening import open_binary, size
+from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")
+_ENDINGS = tuple(ending[1:] for ending in PICTURES)
+
+
+@dataclass(frozen=True)
+class TarShard:
+    """A tar file. label: how its pictures' names begin in the scores. caption_key: of its json files, None for the usual.
+
+    list(TarShard("shards/00000.tar", "00000", "00000.tar", bytes=10_240).pairs())
+    """
+
+    path: str
+    name: str
+    label: str
+    bytes: int
+    caption_key: str | None = None
+    count: None = None
+
+    @property
+    def carried(self) -> pa.Schema:
+        """The text of the sample's json file, whole: what its keys are differs from sample to sample."""
+        import pyarrow as pa
+
+        return pa.schema([("json", pa.string())])
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The file's name and size."""
+        return {"file": self.label, "bytes": self.bytes}
+
+    def pairs(self) -> Iterator[Pair]:
+        """Errors: ScoringError where the file cannot be opened."""
+        return without_doubles(self._pairs())
+
+    def _pairs(self) -> Iterator[Pair]:
+        with open_binary(self.path) as file:
+            for sample in _samples(file):
+                yield from self._of_sample(sample)
+
+    def _of_sample(self, sample: _Sample) -> Iterator[Pair]:
+        caption, text, error = None, None, sample.error
+        try:
+            if "json" in sample.files:
+                text = sample.files["json"].decode("utf-8", "replace")
+            if self.caption_key is None and "txt" in sample.files:
+                caption = caption_text(sample.files["txt"])
+            elif text is not None:
+                caption = _of_json(text, self.caption_key)
+            elif error is None:
+                error = f"there is no caption: no {sample.key}.txt or {sample.key}.json"
+        except ScoringError as wrong:
+            error = error or str(wrong)
+        pictures = [ending for ending in sample.files if _is_picture(ending)]
+        for ending in pictures:  # a.0.jpg and a.1.jpg share a.txt
+            key = sample.key if len(pictures) == 1 else f"{sample.key}.{ending}"
+            name = f"{self.label}/{sample.key}.{ending}"
+            yield Pair(key, sample.files[ending], name, caption, {"json": text}, error)
+        if not pictures:
+            missing = error or f"there is no picture: {', '.join(_ENDINGS)}"
+            yield Pair(sample.key, None, f"{self.label}/{sample.key}", caption, {"json": text}, missing)
+
+
+def open_tars(paths: Sequence[str], given: Sequence[str], *, caption_key: str | None = None, **_: Any) -> Input:
+    """Tar files, a shard each. Errors: ScoringError for one that is not there.
+
+    open_tars(["shards/00000.tar"], ["shards/*.tar"]).shards()[0].name  # "00000"
+    """
+    stems = Counter(_stem(path) for path in paths)
+    if doubled := [path for path, times in Counter(paths).items() if times > 1]:
+        raise ScoringError(f"{doubled[0]} is given twice")
+    shards = []
+    for path in paths:
+        alone = stems[_stem(path)] == 1
+        label = os.path.basename(path) if alone else path
+        name = _stem(path) if alone else re.sub(r"[^\w-]+", "-", path)[-150:]
+        shards.append(TarShard(path, name, label, size(path), caption_key))
+    return Input("tar", tuple(given), {"caption": caption_key}, shards)
+
+
+@dataclass
+class _Sample:
+    """Files by their endings, or an error without any."""
+
+    key: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    error: str | None = None
+
+
+class _Member(tarfile.TarInfo):
+    """A header; where the file ends without the mark that closes a tar, or a header is damaged, tells the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tar: Any) -> Any:
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:
+            tar.closed_by_mark = True
+            raise
+        except tarfile.EmptyHeaderError:
+            if not getattr(tar, "closed_by_mark", False):
+                tar.damage = "it ends without the mark that closes a tar: cut short, perhaps"
+            raise
+        except tarfile.HeaderError as error:
+            if not getattr(tar, "closed_by_mark", False):
+                tar.damage = f"damaged at byte {tar.offset} ({error})"
+            raise
+
+
+def _samples(file: Any) -> Iterator[_Sample]:
+    """The samples in order; after them one with an error for what is damaged."""
+    sample, last = None, "its beginning"
+    damage = None
+    try:
+        # ignore_zeros: goes on behind a damaged header at the next one that is whole.
+        with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member, ignore_zeros=True) as tar:
+            for member in tar:
+                tar.members = []  # else it keeps every header
+                match = _NAME.fullmatch(member.name)
+                if not match or member.isdir():
+                    continue
+                key, ending = match[1], match[2].lower()
+                if sample is not None and (sample.key != key or ending in sample.files):
+                    yield sample
+                    sample = None
+                sample = sample or _Sample(key)
+                last = member.name
+                _read(tar, member, sample, ending)
+            damage = getattr(tar, "damage", None)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        damage = short_reason(error)
+        if sample is not None:
+            sample.error = f"the tar is damaged here: {damage}"
+    if sample is not None:
+        yield sample
+    if damage:
+        yield _Sample("(damaged)", {}, f"the tar is damaged after {last}: {damage}; what is not read is not listed")
+
+
+def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, ending: str) -> None:
+    if not (_is_picture(ending) or ending in ("txt", "json")):
+        return
+    if member.name.startswith("/") or ".." in member.name.split("/"):
+        sample.error = f"the name {member.name!r:.200} leads out of the tar"
+    elif not member.isreg():
+        sample.error = f"{member.name!r:.200} is no regular file"
+    elif member.size > MAX_BYTES:
+        sample.error = f"{member.name!r:.200} has {member.size} bytes; up to {MAX_BYTES} are read"
+    else:
+        content = tar.extractfile(member)
+        assert content is not None
+        sample.files[ending] = content.read()
+
+
+def _is_picture(ending: str) -> bool:
+    return ending.rpartition(".")[2] in _ENDINGS
+
+
+def _of_json(text: str, caption_key: str | None) -> object:
+    try:
+        values = parse_json(text)
+    except ValueError as error:
+        raise ScoringError(f"its json file is no JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ScoringError("its json file holds no object")
+    names = CAPTION_NAMES if caption_key is None else (caption_key,)
+    for name in names:
+        if name in values:
+            found: object = values[name]
+            return found
+    raise ScoringError(f"its json file has no {' or '.join(names)}; it has {', '.join(map(repr, values)):.200}")
+
+
+def _stem(path: str) -> str:
+    return re.sub(r"\.(tar|tgz|tar\.gz)$", "", os.path.basename(path))

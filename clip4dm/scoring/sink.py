@@ -1,0 +1,218 @@
+"""Where scores are stored: a folder with a file a shard, each written whole or not at all.
+
+    _score.json      the settings, the model, what the input was; a leading "_" is left out by readers of a folder
+    NAME.parquet     a shard's rows; its metadata's key b"clip4dm" is a JSON object with the shard's fingerprint
+    NAME.jsonl       the same as text, where that was asked for; NAME.meta.json beside it holds what the metadata would
+    .NAME.HOST.PID.tmp   a file on its way
+
+A shard is done if its file is there with the fingerprint of these settings and this shard. Hence the same command, run
+again after whatever ended it, does what is missing and nothing else, and processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.files.provenance import fingerprint
+from clip4dm.files.reading import FileError, read_json
+from clip4dm.files.writing import replace_file, replacing
+from clip4dm.scoring.pairs import ScoringError
+from clip4dm.scoring.schema import METADATA_KEY
+from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
+
+if TYPE_CHECKING:
+    from clip4dm.scoring.inputs.base import Shard
+
+SCORE_FILE = "_score.json"
+OUTPUT_FORMATS = ("parquet", "jsonl")
+_TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A folder of scores under one set of settings; can be pickled, and opens nothing.
+
+    made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `work.made_by`).
+    remarks: what is stored beside it and may differ between runs of a folder: "versions", "given".
+
+        sink = Sink(Path("scores"), made_by, remarks)
+        sink.prepare(overwrite=False)
+        with sink.writer(shard) as writer:
+            writer.write(rows)
+    """
+
+    folder: Path
+    made_by: Mapping[str, Any]
+    remarks: Mapping[str, Any]
+    output_format: str = "parquet"
+
+    def prepare(self, overwrite: bool = False) -> None:
+        """Make the folder, hold it to these settings, remove what dead processes left behind.
+
+        overwrite: take the place of scores with other settings, whose files are removed; else they are an error.
+        Errors: ScoringError.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_left_behind()
+        mine = {"fingerprint": self.fingerprint(), **self.made_by, "output_format": self.output_format, **self.remarks}
+        text = json.dumps(mine, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        path = self.folder / SCORE_FILE
+        with writing(path):
+            created = _create(path, text)
+        if created:
+            return
+        theirs = self._stored()
+        if theirs.get("fingerprint") == self.fingerprint():
+            return
+        if not overwrite:
+            raise ScoringError(
+                f"{self.folder} holds scores of another kind ({_differences(theirs, mine)}): give another --output, or "
+                "--overwrite to have them removed"
+            )
+        with writing(self.folder):
+            for file in self._shard_files():
+                if _read_metadata(file).get("made_by") != self.fingerprint():
+                    file.unlink(missing_ok=True)
+            replace_file(path, text)
+
+    def fingerprint(self, shard: Shard | None = None) -> str:
+        """Of all settings; with a shard, of these and what the shard is."""
+        parts: dict[str, Any] = {**self.made_by, "output_format": self.output_format}
+        return fingerprint(parts if shard is None else {"made_by": fingerprint(parts), "shard": dict(shard.identity)})
+
+    def path(self, shard: Shard) -> Path:
+        """The shard's file, there or not."""
+        return self.folder / f"{shard.name}.{self.output_format}"
+
+    def done(self, shard: Shard) -> Summary | None:
+        """What is stored of a shard; None where it has to be scored, a damaged file among the reasons."""
+        stored = _read_metadata(self.path(shard))
+        if stored.get("fingerprint") != self.fingerprint(shard):
+            return None
+        return Summary(**stored["counts"])
+
+    @contextlib.contextmanager
+    def writer(self, shard: Shard) -> Iterator[Writer]:
+        """The shard's rows go to its `write`; with `summary` set they are kept when the block ends, else dropped.
+
+        Errors: ScoringError where the folder cannot be written to.
+        """
+        path = self.path(shard)
+        temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+        with writing(path):
+            with replacing(path, temporary):
+                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(temporary, shard)
+                try:
+                    yield writer
+                    if writer.summary is None:
+                        raise AssertionError("a shard's summary is set before its file is closed")
+                    metadata = self._metadata(shard, writer.summary)
+                    writer.finish(metadata)
+                finally:
+                    writer.close()
+            if self.output_format == "jsonl":
+                metadata["bytes"] = path.stat().st_size
+                replace_file(_beside(path), json.dumps(metadata, indent=1).encode())
+
+    def _metadata(self, shard: Shard, summary: Summary) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint(shard),
+            "made_by": self.fingerprint(),
+            **self.made_by,
+            **self.remarks,
+            "shard": {"name": shard.name, **shard.identity},
+            "counts": asdict(summary),
+        }
+
+    def _stored(self) -> dict[str, Any]:
+        path = self.folder / SCORE_FILE
+        try:
+            stored = read_json(path)
+        except FileError as error:
+            raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
+        return stored if isinstance(stored, dict) else {}
+
+    def _shard_files(self) -> list[Path]:
+        return [file for kind in OUTPUT_FORMATS for file in sorted(self.folder.glob(f"*.{kind}"))]
+
+    def _remove_left_behind(self) -> None:
+        """Temporary files of this machine's dead processes. Another machine's cannot be told from those at work."""
+        for file in self.folder.glob(".*.tmp"):
+            match = _TEMPORARY.fullmatch(file.name)
+            if match and match[1] == _host() and not _alive(int(match[2])):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+
+def _create(path: Path, data: bytes) -> bool:
+    """Write a file that is not there; False where it is. Of several processes that try, one succeeds."""
+    if path.exists():
+        return False
+    temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+    replace_file(temporary, data)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """What a shard's file says of itself; nothing where it is not there, not whole, or another's."""
+    try:
+        if path.suffix == ".jsonl":
+            stored = json.loads(_beside(path).read_bytes())
+            return stored if stored["bytes"] == path.stat().st_size else {}
+        import pyarrow.parquet as pq
+
+        if not path.is_file():
+            return {}
+        stored = json.loads((pq.read_metadata(path).metadata or {})[METADATA_KEY])
+        return stored if isinstance(stored, dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):  # pyarrow's errors are ValueErrors and OSErrors
+        return {}
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".meta.json")
+
+
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """What differs between two of `_score.json`, for one line."""
+    found = []
+    for part in ("settings", "model", "input"):
+        a, b = (one.get(part) if isinstance(one.get(part), dict) else {} for one in (theirs, mine))
+        found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
+    for name in ("weights_sha256", "output_format"):
+        if theirs.get(name) != mine.get(name):
+            found.append(f"{name} {theirs.get(name)!r:.20}, now {mine.get(name)!r:.20}")
+    return "; ".join(found[:4]) or "its _score.json is another one"
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():  # of an earlier process with this number: this one has only begun
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
