@@ -17,6 +17,7 @@ from sources import PACKAGE, modules, room, trees
 
 # A room imports from lower floors alone. In one row: rooms that do not know each other.
 FLOORS = (
+    ("__main__",),
     ("commands",),
     ("evaluation", "scoring"),
     ("detector",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -16,28 +15,24 @@ def replace_file(path: Path, data: bytes) -> None:
     >>> replace_file(path, b"whole"); path.read_bytes()
     b'whole'
     """
-    with replacing(path, path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")) as temporary:
-        temporary.write_bytes(data)
-
-
-@contextlib.contextmanager
-def replacing(path: Path, temporary: Path) -> Iterator[Path]:
-    """The block writes `temporary`, in the same folder; it is then synced and renamed to `path`, or removed on errors.
-
-    Errors: OSError.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with replacing(folder / "file", folder / ".file.tmp") as temporary:
-    ...     _ = temporary.write_bytes(b"whole")
-    >>> [path.name for path in folder.iterdir()]
-    ['file']
-    """
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.write_bytes(data)
+        put_in_place(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Sync a file that was written under a temporary name in the same folder, and rename it. Errors: OSError.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / ".file.tmp").write_bytes(b"whole"); put_in_place(folder / ".file.tmp", folder / "file")
+    >>> [path.name for path in folder.iterdir()]
+    ['file']
+    """
+    with open(temporary, "r+b") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

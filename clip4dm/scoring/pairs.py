@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import CLIP4DMError
-from clip4dm.files.images import ImageLike
+
+if TYPE_CHECKING:
+    from clip4dm.files.images import ImageLike
 
 
 class ScoringError(CLIP4DMError, ValueError):
@@ -52,3 +54,25 @@ def without_doubles(pairs: Iterable[Pair]) -> Iterator[Pair]:
             )
         seen.add(pair.key)
         yield pair
+
+
+def caption_error(caption: object) -> str | None:
+    """Why a caption cannot be scored, whatever it is; None where it is text.
+
+    >>> caption_error("a red car"), caption_error(7)
+    (None, 'the caption is a number, 7; a caption is text')
+    """
+    if caption is None:
+        return "there is no caption"
+    if not isinstance(caption, str):
+        kinds = {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}
+        what = kinds.get(type(caption), f"of the kind {type(caption).__name__}")
+        several = "; give each of several captions a row of its own" if isinstance(caption, list) else ""
+        return f"the caption is {what}, {caption!r:.80}; a caption is text{several}"
+    if not caption.strip():
+        return "the caption is empty"
+    try:
+        caption.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"the caption is no UTF-8 text: character {error.start} is half of one, or a byte of another encoding"
+    return None

@@ -21,18 +21,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip4dm.files.provenance import fingerprint
+from clip4dm.files.provenance import fingerprint, versions
 from clip4dm.files.reading import FileError, read_json
-from clip4dm.files.writing import replace_file, replacing
+from clip4dm.files.writing import put_in_place, replace_file
+from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY
 from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
 
 if TYPE_CHECKING:
-    from clip4dm.scoring.inputs.base import Shard
+    from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.inputs.base import Input, Shard
 
 SCORE_FILE = "_score.json"
-OUTPUT_FORMATS = ("parquet", "jsonl")
 _TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
 
 
@@ -62,27 +63,43 @@ class Sink:
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self._remove_left_behind()
-        mine = {"fingerprint": self.fingerprint(), **self.made_by, "output_format": self.output_format, **self.remarks}
-        text = json.dumps(mine, indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        self.remove_left_behind()
         path = self.folder / SCORE_FILE
+        text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
-            created = _create(path, text)
-        if created:
+            if _create(path, text):
+                return
+        if self.check(overwrite):
             return
-        theirs = self._stored()
-        if theirs.get("fingerprint") == self.fingerprint():
-            return
-        if not overwrite:
-            raise ScoringError(
-                f"{self.folder} holds scores of another kind ({_differences(theirs, mine)}): give another --output, or "
-                "--overwrite to have them removed"
-            )
         with writing(self.folder):
-            for file in self._shard_files():
+            for file in [one for kind in OUTPUT_FORMATS for one in self.folder.glob(f"*.{kind}")]:
                 if _read_metadata(file).get("made_by") != self.fingerprint():
                     file.unlink(missing_ok=True)
+                    _beside(file).unlink(missing_ok=True)
             replace_file(path, text)
+
+    def check(self, overwrite: bool = False) -> bool:
+        """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
+
+        Errors: ScoringError where they are not, unless they may be overwritten.
+        """
+        path = self.folder / SCORE_FILE
+        if not path.exists():
+            return True
+        try:
+            theirs = read_json(path)
+        except FileError as error:
+            if overwrite:
+                return False
+            raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
+        if _object(theirs).get("fingerprint") == self.fingerprint():
+            return True
+        if not overwrite:
+            raise ScoringError(
+                f"{self.folder} holds scores of another kind ({_differences(theirs, self._mine())}): give another "
+                "--output, or --overwrite to have them removed"
+            )
+        return False
 
     def fingerprint(self, shard: Shard | None = None) -> str:
         """Of all settings; with a shard, of these and what the shard is."""
@@ -102,26 +119,32 @@ class Sink:
 
     @contextlib.contextmanager
     def writer(self, shard: Shard) -> Iterator[Writer]:
-        """The shard's rows go to its `write`; with `summary` set they are kept when the block ends, else dropped.
+        """The shard's rows go to its `write`; when the block ends they are kept, with its `summary`; else dropped.
 
         Errors: ScoringError where the folder cannot be written to.
         """
         path = self.path(shard)
         temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
-        with writing(path):
-            with replacing(path, temporary):
+        try:
+            with writing(path):
                 writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(temporary, shard)
-                try:
-                    yield writer
-                    if writer.summary is None:
-                        raise AssertionError("a shard's summary is set before its file is closed")
-                    metadata = self._metadata(shard, writer.summary)
+            try:
+                yield writer
+                assert writer.summary is not None
+                metadata = self._metadata(shard, writer.summary)
+                with writing(path):
                     writer.finish(metadata)
-                finally:
+            finally:
+                with contextlib.suppress(OSError):
                     writer.close()
-            if self.output_format == "jsonl":
-                metadata["bytes"] = path.stat().st_size
-                replace_file(_beside(path), json.dumps(metadata, indent=1).encode())
+            with writing(path):
+                metadata["bytes"] = temporary.stat().st_size
+                put_in_place(temporary, path)
+                if self.output_format == "jsonl":
+                    replace_file(_beside(path), json.dumps(metadata, indent=1).encode())
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
     def _metadata(self, shard: Shard, summary: Summary) -> dict[str, Any]:
         return {
@@ -133,19 +156,11 @@ class Sink:
             "counts": asdict(summary),
         }
 
-    def _stored(self) -> dict[str, Any]:
-        path = self.folder / SCORE_FILE
-        try:
-            stored = read_json(path)
-        except FileError as error:
-            raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
-        return stored if isinstance(stored, dict) else {}
+    def _mine(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint(), **self.made_by, "output_format": self.output_format, **self.remarks}
 
-    def _shard_files(self) -> list[Path]:
-        return [file for kind in OUTPUT_FORMATS for file in sorted(self.folder.glob(f"*.{kind}"))]
-
-    def _remove_left_behind(self) -> None:
-        """Temporary files of this machine's dead processes. Another machine's cannot be told from those at work."""
+    def remove_left_behind(self) -> None:
+        """Remove temporary files of this machine's dead processes; another's cannot be told from those at work."""
         for file in self.folder.glob(".*.tmp"):
             match = _TEMPORARY.fullmatch(file.name)
             if match and match[1] == _host() and not _alive(int(match[2])):
@@ -190,16 +205,20 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".meta.json")
 
 
-def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
     """What differs between two of `_score.json`, for one line."""
-    found = []
+    theirs, found = _object(theirs), []
     for part in ("settings", "model", "input"):
-        a, b = (one.get(part) if isinstance(one.get(part), dict) else {} for one in (theirs, mine))
+        a, b = _object(theirs.get(part)), _object(mine.get(part))
         found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
     for name in ("weights_sha256", "output_format"):
         if theirs.get(name) != mine.get(name):
             found.append(f"{name} {theirs.get(name)!r:.20}, now {mine.get(name)!r:.20}")
-    return "; ".join(found[:4]) or "its _score.json is another one"
+    return "; ".join(found[:4]) or f"its {SCORE_FILE} is another one"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _host() -> str:
@@ -216,3 +235,30 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def open_sink(folder: Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:
+    """The folder for the scores of an input by a detector; nothing is written yet.
+
+    What a setting is, the detector says: an option may have meant "the usual one".
+
+        open_sink(Path("scores"), open_input(["photos"]), detector).prepare()
+    """
+    model = detector.model
+    made_by = {
+        "settings": {
+            "method": detector.method.name,
+            "margin": detector.method.margin,
+            "template": detector.template,
+            "start_layer_text": detector.start_layer_text,
+            "sorted_by": detector.sorted_by,
+            "epsilon": detector.epsilon,
+            "score": detector.score,
+            "score_weight": detector.score_weight,
+        },
+        "model": {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu},
+        "weights_sha256": model.weights_sha256(),
+        "input": {"format": found.format, **found.identity},
+    }
+    remarks = {"given": list(found.given), "pretrained": model.pretrained, "versions": versions("pyarrow")}
+    return Sink(folder, made_by, remarks, output_format)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY, jsonable, schema
@@ -31,31 +31,26 @@ class Summary:
     first_error: str | None = None
 
 
-class Writer:
-    """A shard's file on its way. summary: to be set before it is finished.
+class Writer(Protocol):
+    """A shard's file on its way, opened under a temporary name.
 
     writer.write([row, row])
     """
 
-    summary: Summary | None = None
-
-    def __init__(self, path: Path, shard: Shard) -> None:
-        raise NotImplementedError
+    summary: Summary | None  # to be set before it is finished
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows, in order; of parquet a row group."""
-        raise NotImplementedError
+        """Append rows, in order. Errors: ScoringError where the disk refuses."""
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
-        """Write what comes after the rows."""
+        """Write what comes after the rows, and close. Errors: OSError."""
 
     def close(self) -> None:
-        """Let go of the file."""
-        raise NotImplementedError
+        """Let go of the file, whatever has become of it. Errors: OSError."""
 
 
-class ParquetWriter(Writer):
-    """Rows as parquet, zstd-compressed.
+class ParquetWriter:
+    """Rows as parquet, zstd-compressed, a row group a call.
 
     ParquetWriter(Path(".00000.tmp"), shard).write(rows)
     """
@@ -63,32 +58,44 @@ class ParquetWriter(Writer):
     def __init__(self, path: Path, shard: Shard) -> None:
         import pyarrow.parquet as pq
 
-        self.schema = schema(shard.carried)
+        self.summary: Summary | None = None
+        self.path, self.schema = path, schema(shard.carried)
         self.file = pq.ParquetWriter(path, self.schema, compression="zstd")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         import pyarrow as pa
 
-        self.file.write_table(pa.Table.from_pylist(list(rows), schema=self.schema))
+        with writing(self.path):
+            self.file.write_table(pa.Table.from_pylist(list(rows), schema=self.schema))
 
     def finish(self, metadata: Mapping[str, Any]) -> None:
         self.file.add_key_value_metadata({METADATA_KEY: json.dumps(metadata).encode()})
+        self.file.close()
 
     def close(self) -> None:
         self.file.close()
 
 
-class JsonlWriter(Writer):
+class JsonlWriter:
     """Rows as JSON, one a line.
 
     JsonlWriter(Path(".00000.tmp"), shard).write(rows)
     """
 
     def __init__(self, path: Path, shard: Shard) -> None:
+        self.summary: Summary | None = None
+        self.path = path
+        self.empty: dict[str, Any] = dict.fromkeys(schema(shard.carried).names)
         self.file = open(path, "w", encoding="utf-8")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        self.file.writelines(json.dumps(jsonable(row), ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        with writing(self.path):
+            for one in rows:
+                self.file.write(json.dumps(jsonable({**self.empty, **one}), ensure_ascii=False, allow_nan=False) + "\n")
+            self.file.flush()
+
+    def finish(self, metadata: Mapping[str, Any]) -> None:
+        self.file.close()
 
     def close(self) -> None:
         self.file.close()

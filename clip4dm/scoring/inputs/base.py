@@ -37,7 +37,7 @@ class Shard(Protocol):
 
 @dataclass(frozen=True)
 class Input:
-    """Shards, and what they were made from. format: of FORMATS in `recognise`. given: the command line's words.
+    """Shards, and what they were made from. format: of INPUT_FORMATS. given: the command line's words.
 
     identity: what makes it another input (a table's digest, its columns' names), ready for JSON.
 

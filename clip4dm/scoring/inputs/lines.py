@@ -69,13 +69,12 @@ def sniff(path: str, tabs: bool = False) -> LineFormat:
 
     sniff("captions.csv").header  # ("image", "caption")
     """
-    headers: list[tuple[int, str, list[str]]] = []
+    found: dict[str, list[str]] = {}
     for delimiter in "\t" if tabs else ",;\t|":
         with open_binary(path) as file:
-            header = _guarded(path, lambda d=delimiter, f=file: next(csv.reader(Lines(f), delimiter=d), []))
-        headers.append((len(header), delimiter, header))
-    count, delimiter, header = max(headers, key=lambda one: one[0])
-    if not count:
+            found[delimiter] = _guarded(path, partial(next, csv.reader(Lines(file), delimiter=delimiter), []))
+    delimiter, header = max(found.items(), key=lambda one: len(one[1]))
+    if not header:
         raise ScoringError(f"{path} is empty")
     return LineFormat(delimiter, tuple(name.strip() for name in header))
 

@@ -93,6 +93,20 @@ def open_binary(path: str) -> IO[bytes]:
     return cast(IO[bytes], _asked(path, open, path, "rb"))
 
 
+def read_bytes(path: str) -> bytes:
+    """A whole file. Errors: ScoringError, also beyond the size of the largest picture that is read.
+
+    read_bytes("s3://bucket/a.jpg")
+    """
+    from clip4dm.files.images import MAX_BYTES
+
+    with open_binary(path) as file:
+        data = cast(bytes, _asked(path, file.read, MAX_BYTES + 1))
+    if len(data) > MAX_BYTES:
+        raise ScoringError(f"{path} has more than {MAX_BYTES} bytes, as many as are read of a picture")
+    return data
+
+
 def join(folder: str, name: str) -> str:
     """A path below a folder; a name that is absolute or has a protocol stays as it is.
 

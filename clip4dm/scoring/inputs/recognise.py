@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from clip4dm.scoring.formats import INPUT_FORMATS
 from clip4dm.scoring.inputs.base import Input
 from clip4dm.scoring.inputs.folder import open_folder
 from clip4dm.scoring.inputs.opening import expand, kind
-from clip4dm.scoring.inputs.table import TABLE_FORMATS, open_tables
+from clip4dm.scoring.inputs.table import open_tables
 from clip4dm.scoring.inputs.tars import open_tars
 from clip4dm.scoring.pairs import ScoringError
 
-FORMATS = (*TABLE_FORMATS, "folder", "tar")
 _ENDINGS = {
     ".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet",
     ".pq": "parquet", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar",
@@ -22,8 +22,8 @@ _ENDINGS = {
 def open_input(given: Sequence[str], input_format: str | None = None, **options: Any) -> Input:
     """What is to be scored, as shards. given: a table or several, a folder, tar files; with wildcards and {000..099}.
 
-    input_format: of FORMATS; None: by the files' names. options: image_key, caption_key, pair_key, img_dir, shard_size
-    (see `open_tables`). Errors: ScoringError.
+    input_format: of INPUT_FORMATS; None: by the files' names. options: image_key, caption_key, pair_key, img_dir,
+    shard_size (see `open_tables`). Errors: ScoringError.
 
         open_input(["shards/{00000..00099}.tar"]).shards()
     """
@@ -37,7 +37,7 @@ def open_input(given: Sequence[str], input_format: str | None = None, **options:
 
 
 def recognised(paths: Sequence[str]) -> str:
-    """One of FORMATS. Errors: ScoringError where the names do not say, or say different ones.
+    """One of INPUT_FORMATS. Errors: ScoringError where the names do not say, or say different ones.
 
     >>> recognised(["a/00000.tar", "a/00001.tar"]), recognised(["captions.tsv"])
     ('tar', 'tsv')
@@ -60,4 +60,6 @@ def _kind(path: str) -> str:
         return "folder"
     if found is None:
         raise ScoringError(f"no such file or folder: {path}")
-    raise ScoringError(f"{path}: its name does not say what it is; say so by --input_format: {', '.join(FORMATS)}")
+    raise ScoringError(
+        f"{path}: its name does not say what it is; say so by --input_format: {', '.join(INPUT_FORMATS)}"
+    )

@@ -21,8 +21,6 @@ from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TABLE_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
-
 
 @dataclass(frozen=True)
 class TableFile:

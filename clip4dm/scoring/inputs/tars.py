@@ -11,7 +11,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clip4dm.errors import short_reason
 from clip4dm.files.images import MAX_BYTES
@@ -31,7 +31,7 @@ _ENDINGS = tuple(ending[1:] for ending in PICTURES)
 
 @dataclass(frozen=True)
 class TarShard:
-    """A tar file. label: how its pictures' names begin in the scores. caption_key: of its json files, None for the usual.
+    """A tar file. label: how its pictures' names begin in the scores. caption_key: in json files, None for usual ones.
 
     list(TarShard("shards/00000.tar", "00000", "00000.tar", bytes=10_240).pairs())
     """
@@ -65,7 +65,8 @@ class TarShard:
                 yield from self._of_sample(sample)
 
     def _of_sample(self, sample: _Sample) -> Iterator[Pair]:
-        caption, text, error = None, None, sample.error
+        text, error = None, sample.error
+        caption: object = None
         try:
             if "json" in sample.files:
                 text = sample.files["json"].decode("utf-8", "replace")
@@ -114,23 +115,25 @@ class _Sample:
 
 
 class _Member(tarfile.TarInfo):
-    """A header; where the file ends without the mark that closes a tar, or a header is damaged, tells the archive."""
+    """A header. What tarfile passes over in silence is noted with the archive: a damaged one, an end without a mark."""
 
     @classmethod
     def fromtarfile(cls, tar: Any) -> Any:
         try:
-            return super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:
-            tar.closed_by_mark = True
-            raise
-        except tarfile.EmptyHeaderError:
-            if not getattr(tar, "closed_by_mark", False):
-                tar.damage = "it ends without the mark that closes a tar: cut short, perhaps"
-            raise
+            member = super().fromtarfile(tar)
         except tarfile.HeaderError as error:
-            if not getattr(tar, "closed_by_mark", False):
-                tar.damage = f"damaged at byte {tar.offset} ({error})"
+            kind = type(error).__name__  # the kinds themselves are not public
+            if kind == "EOFHeaderError":
+                tar.ended = True
+            elif not getattr(tar, "ended", False):
+                tar.damage = (
+                    "it ends without the mark that ends a tar, cut short perhaps"
+                    if kind == "EmptyHeaderError"
+                    else f"the header at byte {tar.offset} is damaged ({error})"
+                )
             raise
+        tar.ended = False
+        return member
 
 
 def _samples(file: Any) -> Iterator[_Sample]:
@@ -141,7 +144,7 @@ def _samples(file: Any) -> Iterator[_Sample]:
         # ignore_zeros: goes on behind a damaged header at the next one that is whole.
         with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member, ignore_zeros=True) as tar:
             for member in tar:
-                tar.members = []  # else it keeps every header
+                cast(Any, tar).members = []  # else it keeps every header
                 match = _NAME.fullmatch(member.name)
                 if not match or member.isdir():
                     continue
