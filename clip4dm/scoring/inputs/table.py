@@ -216,17 +216,27 @@ def _parquet_file(path: str) -> TableFile:
 
 
 def _parquet_records(path: str, start: int, count: int) -> Iterator[Record]:
+    """Rows [start, start + count). A row group that cannot be read costs its own rows."""
     import pyarrow.parquet as pq
 
     with open_binary(path) as file:
         found = pq.ParquetFile(file)
-        groups, before, skip = [], 0, 0
+        first = 0  # row of the group
         for group in range(found.num_row_groups):
             rows = found.metadata.row_group(group).num_rows
-            if before < start + count and before + rows > start:
-                groups.append(group)
-                skip = start - before if len(groups) == 1 else skip
-            before += rows
-        rows_of = (row for batch in found.iter_batches(batch_size=64, row_groups=groups) for row in batch.to_pylist())
-        for row in islice(rows_of, skip, skip + count):
-            yield row, None
+            wanted = range(max(start, first), min(start + count, first + rows))
+            if wanted:
+                yield from islice(_group_records(found, group, rows), wanted.start - first, wanted.stop - first)
+            first += rows
+
+
+def _group_records(found: Any, group: int, rows: int) -> Iterator[Record]:
+    read = 0
+    try:
+        for batch in found.iter_batches(batch_size=64, row_groups=[group]):
+            for row in batch.to_pylist():
+                yield row, None
+                read += 1
+    except (OSError, ValueError) as error:  # pyarrow's are of these kinds
+        reason = f"row group {group} of the table is damaged ({short_reason(error)})"
+        yield from [(None, reason)] * (rows - read)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,50 +126,50 @@ class _Member(tarfile.TarInfo):
             kind = type(error).__name__  # the kinds themselves are not public
             if kind == "EOFHeaderError":
                 tar.ended = True
-            elif not getattr(tar, "ended", False):
+            elif not getattr(tar, "ended", False) and not hasattr(tar, "damage"):
                 tar.damage = (
                     "it ends without the mark that ends a tar, cut short perhaps"
                     if kind == "EmptyHeaderError"
                     else f"the header at byte {tar.offset} is damaged ({error})"
                 )
+            if kind == "SubsequentHeaderError":  # which would end it all; this one is passed over
+                raise tarfile.InvalidHeaderError(str(error)) from None  # type: ignore[attr-defined]
             raise
         tar.ended = False
         return member
 
 
 def _samples(file: Any) -> Iterator[_Sample]:
-    """The samples in order; after them one with an error for what is damaged."""
-    sample, last = None, "its beginning"
-    damage = None
+    """The samples in order; one whose files cannot be read, and a last one for damage between them, have an error."""
+    sample: _Sample | None = None
+    reading, damage = False, None
     try:
         # ignore_zeros: goes on behind a damaged header at the next one that is whole.
         with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member, ignore_zeros=True) as tar:
             for member in tar:
                 cast(Any, tar).members = []  # else it keeps every header
                 match = _NAME.fullmatch(member.name)
-                if not match or member.isdir():
+                if not match or not _is_wanted(match[2].lower()):
                     continue
                 key, ending = match[1], match[2].lower()
                 if sample is not None and (sample.key != key or ending in sample.files):
                     yield sample
                     sample = None
-                sample = sample or _Sample(key)
-                last = member.name
+                sample, reading = sample or _Sample(key), True
                 _read(tar, member, sample, ending)
+                reading = False
             damage = getattr(tar, "damage", None)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         damage = short_reason(error)
-        if sample is not None:
-            sample.error = f"the tar is damaged here: {damage}"
     if sample is not None:
+        if reading:
+            sample.error = f"the tar is cut short or damaged here ({damage}); what comes after is not read"
         yield sample
-    if damage:
-        yield _Sample("(damaged)", {}, f"the tar is damaged after {last}: {damage}; what is not read is not listed")
+    if damage and not reading:
+        yield _Sample("(damaged)", {}, f"the tar is damaged: {damage}; pairs that cannot be read have no row")
 
 
 def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, ending: str) -> None:
-    if not (_is_picture(ending) or ending in ("txt", "json")):
-        return
     if member.name.startswith("/") or ".." in member.name.split("/"):
         sample.error = f"the name {member.name!r:.200} leads out of the tar"
     elif not member.isreg():
@@ -179,6 +180,10 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, ending
         content = tar.extractfile(member)
         assert content is not None
         sample.files[ending] = content.read()
+
+
+def _is_wanted(ending: str) -> bool:
+    return _is_picture(ending) or ending in ("txt", "json")
 
 
 def _is_picture(ending: str) -> bool:

@@ -1,0 +1,345 @@
+"""Tables, folders and tars that are damaged, wrong or meant ill: a row with a reason, or a clear line; the rest is scored."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import struct
+import tarfile
+import zlib
+
+import contract
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from drawn_pairs import read_rows, write_folder, write_table, write_tars
+
+
+@pytest.fixture
+def scored(command, pictures, tmp_path, capsys):
+    """Score an input -> (exit status, rows, what was said on standard error)."""
+
+    def run(source, *options, output="scores"):
+        status = command(source, "--output", tmp_path / output, "--img_dir", pictures, *options)
+        return status, read_rows(tmp_path / output), capsys.readouterr().err
+
+    return run
+
+
+def reasons(rows) -> list[str | None]:
+    return [row["error"] for row in rows]
+
+
+def test_captions_of_any_kind(scored, pairs, tmp_path):
+    """null, numbers, lists, objects, blanks, half characters, 100 kB: each costs its own row alone."""
+    image, caption = pairs[0]
+    odd = [caption, None, 7, 2.5, True, ["a", "b"], {"en": "a"}, "", " \n", "a \ud83d cup", caption + " red" * 25_000]
+    path = tmp_path / "captions.jsonl"
+    path.write_text("".join(json.dumps({"image": image, "caption": one}) + "\n" for one in odd))
+    status, rows, said = scored(path)
+    assert status == 1 and "9 pairs could not be scored" in said and "--skip_errors accepts this" in said
+    assert [reason and reason[:28] for reason in reasons(rows)] == [
+        None,
+        "there is no caption",
+        "the caption is a number, 7; ",
+        "the caption is a number, 2.5",
+        "the caption is true or false",
+        "the caption is a list, ['a',",
+        "the caption is an object, {'",
+        "the caption is empty",
+        "the caption is empty",
+        "the caption is no UTF-8 text",
+        None,
+    ]
+    assert [row["caption"] for row in rows[:7]] == [caption, None, "7", "2.5", "true", '["a", "b"]', '{"en": "a"}']
+    assert rows[9]["caption"] == "a ? cup"
+    long = rows[10]
+    assert long["truncated"] and len(long["words"]) > 25_000 and long["words"][-1]["attribution"] is None
+    assert abs(long["words"][0]["attribution"]) > 0
+    assert scored(path, "--skip_errors")[0] == 0
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of side x side black pixels, in some kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(b"\0" * (1 + side // 8)) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_pictures_of_any_kind(scored, pictures, pairs, tmp_path):
+    """Missing, a folder, empty, cut short, a bomb, no picture, none named."""
+    good = (pictures / pairs[0][0]).read_bytes()
+    made = {
+        "bomb.png": bomb(20_000),
+        "empty.png": b"",
+        "cut.jpg": (pictures / next(image for image, _ in pairs if image.endswith("jpg"))).read_bytes()[:600],
+        "text.jpg": b"no picture",
+    }
+    for name, data in made.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "good.png").write_bytes(good)
+    assert len(made["bomb.png"]) < 1 << 20
+    names = [*made, "folder.png", "missing.png", "", "good.png"]
+    path = write_table(tmp_path / "captions.csv", [(name, pairs[0][1]) for name in names])
+    status, rows, _ = scored(path, "--img_dir", tmp_path)
+    assert status == 1
+    expected = [
+        "bomb.png has too many pixels to be decoded safely",
+        "empty.png is empty",
+        "cut.jpg is damaged or cut short",
+        "text.jpg is not an image of a format that is read",
+        "folder.png is a folder",
+        "no such image file: .*missing.png",
+        "the column 'image' holds no picture: ''",
+    ]
+    *wrong, right = reasons(rows)
+    assert right is None
+    for reason, pattern in zip(wrong, expected, strict=True):
+        assert re.search(pattern, reason), reason
+
+
+def test_a_csv_as_spreadsheets_write_it(scored, pairs, tmp_path):
+    """A byte order mark, semicolons, quotes and newlines in captions, a blank line, rows too short and too long."""
+    image, caption = pairs[0]
+    text = (
+        f'\ufeffimage;caption;note\r\n{image};"{caption}";a\r\n\r\n{image};"the ""red"" cup;\nsmall";b\r\n'
+        f"{image};short\r\n{image};{caption};c;d\r\n"
+    )
+    path = tmp_path / "captions.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    status, rows, _ = scored(path, "--shard_size", 2)  # a shard begins behind a row of two lines
+    assert [row["caption"] for row in rows] == [caption, 'the "red" cup;\nsmall', "short", caption]
+    assert reasons(rows) == [
+        None, None, "the row has 2 fields, and the header 3", "the row has 4 fields, and the header 3",
+    ]  # fmt: skip
+    assert [row["note"] for row in rows] == ["a", "b", None, "c"] and status == 1
+
+
+def test_a_csv_in_another_encoding(scored, pairs, tmp_path):
+    image, caption = pairs[0]
+    path = tmp_path / "captions.csv"
+    path.write_bytes(f"image,caption\n{image},a café\n{image},{caption}\n".encode("latin-1"))
+    _, rows, _ = scored(path)
+    assert rows[0]["error"].startswith("the caption is no UTF-8 text: character 5") and rows[1]["error"] is None
+    path.write_bytes("image,caption\n".encode("utf-16"))
+    status, _, said = scored(path, "--overwrite")
+    assert status == 2 and "captions.csv: it is UTF-16 text; save it as UTF-8" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "", "a.csv is empty"),
+        ("a.csv", "image,caption\n", "there are no rows"),
+        (
+            "a.csv",
+            "photo,words\nx,y\n",
+            "no column that looks like images; it has 'photo', 'words': name one by --image",
+        ),
+        ("a.csv", "image,words\nx,y\n", "no column that looks like captions"),
+        ("a.csv", "image,image,caption\nx,y,z\n", "several columns named 'image'"),
+        ("a.csv", "url,caption\nhttps://a.b/c.jpg,y\n", "addresses of pictures, and no pictures: .*img2dataset"),
+        ("a.json", '{"image": "a"}', "is JSON, but no list of objects"),
+        ("a.json", '[{"image": "a"', "is no JSON: .*is the file whole"),
+        ("a.parquet", "PAR1", "is no parquet file, or damaged"),
+        ("a.txt", "a", "its name does not say what it is; say so by --input_format: csv, tsv"),
+        ("none.csv", None, "no such file: .*none.csv"),
+        ("folder", None, "no such file or folder"),
+    ],
+)
+def test_what_is_no_input_is_said_in_a_line(scored, tmp_path, name, content, expected):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    status, rows, said = scored(tmp_path / name)
+    assert status == 2 and not rows and len(said.splitlines()) == 1
+    assert re.search(expected, said), said
+
+
+def test_addresses_in_the_image_column(scored, pairs, tmp_path):
+    image, caption = pairs[0]
+    path = write_table(tmp_path / "captions.csv", [("https://example.org/a.jpg", caption), (image, caption)])
+    status, rows, said = scored(path)
+    assert status == 1 and "https://example.org/a.jpg is an address: " in said and "img2dataset" in said
+    assert rows[1]["error"] is None
+
+
+def test_keys_that_come_twice(scored, pairs, tmp_path):
+    """The first is scored: of the others nothing could tell which was meant."""
+    path = tmp_path / "captions.jsonl"
+    rows = [
+        {"key": key, "image": image, "caption": caption} for key, (image, caption) in zip("aab", pairs, strict=False)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _, found, _ = scored(path)
+    assert [row["key"] for row in found] == ["a", "a", "b"]
+    assert [reason is None for reason in reasons(found)] == [True, False, True]
+    assert "the key 'a' came before" in found[1]["error"]
+
+
+def test_a_folder_with_parts_missing(scored, pictures, pairs, tmp_path):
+    folder = write_folder(tmp_path / "folder", pictures, pairs[:4])
+    (folder / "000001.txt").unlink()
+    next(path for path in folder.glob("000002.*") if path.suffix != ".txt").unlink()
+    (folder / "000003.txt").write_bytes(b"caf\xe9")
+    (folder / ".hidden.png").write_bytes(b"x")
+    status, rows, _ = scored(folder)
+    assert status == 1 and [row["key"] for row in rows] == ["000000", "000001", "000002", "000003"]
+    assert rows[0]["error"] is None and re.match("there is no caption: no 000001.txt beside 000001", rows[1]["error"])
+    assert rows[2]["error"] == "there is no picture beside 000002.txt"
+    assert rows[3]["error"].startswith("the caption is no UTF-8 text: byte 3 is 0xe9")
+
+
+@pytest.fixture
+def tar(pictures, pairs, tmp_path):
+    """A whole tar of seven pairs, and its members, without their extended headers, as (header, content) in bytes."""
+    write_tars(tmp_path / "tars", pictures, pairs[:7], per_tar=7)
+    path = tmp_path / "tars" / "00000.tar"
+    with tarfile.open(path) as file:
+        return path, {member.name: (member.offset_data - 512, member.offset_data) for member in file}
+
+
+def assert_as_before(rows, before):
+    assert [row["key"] for row in rows] == [row["key"] for row in before]
+    for now, then in zip(rows, before, strict=True):
+        assert now["error"] is None and abs(now["cosine"] - then["cosine"]) <= contract.COSINE
+
+
+CUT = r"the tar is cut short or damaged here \(ReadError: unexpected end of data\)"
+ENDS = "the tar is damaged: it ends without the mark that ends a tar"
+
+
+@pytest.mark.parametrize(
+    ("member", "more", "scored_pairs", "expected"),
+    [
+        ("000004.png", 700, 4, {"000004": CUT}),
+        ("000004.png", 512, 4, {"000004": CUT}),
+        ("000004.png", 100, 4, {"(damaged)": "ReadError"}),
+        ("000004.png", -1024, 4, {"(damaged)": ENDS}),  # between two pairs, before the extended header
+        ("000004.txt", 520, 4, {"000004": CUT}),
+        ("000004.txt", -1024, 4, {"000004": "there is no caption", "(damaged)": ENDS}),
+        ("000000.txt", -1024, 0, {"(damaged)": "ReadError: empty file"}),
+    ],
+)
+def test_a_tar_cut_in_the_middle(scored, tar, member, more, scored_pairs, expected):
+    """What lies before the cut is scored as if nothing were; what was cut has a row that says so."""
+    path, places = tar
+    _, before, _ = scored(path)
+    path.write_bytes(path.read_bytes()[: places[member][0] + more])
+    status, rows, said = scored(path)
+    assert status == 1 and "could not be scored" in said
+    assert_as_before(rows[:scored_pairs], before[:scored_pairs])
+    wrong = {row["key"]: row["error"] for row in rows[scored_pairs:]}
+    assert wrong.keys() == expected.keys()
+    assert all(re.search(expected[key], reason) for key, reason in wrong.items()), wrong
+
+
+def test_a_tar_with_a_damaged_header_goes_on_behind_it(scored, tar):
+    path, places = tar
+    _, before, _ = scored(path)
+    data = bytearray(path.read_bytes())
+    data[places["000003.jpg"][0] + 200] ^= 255  # of a pair's picture
+    path.write_bytes(bytes(data))
+    _, rows, _ = scored(path, output="again")
+    by_key = {row["key"]: row for row in rows}
+    assert_as_before([by_key[row["key"]] for row in before if row["key"] != "000003"], before[:3] + before[4:])
+    assert by_key["000003"]["error"].startswith("there is no picture")
+    assert re.search(r"the tar is damaged: the header at byte \d+ is damaged", by_key["(damaged)"]["error"])
+
+
+def test_tars_whose_names_lead_outside(scored, pictures, pairs, tmp_path):
+    """Nothing is ever unpacked, and such a pair is not scored: what reads it later might unpack."""
+    image, caption = pairs[0]
+    data = (pictures / image).read_bytes()
+    ending = image.rpartition(".")[2]
+    path = tmp_path / "odd.tar"
+    with tarfile.open(path, "w") as tar:
+        for stem in ("../up", "/root/absolute", "a/../../up", "fine", "deep/er"):
+            for name, content in ((f"{stem}.{ending}", data), (f"{stem}.txt", caption.encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        for name, kind in ((f"link.{ending}", tarfile.SYMTYPE), (f"pipe.{ending}", tarfile.FIFOTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+    before = sorted(tmp_path.rglob("*"))
+    _, rows, _ = scored(path)
+    assert [(row["key"], row["error"] and row["error"].partition("' ")[2]) for row in rows] == [
+        ("../up", "leads out of the tar"),
+        ("/root/absolute", "leads out of the tar"),
+        ("a/../../up", "leads out of the tar"),
+        ("fine", None),
+        ("deep/er", None),
+        ("link", "is no regular file"),
+        ("pipe", "is no regular file"),
+    ]
+    assert {path for path in tmp_path.rglob("*") if path not in before} == {
+        tmp_path / "scores",
+        *tmp_path.glob("scores/*"),
+    }
+
+
+def test_a_tar_with_parts_missing_and_names_twice(scored, pictures, pairs, tmp_path):
+    image, caption = pairs[0]
+    data, ending = (pictures / image).read_bytes(), image.rpartition(".")[2]
+    path = tmp_path / "odd.tar"
+    members = [
+        (f"bare.{ending}", data),
+        ("words.txt", caption.encode()),
+        (f"twice.{ending}", data), ("twice.txt", caption.encode()),
+        (f"twice.{ending}", data), ("twice.txt", b"another"),
+        (f"several.0.{ending}", data), (f"several.1.{ending}", data), ("several.txt", caption.encode()),
+        (f"number.{ending}", data), ("number.json", b'{"caption": 7}'),
+        (f"broken.{ending}", data), ("broken.json", b"{"),
+        (f"listed.{ending}", data), ("listed.json", b'{"caption": ["a", "b"]}'),
+        ("readme.md", b"no sample"),
+    ]  # fmt: skip
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    _, rows, _ = scored(path, "--input_format", "tar")
+    assert [(row["key"], row["error"] and row["error"][:38]) for row in rows] == [
+        ("bare", "there is no caption: no bare.txt or ba"),
+        ("words", "there is no picture: jpg, jpeg, png, w"),
+        ("twice", None),
+        ("twice", "the key 'twice' came before in this sh"),
+        (f"several.0.{ending}", None),
+        (f"several.1.{ending}", None),
+        ("number", "the caption is a number, 7; a caption "),
+        ("broken", "its json file is no JSON: Expecting pr"),
+        ("listed", "the caption is a list, ['a', 'b']; a c"),
+    ]
+
+
+def test_a_damaged_row_group_costs_its_own_rows(scored, pairs, tmp_path):
+    path = write_table(tmp_path / "captions.parquet", pairs)  # row groups of seven
+    column = pq.ParquetFile(path).metadata.row_group(1).column(1)
+    start = column.dictionary_page_offset or column.data_page_offset
+    data = bytearray(path.read_bytes())
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(bytes(data))
+    status, rows, _ = scored(path)
+    assert status == 1 and len(rows) == len(pairs) == 20
+    assert [reason is None for reason in reasons(rows)] == [True] * 7 + [False] * 7 + [True] * 6
+    assert rows[7]["error"].startswith("row group 1 of the table is damaged")
+
+
+def test_columns_whose_names_are_taken(scored, pairs, tmp_path):
+    """A table of an earlier run, scored again: its columns are carried, under other names."""
+    table = pa.table({
+        "image": [image for image, _ in pairs], "caption": [caption for _, caption in pairs],
+        "cosine": [0.5] * len(pairs), "error": ["old"] * len(pairs), "input_error": [1] * len(pairs),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "old.parquet")
+    status, rows, _ = scored(tmp_path / "old.parquet")
+    assert status == 0 and list(rows[0])[-3:] == ["input_cosine", "input_input_error", "input_error"]
+    assert rows[0]["input_cosine"] == 0.5 and rows[0]["input_input_error"] == "old" and rows[0]["input_error"] == 1
