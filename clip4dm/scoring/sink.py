@@ -127,7 +127,7 @@ class Sink:
         temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
         try:
             with writing(path):
-                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(temporary, shard)
+                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
             try:
                 yield writer
                 assert writer.summary is not None

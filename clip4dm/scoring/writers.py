@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,12 @@ class ParquetWriter:
     ParquetWriter(Path(".00000.tmp"), shard).write(rows)
     """
 
-    def __init__(self, path: Path, shard: Shard) -> None:
+    def __init__(self, path: Path, temporary: Path, shard: Shard) -> None:
         import pyarrow.parquet as pq
 
         self.summary: Summary | None = None
         self.path, self.schema = path, schema(shard.carried)
-        self.file = pq.ParquetWriter(path, self.schema, compression="zstd")
+        self.file = pq.ParquetWriter(temporary, self.schema, compression="zstd")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         import pyarrow as pa
@@ -82,11 +83,11 @@ class JsonlWriter:
     JsonlWriter(Path(".00000.tmp"), shard).write(rows)
     """
 
-    def __init__(self, path: Path, shard: Shard) -> None:
+    def __init__(self, path: Path, temporary: Path, shard: Shard) -> None:
         self.summary: Summary | None = None
         self.path = path
         self.empty: dict[str, Any] = dict.fromkeys(schema(shard.carried).names)
-        self.file = open(path, "w", encoding="utf-8")
+        self.file = open(temporary, "w", encoding="utf-8")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         with writing(self.path):
@@ -113,7 +114,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error  # pyarrow says it at length
         raise ScoringError(
-            f"{path} cannot be written: {error.strerror or error}. The shards before it are kept: when that is mended, "
+            f"{path} cannot be written: {reason}. The shards before it are kept: when that is mended, "
             "the same command goes on from there"
         ) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_pairs import draw_pairs
+from drawn_pairs import draw_pairs, read_rows
 
 from clip4dm import CLIP4DM
 from clip4dm.commands import score
@@ -41,5 +41,16 @@ def command(demo, monkeypatch) -> Callable[..., int]:
             except SystemExit as stop:
                 return int(stop.code or 0)
         return 0
+
+    return run
+
+
+@pytest.fixture
+def scored(command, pictures, tmp_path, capsys):
+    """Score an input -> (exit status, rows, what was said on standard error)."""
+
+    def run(source, *options, output="scores"):
+        status = command(source, "--output", tmp_path / output, "--img_dir", pictures, *options)
+        return status, read_rows(tmp_path / output), capsys.readouterr().err
 
     return run
