@@ -75,13 +75,16 @@ def open_folder(paths: Sequence[str], given: Sequence[str], *, shard_size: int =
         raise ScoringError(f"one folder at a time, got {len(paths)}: {', '.join(paths[:3])}")
     (folder,) = paths
     found: dict[str, dict[str, str]] = {}
-    for name in listing(folder):
+    names = listing(folder)
+    for name in names:
         stem, ending = os.path.splitext(name)
         if ending.lower() in PICTURES or ending.lower() == ".txt":
             found.setdefault(stem, {})[ending] = name
     files = [one for stem in sorted(found) for one in _of_stem(stem, found[stem])]
     if not any(picture for _, picture, _ in files):
-        raise ScoringError(f"{folder} has no pictures ({', '.join(PICTURES)}) in it")
+        other = next((ending for ending in (".tar", ".parquet") if any(name.endswith(ending) for name in names)), None)
+        hint = f"; of its {other[1:]} files, give '{folder.rstrip('/')}/*{other}'" if other else ""
+        raise ScoringError(f"{folder} has no pictures in it ({', '.join(PICTURES)}){hint}")
     shards = [FolderShard(folder, f"{i:05d}", tuple(some)) for i, some in enumerate(batches(files, shard_size))]
     return Input("folder", tuple(given), {"digest": _digest(files), "shard_size": shard_size}, shards)
 
