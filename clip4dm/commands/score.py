@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
@@ -147,10 +146,11 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
     print(f"{summed(stored)} in {args.output}")
     wrong = [summary for summary in stored if summary.errors]
     if wrong and not args.skip_errors:
+        errors, pairs = sum(one.errors for one in wrong), sum(one.pairs for one in stored)
         tell(
-            f"{program}: error: {sum(one.errors for one in wrong)} pairs could not be scored (the first: "
-            f"{wrong[0].first_error}). The column error says why of each; all others are stored. --retry_errors tries "
-            "them again, --skip_errors accepts this."
+            f"{program}: error: {errors} of {pairs} pairs could not be scored (the first: {wrong[0].first_error}). The "
+            "column error says why of each; all others are stored. --retry_errors tries them again, --skip_errors "
+            "accepts this."
         )
         raise SystemExit(1)
 
@@ -203,7 +203,7 @@ def make_sink(args: argparse.Namespace, found: Input, detector: CLIP4DM) -> Sink
     """
     from clip4dm.scoring.sink import open_sink
 
-    return open_sink(Path(args.output), found, detector, args.output_format)
+    return open_sink(args.output, found, detector, args.output_format)
 
 
 def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, sink: Sink) -> list[Summary]:

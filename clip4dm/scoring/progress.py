@@ -27,7 +27,7 @@ class Progress:
         self.counts = {shard.name: shard.count for shard in shards}
         self.done: list[Summary] = []
         self.told = 0  # pairs of shards that are not done yet, as `pairs` heard of them
-        self.bar = tqdm(total=self.expected(), unit="pair", dynamic_ncols=True)
+        self.bar = tqdm(total=self.expected(), unit=" pairs", dynamic_ncols=True)
         self.bar.set_postfix_str(f"shard 0/{len(shards)}")
 
     def __enter__(self) -> Self:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.files.provenance import fingerprint, versions
 from clip4dm.files.reading import FileError, read_json
-from clip4dm.files.writing import put_in_place, replace_file
+from clip4dm.files.writing import put_in_place
 from clip4dm.scoring.formats import OUTPUT_FORMATS
+from clip4dm.scoring.inputs.opening import is_remote
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY
 from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
@@ -76,7 +77,7 @@ class Sink:
                 if _read_metadata(file).get("made_by") != self.fingerprint():
                     file.unlink(missing_ok=True)
                     _beside(file).unlink(missing_ok=True)
-            replace_file(path, text)
+            _replace(path, text)
 
     def check(self, overwrite: bool = False) -> bool:
         """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
@@ -115,7 +116,10 @@ class Sink:
         stored = _read_metadata(self.path(shard))
         if stored.get("fingerprint") != self.fingerprint(shard):
             return None
-        return Summary(**stored["counts"])
+        try:
+            return Summary(**stored["counts"])
+        except (KeyError, TypeError):  # edited, or another version's
+            return None
 
     @contextlib.contextmanager
     def writer(self, shard: Shard) -> Iterator[Writer]:
@@ -124,7 +128,7 @@ class Sink:
         Errors: ScoringError where the folder cannot be written to.
         """
         path = self.path(shard)
-        temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+        temporary = _temporary(path)
         try:
             with writing(path):
                 writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
@@ -141,7 +145,7 @@ class Sink:
                 metadata["bytes"] = temporary.stat().st_size
                 put_in_place(temporary, path)
                 if self.output_format == "jsonl":
-                    replace_file(_beside(path), json.dumps(metadata, indent=1).encode())
+                    _replace(_beside(path), json.dumps(metadata, indent=1).encode())
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -172,17 +176,32 @@ def _create(path: Path, data: bytes) -> bool:
     """Write a file that is not there; False where it is. Of several processes that try, one succeeds."""
     if path.exists():
         return False
-    temporary = path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
-    replace_file(temporary, data)
+    temporary = _temporary(path)
     try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without hard links
-        os.replace(temporary, path)
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            put_in_place(temporary, path)
+        return True
     finally:
         temporary.unlink(missing_ok=True)
-    return True
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = _temporary(path)
+    try:
+        temporary.write_bytes(data)
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A file's name on its way: whose it is can be told when it was left behind."""
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:
@@ -237,13 +256,18 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def open_sink(folder: Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:
+def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:
     """The folder for the scores of an input by a detector; nothing is written yet.
 
-    What a setting is, the detector says: an option may have meant "the usual one".
+    What a setting is, the detector says: an option may have meant "the usual one". Errors: ScoringError for a folder
+    that is not in a file system of this machine: others cannot rename a file in one step.
 
-        open_sink(Path("scores"), open_input(["photos"]), detector).prepare()
+        open_sink("scores", open_input(["photos"]), detector).prepare()
     """
+    if is_remote(str(folder)):
+        raise ScoringError(
+            f"{folder} is not on a file system of this machine: scores are written to a folder, mounted ones too"
+        )
     model = detector.model
     made_by = {
         "settings": {
@@ -261,4 +285,4 @@ def open_sink(folder: Path, found: Input, detector: CLIP4DM, output_format: str 
         "input": {"format": found.format, **found.identity},
     }
     remarks = {"given": list(found.given), "pretrained": model.pretrained, "versions": versions("pyarrow")}
-    return Sink(folder, made_by, remarks, output_format)
+    return Sink(Path(folder), made_by, remarks, output_format)

@@ -30,7 +30,7 @@ def test_python_m_clip4dm_scores_a_table(tmp_path):
     done = run("-m", "clip4dm", "score", *options)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"6 pairs in 1 shards in {tmp_path / 'scores'}\n"
-    assert "100%" in done.stderr and "shard 1/1" in done.stderr and "pair/s" in done.stderr
+    assert "100%" in done.stderr and "shard 1/1" in done.stderr and "pairs/s" in done.stderr
     rows = read_rows(tmp_path / "scores")
     said = run(
         "infer.py",

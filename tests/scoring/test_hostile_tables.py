@@ -24,7 +24,7 @@ def test_captions_of_any_kind(scored, pairs, tmp_path):
     path = tmp_path / "captions.jsonl"
     path.write_text("".join(json.dumps({"image": image, "caption": one}) + "\n" for one in odd))
     status, rows, said = scored(path)
-    assert status == 1 and "9 pairs could not be scored" in said and "--skip_errors accepts this" in said
+    assert status == 1 and "9 of 11 pairs could not be scored" in said and "--skip_errors accepts this" in said
     assert [reason and reason[:28] for reason in reasons(rows)] == [
         None,
         "there is no caption",

@@ -168,6 +168,8 @@ def test_temporary_files_of_the_dead_are_removed_and_no_others(run, tmp_path):
     done.wait()
     host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
     names = {pid: f".00001.parquet.{host}.{pid}.tmp" for pid in (done.pid, os.getppid())}
+    (folder / f".{SCORE_FILE}.{host}.{done.pid}.tmp").write_bytes(b"half")
+    (folder / f".00001.meta.json.{host}.{done.pid}.tmp").write_bytes(b"half")
     others = [f".00001.parquet.elsewhere.{done.pid}.tmp", "notes.tmp"]
     for name in [*names.values(), *others]:
         (folder / name).write_bytes(b"half")
@@ -196,6 +198,8 @@ def test_json_lines(run, tmp_path):
 
 def test_where_nothing_can_be_written(run, tmp_path):
     (tmp_path / "file").write_text("")
+    status, _, error = run(output="s3://bucket/scores")
+    assert status == 2 and "s3://bucket/scores is not on a file system of this machine" in error
     for output in (tmp_path / "file", tmp_path / "file" / "scores", Path("/proc/scores")):
         status, _, error = run(output=output)
         assert status == 2 and f"{output} cannot be written: " in error and len(error.splitlines()) == 1, error
@@ -235,7 +239,7 @@ def test_a_full_disk_loses_nothing_that_was_stored(run, table, tmp_path):
     [
         ("os.rename", "00002.parquet", signal.SIGINT),
         ("open", "00003.parquet", signal.SIGTERM),
-        ("os.rename", "_score.json", signal.SIGTERM),
+        ("os.link", "_score.json", signal.SIGTERM),
         ("import", "pyarrow.parquet", signal.SIGINT),
     ],
 )

@@ -99,7 +99,7 @@ def as_pair(values: Mapping[str, Any], columns: Columns, number: int, img_dir: s
     else:
         error = f"the column {columns.image!r} holds no picture: {value!r:.60}"
     return Pair(
-        f"{number:08d}" if key is None else str(key), image, image_id, values.get(columns.caption), carried, error
+        f"{number:08d}" if key in (None, "") else str(key), image, image_id, values.get(columns.caption), carried, error
     )
 
 

@@ -156,10 +156,10 @@ def _guarded(path: str, read: Callable[[], Any]) -> Any:
         raise ScoringError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def json_types(path: str, kinds: dict[str, set[type]]) -> Sequence[tuple[str, str]]:
+def json_types(kinds: dict[str, set[type]]) -> Sequence[tuple[str, str]]:
     """Of JSON's values by column, an Arrow type each: what is mixed or nested becomes text.
 
-    >>> json_types("x.jsonl", {"id": {int}, "weight": {int, float}, "tags": {list}, "none": {type(None)}})
+    >>> json_types({"id": {int}, "weight": {int, float}, "tags": {list}, "none": {type(None)}})
     [('id', 'int64'), ('weight', 'float64'), ('tags', 'string'), ('none', 'string')]
     """
     found = []

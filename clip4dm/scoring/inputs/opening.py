@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -89,7 +90,7 @@ def open_binary(path: str) -> IO[bytes]:
     """
     if is_remote(path):
         fs, inner = _filesystem(path)
-        return cast(IO[bytes], _asked(path, fs.open, inner, "rb"))
+        return io.BufferedReader(_Remote(path, _asked(path, fs.open, inner, "rb")), 1 << 16)
     return cast(IO[bytes], _asked(path, open, path, "rb"))
 
 
@@ -138,6 +139,34 @@ def listing(folder: str) -> list[str]:
 
 def _refused(error: OSError) -> None:
     raise ScoringError(f"{error.filename} cannot be read: {error.strerror}")
+
+
+class _Remote(io.RawIOBase):
+    """A file of fsspec's; what its protocol raises while it is read is a ScoringError, of whatever kind it was."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        self.path, self.file = path, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(_asked(self.path, self.file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self.file.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        data = _asked(self.path, self.file.read, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
 
 
 def _filesystem(path: str) -> tuple[Any, str]:

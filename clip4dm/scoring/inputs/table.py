@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ class TableShard:
         return {"digest": self.table.digest, "start": self.start, "count": self.count, "first": self.first}
 
     def pairs(self) -> Iterator[Pair]:
-        """Errors: ScoringError where the table is not as it was, or cannot be read."""
+        """Errors: ScoringError where the table cannot be read any more."""
         return without_doubles(self._pairs())
 
     def _pairs(self) -> Iterator[Pair]:
@@ -86,7 +87,9 @@ class TableShard:
         if table.format == "parquet":
             return _parquet_records(table.path, self.start, self.count)
         if table.format == "json":
-            return islice(((row, None) for row in _json_rows(table.path)), self.start, self.start + self.count)
+            return islice(
+                ((row, None) for row in _json_rows(table.path, table.digest)), self.start, self.start + self.count
+            )
         return islice(lines.records(table.path, table.lines, self.place), self.count)
 
 
@@ -158,32 +161,32 @@ def _lines_file(path: str, form: str, every: int) -> TableFile:
     found = LineFormat() if form == "jsonl" else lines.sniff(path, tabs=form == "tsv")
     places, rows, digest = lines.index(path, found, every, note)
     names = tuple(kinds) if form == "jsonl" else found.header
-    types = lines.json_types(path, kinds) if form == "jsonl" else [(name, "string") for name in dict.fromkeys(names)]
+    types = lines.json_types(kinds) if form == "jsonl" else [(name, "string") for name in dict.fromkeys(names)]
     return TableFile(path, form, names, _schema(types), rows, digest, found, tuple(places))
 
 
 def _json_file(path: str) -> TableFile:
+    with open_binary(path) as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    rows = _json_rows(path, digest)
     kinds: dict[str, set[type]] = {}
-    rows = _json_rows(path)
     for row in rows:
         for name, value in row.items():
             kinds.setdefault(name, set()).add(type(value))
-    import hashlib
-
-    with open_binary(path) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    return TableFile(
-        path, "json", tuple(kinds), _schema(lines.json_types(path, kinds)), len(rows), digest, LineFormat(), ()
-    )
+    schema = _schema(lines.json_types(kinds))
+    return TableFile(path, "json", tuple(kinds), schema, len(rows), digest, LineFormat(), ())
 
 
 @lru_cache(maxsize=1)  # the next shard asks for the same file
-def _json_rows(path: str) -> list[dict[str, Any]]:
+def _json_rows(path: str, digest: str) -> list[dict[str, Any]]:
     with open_binary(path) as file:
-        try:
-            rows = parse_json(file.read().decode("utf-8-sig"))
-        except ValueError as error:
-            raise ScoringError(f"{path} is no JSON: {error} (is the file whole?)") from None
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise ScoringError(f"{path} was changed while its pairs are scored; run again")
+    try:
+        rows = parse_json(data.decode("utf-8-sig"))
+    except ValueError as error:
+        raise ScoringError(f"{path} is no JSON: {error} (is the file whole?)") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ScoringError(f"{path} is JSON, but no list of objects, one for each pair")
     return rows
@@ -197,8 +200,6 @@ def _schema(types: Sequence[tuple[str, str]]) -> pa.Schema:
 
 
 def _parquet_file(path: str) -> TableFile:
-    import hashlib
-
     with open_binary(path) as file:
         try:
             import pyarrow.parquet as pq

@@ -160,6 +160,8 @@ def _samples(file: Any) -> Iterator[_Sample]:
                 reading = False
             damage = getattr(tar, "damage", None)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        if getattr(error, "errno", None):  # of the system, not of what the file holds: another time it may be read
+            raise ScoringError(f"a tar cannot be read: {error}") from error
         damage = short_reason(error)
     if sample is not None:
         if reading:
