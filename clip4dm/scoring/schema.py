@@ -92,7 +92,8 @@ def row(pair: Pair, detection: Detection | None, error: str | None = None) -> di
             "words": [_word(word) for word in detection.words],
             "truncated": detection.truncated,
         }
-    return values | {names[name]: value for name, value in pair.carried.items()}
+    carried = {names[name]: clean(value) if isinstance(value, str) else value for name, value in pair.carried.items()}
+    return values | carried
 
 
 def clean(text: str) -> str:

@@ -50,7 +50,8 @@ def scored(command, pictures, tmp_path, capsys):
     """Score an input -> (exit status, rows, what was said on standard error)."""
 
     def run(source, *options, output="scores"):
-        status = command(source, "--output", tmp_path / output, "--img_dir", pictures, *options)
+        below = ["--img_dir", pictures] if source.suffix in (".csv", ".jsonl", ".parquet") else []
+        status = command(source, "--output", tmp_path / output, *below, *options)
         return status, read_rows(tmp_path / output), capsys.readouterr().err
 
     return run

@@ -7,10 +7,13 @@ import re
 import struct
 import zlib
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn_pairs import write_folder, write_table
+
+from clip4dm.scoring.work import score
 
 
 def reasons(rows) -> list[str | None]:
@@ -111,9 +114,12 @@ def test_a_csv_as_spreadsheets_write_it(scored, pairs, tmp_path):
 def test_a_csv_in_another_encoding(scored, pairs, tmp_path):
     image, caption = pairs[0]
     path = tmp_path / "captions.csv"
-    path.write_bytes(f"image,caption\n{image},a café\n{image},{caption}\n".encode("latin-1"))
+    path.write_bytes(f"image,caption,note\n{image},a café,é\n{image},{caption},é\n".encode("latin-1"))
     _, rows, _ = scored(path)
     assert rows[0]["error"].startswith("the caption is no UTF-8 text: character 5") and rows[1]["error"] is None
+    assert [row["note"] for row in rows] == ["?", "?"]
+    path.write_bytes(f"image,caption,né\n{image},{caption},1\n".encode("latin-1"))
+    assert "has a column whose name is no UTF-8 text: 'n\\udce9'" in scored(path, "--overwrite")[2]
     path.write_bytes("image,caption\n".encode("utf-16"))
     status, _, said = scored(path, "--overwrite")
     assert status == 2 and "captions.csv: it is UTF-16 text; save it as UTF-8" in said
@@ -154,6 +160,32 @@ def test_addresses_in_the_image_column(scored, pairs, tmp_path):
     status, rows, said = scored(path)
     assert status == 1 and "https://example.org/a.jpg is an address: " in said and "img2dataset" in said
     assert rows[1]["error"] is None
+
+
+def test_numbers_that_are_not_finite_cost_their_own_pairs(demo, pictures, pairs, monkeypatch):
+    """Of one picture among others, and of one pair: each is found in its batch, the others are scored."""
+    from clip4dm.detection import NotFinite
+
+    encode, detect = demo.encode_images, demo.detect_encoded
+
+    def encode_images(images):
+        if any(bool(image[0].max() == image[0].min()) for image in images):
+            raise NotFinite("the image tower gives features that are NaN")
+        return encode(images)
+
+    def detect_encoded(features, encoded):
+        if any(one.caption == pairs[3][1] for one in encoded):
+            raise NotFinite("the attributions are not finite numbers")
+        return detect(features, encoded)
+
+    monkeypatch.setattr(demo, "encode_images", encode_images)
+    monkeypatch.setattr(demo, "detect_encoded", detect_encoded)
+    given = [(pictures / image, caption) for image, caption in pairs]
+    given[7] = np.zeros((40, 40, 3), dtype=np.uint8), pairs[7][1]
+    found = reasons(score(given, demo))
+    assert {i: reason for i, reason in enumerate(found) if reason} == {
+        3: "the attributions are not finite numbers", 7: "the image tower gives features that are NaN",
+    }  # fmt: skip
 
 
 def test_keys_that_come_twice(scored, pairs, tmp_path):

@@ -79,15 +79,23 @@ def test_several_tables_are_one_input(pairs, tmp_path):
 
 def test_types_of_carried_columns(tmp_path):
     """Of JSON's by all of its rows; of parquet as they are."""
-    rows = [{"image": "a", "text": "b", "n": 1, "w": 1, "x": "1", "deep": {"a": 1}, "flag": True}]
+    rows = [{"image": "a", "text": "b", "n": 1, "w": 1, "x": "1", "deep": {"a": 1}, "flag": True, "big": 2**70}]
     rows += [{"image": "a", "text": "b", "n": None, "w": 0.5, "x": 1, "late": "z"}]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (shard,) = open_input([str(tmp_path / "a.jsonl")]).shards()
     types = {field.name: str(field.type) for field in shard.carried}
-    assert types == {"n": "int64", "w": "double", "x": "string", "deep": "string", "flag": "bool", "late": "string"}
+    assert types == {
+        "n": "int64",
+        "w": "double",
+        "x": "string",
+        "deep": "string",
+        "flag": "bool",
+        "big": "string",
+        "late": "string",
+    }
     first, second = (pair.carried for pair in shard.pairs())
-    assert first == {"n": 1, "w": 1, "x": "1", "deep": '{"a": 1}', "flag": True, "late": None}
-    assert second == {"n": None, "w": 0.5, "x": "1", "deep": None, "flag": None, "late": "z"}
+    assert first == {"n": 1, "w": 1, "x": "1", "deep": '{"a": 1}', "flag": True, "big": str(2**70), "late": None}
+    assert second == {"n": None, "w": 0.5, "x": "1", "deep": None, "flag": None, "big": None, "late": "z"}
     times = pa.array(np.array(["2026-01-01T00:00:00.000000001"], dtype="datetime64[ns]"))
     table = pa.table(
         {"image": ["a"], "caption": ["b"], "when": times, "tags": [["x", "y"]], "half": pa.array([1], pa.int8())}
@@ -147,6 +155,22 @@ def test_the_words_of_a_command_line(tmp_path):
             open_input(given_words)
 
 
+def test_the_pairs_of_a_tar_may_go_by_a_key_of_their_json(pictures, pairs, tmp_path):
+    shards = write_tars(tmp_path, pictures, pairs, per_tar=7, as_json=True)
+    read = all_pairs(open_input([shards], pair_key="uid"))
+    assert [pair.key for pair in read] == [str(number) for number in range(len(pairs))]
+    assert [pair.caption for pair in read] == [caption for _, caption in pairs]
+    assert "has no hash; it has 'caption', 'uid'" in all_pairs(open_input([shards], pair_key="hash"))[0].error
+
+
+def test_options_that_mean_nothing_to_an_input(pictures, pairs, tmp_path):
+    shards = write_tars(tmp_path, pictures, pairs, per_tar=7)
+    with pytest.raises(ScoringError, match="--img_dir means nothing to an input of the kind tar; leave it away"):
+        open_input([shards], img_dir="x")
+    with pytest.raises(ScoringError, match="--caption_key means nothing to an input of the kind folder"):
+        open_input([str(pictures)], caption_key="x")
+
+
 @pytest.mark.parametrize("form", ["csv", "parquet", "folder", "tar"])
 def test_any_file_system(form, command, pictures, pairs, tmp_path):
     """fsspec's own, in memory, stands for a bucket: the same rows as from a disk."""
@@ -164,7 +188,8 @@ def test_any_file_system(form, command, pictures, pairs, tmp_path):
         (f"{tmp_path}/in{name}", pictures, "here"),
         (f"memory://{form}{name}", "memory://pictures", "there"),
     ):
-        assert command(source, "--output", tmp_path / output, "--img_dir", img_dir) == 0
+        below = ["--img_dir", img_dir] if form in ("csv", "parquet") else []
+        assert command(source, "--output", tmp_path / output, *below) == 0
     assert read_rows(tmp_path / "here") == read_rows(tmp_path / "there")
     with pytest.raises(ScoringError, match="no such file or folder: memory://none|no such file: memory://none"):
         open_input(["memory://none/captions.csv"])

@@ -19,21 +19,22 @@ def expected(demo, pictures, pairs):
     return [demo.detect(str(pictures / image), caption)[0] for image, caption in pairs]
 
 
-def written(form, folder, pictures, pairs):
+def written(form, folder, pictures, pairs) -> list:
+    """The pairs in a form, as the words of a command line."""
     if form == "bytes":
-        return write_parquet_of_bytes(folder / "bytes.parquet", pictures, pairs)
+        return [write_parquet_of_bytes(folder / "bytes.parquet", pictures, pairs)]
     if form == "folder":
-        return write_folder(folder / "folder", pictures, pairs)
+        return [write_folder(folder / "folder", pictures, pairs)]
     if form.startswith("tar"):
-        return write_tars(folder / "tars", pictures, pairs, per_tar=7, as_json=form != "tar")
-    return write_table(folder / f"captions.{form}", pairs)
+        return [write_tars(folder / "tars", pictures, pairs, per_tar=7, as_json=form != "tar")]
+    return [write_table(folder / f"captions.{form}", pairs), "--img_dir", pictures]
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_scores_of_detect(form, command, expected, pictures, pairs, tmp_path):
     source = written(form, tmp_path, pictures, pairs)
     output = tmp_path / "scores"
-    assert command(source, "--output", output, "--img_dir", pictures, "--shard_size", 7) == 0
+    assert command(*source, "--output", output, "--shard_size", 7) == 0
     rows = read_rows(output)
     assert len(list(output.glob("*.parquet"))) == 3
     assert [one["caption"] for one in rows] == [caption for _, caption in pairs]
@@ -60,7 +61,7 @@ def test_the_forms_agree_to_the_bit(command, pictures, pairs, tmp_path):
         folder = tmp_path / form
         folder.mkdir()
         source = written(form, folder, pictures, pairs)
-        command(source, "--output", folder / "scores", "--img_dir", pictures, "--shard_size", 7)
+        command(*source, "--output", folder / "scores", "--shard_size", 7)
         seen.append([numbers(one) for one in read_rows(folder / "scores")])
     assert len(seen[0]) == len(pairs) and all(rows == seen[0] for rows in seen)
 
@@ -78,7 +79,7 @@ def test_the_forms_agree_to_the_bit(command, pictures, pairs, tmp_path):
 )
 def test_where_a_row_came_from(form, carried, keys, image, command, pictures, pairs, tmp_path):
     source = written(form, tmp_path, pictures, pairs)
-    command(source, "--output", tmp_path / "scores", "--img_dir", pictures, "--shard_size", 7)
+    command(*source, "--output", tmp_path / "scores", "--shard_size", 7)
     scored, (name, caption) = read_rows(tmp_path / "scores")[3], pairs[3]
     said = {"image": name, "suffix": name[name.index(".") :], "caption": caption}
     assert scored["key"] == keys and scored["image"] == image.format(**said)

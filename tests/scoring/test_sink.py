@@ -109,7 +109,7 @@ def test_another_table_under_the_same_name_is_another_input(run, table):
     run()
     table.write_text(table.read_text().replace(" a ", " the ", 1))
     status, _, error = run()
-    assert status == 2 and "digests" in error and "--overwrite" in error
+    assert status == 2 and "tables" in error and "--overwrite" in error
 
 
 def test_a_tar_fetched_again_is_scored_again(run, pictures, pairs, tmp_path):

@@ -156,6 +156,18 @@ def _guarded(path: str, read: Callable[[], Any]) -> Any:
         raise ScoringError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
+def note_kinds(values: dict[str, Any], kinds: dict[str, set[type]]) -> None:
+    """Add a JSON object's kinds of values by name; a whole number that 64 bits do not hold counts as text.
+
+    >>> kinds = {}
+    >>> note_kinds({"id": 7}, kinds); note_kinds({"id": 2**64}, kinds); sorted(kind.__name__ for kind in kinds["id"])
+    ['int', 'str']
+    """
+    for name, value in values.items():
+        large = isinstance(value, int) and not -(2**63) <= value < 2**63
+        kinds.setdefault(name, set()).add(str if large else type(value))
+
+
 def json_types(kinds: dict[str, set[type]]) -> Sequence[tuple[str, str]]:
     """Of JSON's values by column, an Arrow type each: what is mixed or nested becomes text.
 

@@ -18,6 +18,8 @@ _ENDINGS = {
     ".pq": "parquet", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar",
 }  # fmt: skip
 
+_MEANINGLESS = {"folder": ("image_key", "caption_key", "pair_key", "img_dir"), "tar": ("image_key", "img_dir")}
+
 
 def open_input(given: Sequence[str], input_format: str | None = None, **options: Any) -> Input:
     """What is to be scored, as shards. given: a table or several, a folder, tar files; with wildcards and {000..099}.
@@ -29,6 +31,9 @@ def open_input(given: Sequence[str], input_format: str | None = None, **options:
     """
     paths = expand(given)
     form = input_format or recognised(paths)
+    for name in _MEANINGLESS.get(form, ()):
+        if options.get(name) is not None:
+            raise ScoringError(f"--{name} means nothing to an input of the kind {form}; leave it away")
     if form == "folder":
         return open_folder(paths, given, **options)
     if form == "tar":

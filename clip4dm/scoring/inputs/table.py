@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import short_reason
+from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import parse_json
 from clip4dm.scoring.inputs import lines
 from clip4dm.scoring.inputs.base import Input
@@ -18,6 +19,7 @@ from clip4dm.scoring.inputs.columns import Columns, as_pair, find_columns
 from clip4dm.scoring.inputs.lines import LineFormat, Record
 from clip4dm.scoring.inputs.opening import open_binary
 from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
+from clip4dm.scoring.schema import clean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,7 +131,7 @@ def open_tables(
     if not shards:
         raise ScoringError(f"{', '.join(paths[:3])}: there are no rows")
     identity = {
-        "digests": [table.digest for table in files],
+        "tables": fingerprint({"digests": [table.digest for table in files]}),
         "image": columns.image,
         "caption": columns.caption,
         "key": columns.key,
@@ -155,14 +157,13 @@ def _lines_file(path: str, form: str, every: int) -> TableFile:
     kinds: dict[str, set[type]] = {}
 
     def note(record: Record) -> None:
-        for name, value in (record[0] or {}).items():
-            kinds.setdefault(name, set()).add(type(value))
+        lines.note_kinds(record[0] or {}, kinds)
 
     found = LineFormat() if form == "jsonl" else lines.sniff(path, tabs=form == "tsv")
     places, rows, digest = lines.index(path, found, every, note)
     names = tuple(kinds) if form == "jsonl" else found.header
     types = lines.json_types(kinds) if form == "jsonl" else [(name, "string") for name in dict.fromkeys(names)]
-    return TableFile(path, form, names, _schema(types), rows, digest, found, tuple(places))
+    return TableFile(path, form, names, _schema(path, types), rows, digest, found, tuple(places))
 
 
 def _json_file(path: str) -> TableFile:
@@ -171,9 +172,8 @@ def _json_file(path: str) -> TableFile:
     rows = _json_rows(path, digest)
     kinds: dict[str, set[type]] = {}
     for row in rows:
-        for name, value in row.items():
-            kinds.setdefault(name, set()).add(type(value))
-    schema = _schema(lines.json_types(kinds))
+        lines.note_kinds(row, kinds)
+    schema = _schema(path, lines.json_types(kinds))
     return TableFile(path, "json", tuple(kinds), schema, len(rows), digest, LineFormat(), ())
 
 
@@ -192,9 +192,12 @@ def _json_rows(path: str, digest: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _schema(types: Sequence[tuple[str, str]]) -> pa.Schema:
+def _schema(path: str, types: Sequence[tuple[str, str]]) -> pa.Schema:
     import pyarrow as pa
 
+    for name, _ in types:
+        if name != clean(name):
+            raise ScoringError(f"{path} has a column whose name is no UTF-8 text: {name!r:.80}; save it as UTF-8")
     named = {"string": pa.string(), "float64": pa.float64(), "int64": pa.int64(), "bool": pa.bool_()}
     return pa.schema([(name, named[kind]) for name, kind in types])
 

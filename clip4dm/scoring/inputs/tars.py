@@ -32,7 +32,8 @@ _ENDINGS = tuple(ending[1:] for ending in PICTURES)
 
 @dataclass(frozen=True)
 class TarShard:
-    """A tar file. label: how its pictures' names begin in the scores. caption_key: in json files, None for usual ones.
+    """A tar file. label: how its pictures' names begin in the scores. caption_key, pair_key: in its json files; None
+    for a caption in txt or under a usual name, and for samples that go by their own name.
 
     list(TarShard("shards/00000.tar", "00000", "00000.tar", bytes=10_240).pairs())
     """
@@ -42,6 +43,7 @@ class TarShard:
     label: str
     bytes: int
     caption_key: str | None = None
+    pair_key: str | None = None
     count: None = None
 
     @property
@@ -66,30 +68,34 @@ class TarShard:
                 yield from self._of_sample(sample)
 
     def _of_sample(self, sample: _Sample) -> Iterator[Pair]:
-        text, error = None, sample.error
+        text, error, named = None, sample.error, sample.key
         caption: object = None
         try:
             if "json" in sample.files:
                 text = sample.files["json"].decode("utf-8", "replace")
+            if self.pair_key is not None and error is None:
+                named = str(_of_json(text or "{}", (self.pair_key,)))
             if self.caption_key is None and "txt" in sample.files:
                 caption = caption_text(sample.files["txt"])
             elif text is not None:
-                caption = _of_json(text, self.caption_key)
+                caption = _of_json(text, CAPTION_NAMES if self.caption_key is None else (self.caption_key,))
             elif error is None:
                 error = f"there is no caption: no {sample.key}.txt or {sample.key}.json"
         except ScoringError as wrong:
             error = error or str(wrong)
         pictures = [ending for ending in sample.files if _is_picture(ending)]
         for ending in pictures:  # a.0.jpg and a.1.jpg share a.txt
-            key = sample.key if len(pictures) == 1 else f"{sample.key}.{ending}"
+            key = named if len(pictures) == 1 else f"{named}.{ending}"
             name = f"{self.label}/{sample.key}.{ending}"
             yield Pair(key, sample.files[ending], name, caption, {"json": text}, error)
         if not pictures:
             missing = error or f"there is no picture: {', '.join(_ENDINGS)}"
-            yield Pair(sample.key, None, f"{self.label}/{sample.key}", caption, {"json": text}, missing)
+            yield Pair(named, None, f"{self.label}/{sample.key}", caption, {"json": text}, missing)
 
 
-def open_tars(paths: Sequence[str], given: Sequence[str], *, caption_key: str | None = None, **_: Any) -> Input:
+def open_tars(
+    paths: Sequence[str], given: Sequence[str], *, caption_key: str | None = None, pair_key: str | None = None, **_: Any
+) -> Input:
     """Tar files, a shard each. Errors: ScoringError for one that is not there.
 
     open_tars(["shards/00000.tar"], ["shards/*.tar"]).shards()[0].name  # "00000"
@@ -102,8 +108,8 @@ def open_tars(paths: Sequence[str], given: Sequence[str], *, caption_key: str | 
         alone = stems[_stem(path)] == 1
         label = os.path.basename(path) if alone else path
         name = _stem(path) if alone else re.sub(r"[^\w-]+", "-", path)[-150:]
-        shards.append(TarShard(path, name, label, size(path), caption_key))
-    return Input("tar", tuple(given), {"caption": caption_key}, shards)
+        shards.append(TarShard(path, name, label, size(path), caption_key, pair_key))
+    return Input("tar", tuple(given), {"caption": caption_key, "key": pair_key}, shards)
 
 
 @dataclass
@@ -192,14 +198,13 @@ def _is_picture(ending: str) -> bool:
     return ending.rpartition(".")[2] in _ENDINGS
 
 
-def _of_json(text: str, caption_key: str | None) -> object:
+def _of_json(text: str, names: Sequence[str]) -> object:
     try:
         values = parse_json(text)
     except ValueError as error:
         raise ScoringError(f"its json file is no JSON: {error}") from None
     if not isinstance(values, dict):
         raise ScoringError("its json file holds no object")
-    names = CAPTION_NAMES if caption_key is None else (caption_key,)
     for name in names:
         if name in values:
             found: object = values[name]
