@@ -216,6 +216,7 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
     assert (tmp_path / "output" / "demo.png").is_file()
     assert installed("clip4dm", "--version", cwd=tmp_path).stdout == f"clip4dm {clip4dm.__version__}\n"
     assert "--data_path" in installed("clip4dm", "evaluate", "--help", cwd=tmp_path).stdout
+    assert "--output_format" in installed("python", "-m", "clip4dm", "score", "--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.slow
