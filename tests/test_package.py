@@ -102,7 +102,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
-        (["scoring"], ["score"]),
+        (["scoring"], ["score", "metric"]),
         (["../misc"], ["eval", "download", "report"]),
     ],
     ids=["detecting", "evaluation", "scoring", "misc"],
@@ -116,7 +116,13 @@ def test_what_is_imported_is_asked_for(folders, extras):
 
 
 def test_every_dependency_is_imported():
-    for extra, folders in (("eval", ["clip4dm"]), ("score", ["clip4dm"]), ("download", ["misc"]), ("report", ["misc"])):
+    for extra, folders in (
+        ("eval", ["clip4dm"]),
+        ("score", ["clip4dm"]),
+        ("metric", ["clip4dm"]),
+        ("download", ["misc"]),
+        ("report", ["misc"]),
+    ):
         imported = third_party([ROOT / folder for folder in folders])
         assert {canonicalize_name(Requirement(text).name) for text in EXTRAS[extra]} <= imported.keys()
     core = third_party([ROOT / "clip4dm"])
