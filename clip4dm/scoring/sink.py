@@ -43,7 +43,7 @@ class Sink:
     """A folder of scores under one set of settings; can be pickled, and opens nothing.
 
     made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `work.made_by`).
-    remarks: what is stored beside it and may differ between runs of a folder: "versions", "given".
+    remarks: what is stored beside it and may differ between runs: "versions", "given", "shards" (how many there are).
 
         sink = Sink(Path("scores"), made_by, remarks)
         sink.prepare(overwrite=False)
@@ -71,10 +71,13 @@ class Sink:
             if _create(path, text):
                 return
         if self.check(overwrite):
+            if read_json(path).get("shards") != self.remarks.get("shards"):  # tars were added to the input
+                with writing(path):
+                    _replace(path, text)
             return
         with writing(self.folder):
             for file in [one for kind in OUTPUT_FORMATS for one in self.folder.glob(f"*.{kind}")]:
-                if _read_metadata(file).get("made_by") != self.fingerprint():
+                if read_metadata(file).get("made_by") != self.fingerprint():
                     file.unlink(missing_ok=True)
                     _beside(file).unlink(missing_ok=True)
             _replace(path, text)
@@ -113,7 +116,7 @@ class Sink:
 
     def done(self, shard: Shard) -> Summary | None:
         """What is stored of a shard; None where it has to be scored, a damaged file among the reasons."""
-        stored = _read_metadata(self.path(shard))
+        stored = read_metadata(self.path(shard))
         if stored.get("fingerprint") != self.fingerprint(shard):
             return None
         try:
@@ -204,8 +207,11 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
 
 
-def _read_metadata(path: Path) -> dict[str, Any]:
-    """What a shard's file says of itself; nothing where it is not there, not whole, or another's."""
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a shard's file says of itself; nothing where it is not there, not whole, or another's.
+
+    read_metadata(Path("scores/00000.parquet"))["counts"]["pairs"]
+    """
     try:
         if path.suffix == ".jsonl":
             stored = json.loads(_beside(path).read_bytes())
@@ -284,5 +290,6 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
         "weights_sha256": model.weights_sha256(),
         "input": {"format": found.format, **found.identity},
     }
-    remarks = {"given": list(found.given), "pretrained": model.pretrained, "versions": versions("pyarrow")}
+    came = {"given": list(found.given), "shards": len(found.shards())}
+    remarks = {**came, "pretrained": model.pretrained, "versions": versions("pyarrow")}
     return Sink(Path(folder), made_by, remarks, output_format)

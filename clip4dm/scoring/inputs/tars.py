@@ -26,7 +26,7 @@ from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")
+NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")
 _ENDINGS = tuple(ending[1:] for ending in PICTURES)
 
 
@@ -83,7 +83,7 @@ class TarShard:
                 error = f"there is no caption: no {sample.key}.txt or {sample.key}.json"
         except ScoringError as wrong:
             error = error or str(wrong)
-        pictures = [ending for ending in sample.files if _is_picture(ending)]
+        pictures = [ending for ending in sample.files if is_picture(ending)]
         for ending in pictures:  # a.0.jpg and a.1.jpg share a.txt
             key = named if len(pictures) == 1 else f"{named}.{ending}"
             name = f"{self.label}/{sample.key}.{ending}"
@@ -154,7 +154,7 @@ def _samples(file: Any) -> Iterator[_Sample]:
         with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member, ignore_zeros=True) as tar:
             for member in tar:
                 cast(Any, tar).members = []  # else it keeps every header
-                match = _NAME.fullmatch(member.name)
+                match = NAME.fullmatch(member.name)
                 if not match or not _is_wanted(match[2].lower()):
                     continue
                 key, ending = match[1], match[2].lower()
@@ -191,10 +191,15 @@ def _read(tar: tarfile.TarFile, member: tarfile.TarInfo, sample: _Sample, ending
 
 
 def _is_wanted(ending: str) -> bool:
-    return _is_picture(ending) or ending in ("txt", "json")
+    return is_picture(ending) or ending in ("txt", "json")
 
 
-def _is_picture(ending: str) -> bool:
+def is_picture(ending: str) -> bool:
+    """Whether a member is one, by what follows the first dot of its name.
+
+    >>> is_picture("0.jpg"), is_picture("json")
+    (True, False)
+    """
     return ending.rpartition(".")[2] in _ENDINGS
 
 
