@@ -102,7 +102,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
-        (["scoring"], ["score", "metric"]),
+        (["scoring"], ["score", "metric", "report"]),
         (["../misc"], ["eval", "download", "report"]),
     ],
     ids=["detecting", "evaluation", "scoring", "misc"],
