@@ -1,4 +1,4 @@
-"""Folders of scores with known numbers, stored by the sink that `clip4dm score` stores by."""
+"""Folders of scores with known numbers, stored by the sink that `clip4dm score` stores by; `clip4dm filter` on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from clip4dm.commands import filter as command
 from clip4dm.scoring.schema import NAMES
 from clip4dm.scoring.sink import Sink
 from clip4dm.scoring.writers import Summary
@@ -85,3 +87,17 @@ def store(folder: Path, shards: Sequence[Sequence[dict[str, Any]]], **about: Any
                 writer.write(rows[start : start + 7])
             writer.summary = Summary(name, len(rows), 0, 0.1)
     return folder
+
+
+def run(*argv, capsys) -> tuple[str, str]:
+    """`clip4dm filter` -> what it says."""
+    command.main([str(one) for one in argv])
+    return capsys.readouterr()
+
+
+def fails(*argv, capsys) -> str:
+    """`clip4dm filter` with a word it cannot go on with -> that word."""
+    with pytest.raises(SystemExit) as stop:
+        command.main([str(one) for one in argv])
+    assert stop.value.code == 2
+    return capsys.readouterr().err

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from made_scores import random_rows, row, store
-from places import ROOT
+from made_scores import random_rows, row, run, store
 
-from clip4dm.commands import filter as command
-from clip4dm.errors import InputError
 from clip4dm.scoring.filtering.selection import Rules, select
 from clip4dm.scoring.filtering.stored import read_scores
 
@@ -32,12 +27,6 @@ def folder(rows, request, tmp_path_factory):
     ends = np.cumsum(SPLITS)
     shards = [rows[end - size : end] for end, size in zip(ends, SPLITS, strict=True)]
     return store(tmp_path_factory.mktemp("scores") / request.param, shards, output_format=request.param)
-
-
-def run(*argv, capsys):
-    command.main([str(one) for one in argv])
-    said = capsys.readouterr()
-    return said.out, said.err
 
 
 def by_pandas(rows, *, condition=None, best_of=None, keep_fraction=None, by="f_clip_score"):
@@ -182,93 +171,3 @@ def test_nothing_kept_is_an_empty_file_and_a_note(tmp_path, capsys):
     assert outputs[0].read_bytes() == b"" and np.load(outputs[1]).dtype == np.dtype("u8,u8")
     assert len(np.load(outputs[1])) == 0 and pq.read_table(outputs[2]).num_rows == 0
     assert "f_clip_score" in pq.read_table(outputs[2]).column_names and (tmp_path / "h.png").stat().st_size > 1000
-
-
-def fails(*argv, capsys) -> str:
-    with pytest.raises(SystemExit) as stop:
-        run(*argv, capsys=capsys)
-    assert stop.value.code == 2
-    return capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("expression", "message"),
-    [
-        ("true) or (true", "is no condition in SQL"),
-        ("1=1; copy scores to 'stolen.csv'", "is no condition in SQL"),
-        ("exists (select * from read_csv('/etc/passwd'))", "disabled by configuration"),
-        ("exists (select * from read_text('secret.txt'))", "disabled by configuration"),
-        ("exists (select * from '/etc/passwd')", "does not exist"),
-        ("exists (select * from rows)", "does not exist"),
-        ("no_such_column > 1", "no_such_column.*the columns are: key, image, caption"),
-        ("avg(cosine) > 1", "aggregate"),
-        ("caption", "caption.*BOOL"),
-        ("", "is no condition in SQL"),
-        ("cosine > 1, true", "is no condition in SQL"),
-    ],
-)
-def test_an_expression_does_no_more_than_choose(expression, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "secret.txt").write_text("secret")
-    scores = store(tmp_path / "scores", [[row("a", -0.1)]])
-    error = fails(scores, "--expr", expression, "--output", tmp_path / "kept.txt", capsys=capsys)
-    assert re.search(message, error, re.DOTALL) and error.startswith("clip4dm filter: error: "), error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["scores", "secret.txt"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--output", "kept.npy"], "the key 'a' is not 32 hexadecimal digits.*--key"),
-        (["--output", "kept.txt", "--key", "uid"], "no column 'uid'; there are: key, image"),
-        (["--output", "kept.txt", "--by", "quality"], "no column 'quality'; there are: key, image"),
-        (["--output", "kept.txt", "--by", "caption"], "--by caption.*Could not convert"),
-        (["--output", "nowhere/kept.txt"], "nowhere/kept.txt cannot be written: No such file or directory"),
-        (["--output", "kept"], "holds scores of csv, not of tars"),
-    ],
-)
-def test_what_cannot_be_written(options, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    store(tmp_path / "scores", [[row("a", -0.1)]])
-    assert re.search(message, fails("scores", *options, capsys=capsys))
-    assert [path.name for path in tmp_path.iterdir()] == ["scores"]
-
-
-def test_a_key_with_a_line_break(tmp_path, capsys):
-    scores = store(tmp_path / "scores", [[row("a\nb", -0.1)]])
-    assert "has a line break in it" in fails(scores, "--output", tmp_path / "kept.txt", capsys=capsys)
-    run(scores, "--output", tmp_path / "kept.parquet", capsys=capsys)
-    assert pq.read_table(tmp_path / "kept.parquet")["key"].to_pylist() == ["a\nb"]
-
-
-@pytest.mark.parametrize(
-    "options", ["--keep_fraction 1.5", "--f_clip_score_above nan", "--best_of word", "--output a.csv"]
-)
-def test_usage(options, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        command.parse_args(["scores", "--output", "kept.txt", *options.split()])
-    assert stop.value.code == 2 and options.split()[0] in capsys.readouterr().err
-
-
-def test_what_was_there_stays_until_the_new_one_is_whole(tmp_path, capsys):
-    scores = store(tmp_path / "scores", [[row("a" * 32, -0.1), row("b" * 32, -0.3)], [row("no hex", -0.1)]])
-    output = tmp_path / "kept.npy"
-    output.write_bytes(b"before")
-    fails(scores, "--output", output, capsys=capsys)  # found out in the second shard
-    assert output.read_bytes() == b"before" and sorted(p.name for p in tmp_path.iterdir()) == ["kept.npy", "scores"]
-
-
-def test_help_waits_for_nothing():
-    code = (
-        "import sys\nfrom clip4dm.commands.filter import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'torch', 'pyarrow', 'duckdb', 'numpy', 'matplotlib'} & sys.modules.keys()"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "--keep_fraction" in done.stdout, done.stderr
-
-
-def test_rules_say_what_they_may_be():
-    for wrong in ({"keep_fraction": -0.1}, {"above": float("nan")}, {"best_of": "word"}):
-        with pytest.raises(InputError):
-            Rules(**wrong)

@@ -10,22 +10,9 @@ from pathlib import Path
 
 import pytest
 from drawn_pairs import read_rows, write_tars
-from made_scores import row, store
+from made_scores import fails, row, run, store
 
-from clip4dm.commands import filter as command
 from clip4dm.scoring.filtering.tars import copy_samples
-
-
-def run(*argv, capsys):
-    command.main([str(one) for one in argv])
-    return capsys.readouterr()
-
-
-def fails(*argv, capsys) -> str:
-    with pytest.raises(SystemExit) as stop:
-        command.main([str(one) for one in argv])
-    assert stop.value.code == 2
-    return capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

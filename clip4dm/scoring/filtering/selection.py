@@ -193,12 +193,12 @@ def _asking(database: duckdb.DuckDBPyConnection, rules: Rules, columns: list[str
     def ask(sql: str) -> duckdb.DuckDBPyConnection:
         try:
             return database.execute(sql)
-        except duckdb.OutOfMemoryException as error:
-            raise InputError(f"there is no room for the scores: {short_reason(error)}") from None
         except duckdb.Error as error:
-            given = f"--expr {rules.expr!r:.200}, " if rules.expr is not None else ""
+            given = "" if rules.expr is None else f"--expr {rules.expr!r:.200}: "
+            of_rules = (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException)
+            there = f"; the columns are: {', '.join(columns)}" if isinstance(error, of_rules) else ""
             raise InputError(
-                f"{given}--by {rules.by}: {short_reason(error)}; the columns are: {', '.join(columns)}"
+                f"{given}the scores cannot be chosen from by {rules.by}: {short_reason(error)}{there}"
             ) from None
 
     return ask
