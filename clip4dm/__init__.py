@@ -14,14 +14,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["CLIP4DM", "Detection", "Word", "load_model", "__version__"]
+__all__ = ["CLIP4DM", "Detection", "FCLIPScore", "Word", "load_model", "score", "__version__"]
 
-_HOMES = {"CLIP4DM": "detector", "Detection": "detection", "Word": "detection", "load_model": "models.load"}
+_HOMES = {
+    "CLIP4DM": "detector",
+    "Detection": "detection",
+    "FCLIPScore": "scoring.metric",
+    "Word": "detection",
+    "load_model": "models.load",
+    "score": "scoring.work",
+}
 
 if TYPE_CHECKING:
     from clip4dm.detection import Detection, Word
     from clip4dm.detector import CLIP4DM
     from clip4dm.models.load import load_model
+    from clip4dm.scoring.metric import FCLIPScore
+    from clip4dm.scoring.work import score
 
 
 def __getattr__(name: str) -> object:

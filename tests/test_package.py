@@ -34,6 +34,8 @@ PRIVATE_METHODS = {
     ("open_clip.transformer", "VisionTransformer", "_embeds"),
 }
 
+NEWCOMERS = ("eval", "score", "download", "report")  # the extras that requirements.txt brings
+
 # Where a package is imported under another name than it is installed by.
 IMPORTED_AS = {
     "PIL": "pillow",
@@ -55,7 +57,7 @@ def listed(file: Path) -> list[str]:
 def test_requirements_are_the_packages_own():
     """requirements.txt: all that a newcomer runs, from an explicit list; its last line is the package itself."""
     *lines, last = listed(ROOT / "requirements.txt")
-    whole = {*PROJECT["dependencies"], *EXTRAS["eval"], *EXTRAS["download"], *EXTRAS["report"]}
+    whole = {*PROJECT["dependencies"], *(text for name in NEWCOMERS for text in EXTRAS[name])}
     assert set(lines) == whole and len(lines) == len(whole)
     assert last == "-e ."
     assert sorted(listed(ROOT / "tests" / "requirements.txt")) == sorted(EXTRAS["dev"])
@@ -100,9 +102,10 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
+        (["scoring"], ["score", "metric", "report"]),
         (["../misc"], ["eval", "download", "report"]),
     ],
-    ids=["scoring", "evaluation", "misc"],
+    ids=["detecting", "evaluation", "scoring", "misc"],
 )
 def test_what_is_imported_is_asked_for(folders, extras):
     asked = {*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])}
@@ -113,7 +116,13 @@ def test_what_is_imported_is_asked_for(folders, extras):
 
 
 def test_every_dependency_is_imported():
-    for extra, folders in (("eval", ["clip4dm"]), ("download", ["misc"]), ("report", ["misc"])):
+    for extra, folders in (
+        ("eval", ["clip4dm"]),
+        ("score", ["clip4dm"]),
+        ("metric", ["clip4dm"]),
+        ("download", ["misc"]),
+        ("report", ["misc"]),
+    ):
         imported = third_party([ROOT / folder for folder in folders])
         assert {canonicalize_name(Requirement(text).name) for text in EXTRAS[extra]} <= imported.keys()
     core = third_party([ROOT / "clip4dm"])
@@ -213,12 +222,14 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
     assert (tmp_path / "output" / "demo.png").is_file()
     assert installed("clip4dm", "--version", cwd=tmp_path).stdout == f"clip4dm {clip4dm.__version__}\n"
     assert "--data_path" in installed("clip4dm", "evaluate", "--help", cwd=tmp_path).stdout
+    assert "--output_format" in installed("python", "-m", "clip4dm", "score", "--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.slow
-def test_scoring_needs_the_core_dependencies_alone(installed, tmp_path):
+def test_detecting_needs_the_core_dependencies_alone(installed, tmp_path):
     """With every package of the extras hidden, infer runs."""
     hidden = {"sklearn", "scipy", "pycocoevalcap", "google", "google_crc32c", "tabulate", "httpx", "matplotlib"}
+    hidden |= {"pyarrow"}
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({sorted(hidden)!r}))  # None: importing it is an ImportError\n"

@@ -10,6 +10,8 @@ from clip4dm.commands.cli import run_command
 
 COMMANDS = {
     "infer": "the words of a caption that are not true of a picture",
+    "score": "any pairs of pictures and captions: a table, a folder, tar shards",
+    "filter": "the scored pairs to keep: the best of each, a share, those above a score",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
 }
 

@@ -26,8 +26,8 @@ from clip4dm.evaluation.options import (
     Whole,
     YesNo,
 )
-from clip4dm.evaluation.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.evaluation.records import Settings
+from clip4dm.files.provenance import fingerprint, git_revision, path_sha256, versions
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scores import (
     CLIP4DM_METHOD,
@@ -224,7 +224,7 @@ def run_config(
         "settings": settings.stored(),
         "batch_size": batch_size,
         "device": model.device.type,
-        "versions": versions(),
+        "versions": versions("scikit-learn", "scipy"),
         "weights_sha256": model.weights_sha256(),
         "data_sha256": path_sha256(Path(options.data_path)),
         "reference_sha256": path_sha256(Path(options.reference_path)) if options.reference_path else None,

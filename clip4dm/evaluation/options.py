@@ -116,11 +116,14 @@ SEED = Whole(0, 2**63 - 1)
 PIXELS = Whole(8, 8192)  # a side of a drawn picture
 YES_NO = YesNo()
 
+NEGATIVE = ("--epsilon", "--f_clip_score_above")  # options whose numbers are negative, usually
 IMAGES_PER_BLOCK = 32  # usually; a block is what an interruption may cost
 
 
 def arguments(argv: Sequence[str] | None) -> list[str]:
     """The command line, "--epsilon -1e-5" as "--epsilon=-1e-5": argparse takes -1e-5 for an option of its own.
+
+    So with the other options of NEGATIVE.
 
     argv: None for the program's own.
 
@@ -129,7 +132,7 @@ def arguments(argv: Sequence[str] | None) -> list[str]:
     """
     joined: list[str] = []
     for text in sys.argv[1:] if argv is None else argv:
-        if joined[-1:] == ["--epsilon"] and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE):
+        if joined and joined[-1] in NEGATIVE and re.match(r"-(\d|\.\d|inf|nan)", text, re.IGNORECASE):
             joined[-1] += f"={text}"
         else:
             joined.append(text)

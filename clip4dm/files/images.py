@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import io
 import logging
 import os
 import stat
@@ -109,14 +110,32 @@ def _open(path: Path) -> Image.Image:
     with _pillow(name):
         file = open(path, "rb")  # given a file, not its name, Pillow leaves none open, whatever it raises
     with file:
-        with _pillow(name):
-            try:
-                image = Image.open(file, formats=PICTURE_FORMATS)
-            except UnidentifiedImageError:
-                raise ImageError(_unidentified(file, name)) from None
-        _check_size(image.size, name)
-        with _pillow(name):
-            image.load()
+        return _decode(file, name)
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """A picture file's bytes, from a tar or a table, as `load_image` decodes a file. name: for errors.
+
+    Errors: ImageError.
+
+    >>> decode_image(b"GIF89a", "shards/00000.tar/7.gif")
+    Traceback (most recent call last):
+    clip4dm.files.images.ImageError: shards/00000.tar/7.gif starts like GIF, but is damaged or cut short; fetch it again
+    """
+    name = name if name.isprintable() else repr(name)
+    _check_bytes(len(data), name)
+    return _decode(io.BytesIO(data), name)
+
+
+def _decode(file: IO[bytes], name: str) -> Image.Image:
+    with _pillow(name):
+        try:
+            image = Image.open(file, formats=PICTURE_FORMATS)
+        except UnidentifiedImageError:
+            raise ImageError(_unidentified(file, name)) from None
+    _check_size(image.size, name)
+    with _pillow(name):
+        image.load()
     return _eight_bit(image, name)
 
 
@@ -136,10 +155,14 @@ def _check_file(path: Path, name: str) -> None:
         raise ImageError(f"{name} is a folder, not an image file")
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{name} is a pipe, a socket or a device; give a regular image file")
-    if status.st_size == 0:
+    _check_bytes(status.st_size, name)
+
+
+def _check_bytes(count: int, name: str) -> None:
+    if count == 0:
         raise ImageError(f"{name} is empty (0 bytes); fetch it again")
-    if status.st_size > MAX_BYTES:
-        raise ImageError(f"{name} has {status.st_size} bytes; image files of up to {MAX_BYTES} are read")
+    if count > MAX_BYTES:
+        raise ImageError(f"{name} has {count} bytes; image files of up to {MAX_BYTES} are read")
 
 
 def _unidentified(file: IO[bytes], name: str) -> str:

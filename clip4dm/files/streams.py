@@ -22,16 +22,19 @@ def default_workers() -> int:
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def ahead(load: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None) -> Iterator[Result]:
+def ahead(
+    load: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None, held: int | None = None
+) -> Iterator[Result]:
     """load(item) of each item, in order, some items ahead; an item's error is raised in its place.
 
-    threads: None for one a core; Pillow and PyTorch let go of Python's lock while they decode and resize. At most
-    four items a thread are held, so that memory does not depend on how many there are.
+    threads: None for one a core; Pillow and PyTorch let go of Python's lock while they decode and resize. held:
+    so many items at most are loaded and not yet taken (None: four a thread), however many there are.
 
     >>> list(ahead(str.upper, "abc", threads=2))
     ['A', 'B', 'C']
     """
     threads = threads or default_workers()
+    held = held or 4 * threads
     remaining = iter(items)
     first = list(islice(remaining, 2))
     if len(first) < 2:  # nothing to be ahead of
@@ -40,7 +43,7 @@ def ahead(load: Callable[[Item], Result], items: Iterable[Item], threads: int | 
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting = deque(pool.submit(load, item) for item in first)
         try:
-            for item in islice(remaining, 4 * threads - 2):
+            for item in islice(remaining, max(0, held - 2)):
                 waiting.append(pool.submit(load, item))
             while waiting:
                 yield waiting.popleft().result()

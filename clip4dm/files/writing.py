@@ -17,11 +17,22 @@ def replace_file(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.write_bytes(data)
+        put_in_place(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Sync a file that was written under a temporary name in the same folder, and rename it. Errors: OSError.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / ".file.tmp").write_bytes(b"whole"); put_in_place(folder / ".file.tmp", folder / "file")
+    >>> [path.name for path in folder.iterdir()]
+    ['file']
+    """
+    with open(temporary, "r+b") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clip4dm.benchmarks import read_benchmark
 from clip4dm.benchmarks.base import Benchmark, Reading
-from clip4dm.evaluation.provenance import path_sha256
+from clip4dm.files.provenance import path_sha256
 
 
 @dataclass(frozen=True)

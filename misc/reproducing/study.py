@@ -20,11 +20,11 @@ from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.evaluation import report
 from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.evaluation.metrics.parts_of_speech import by_part_of_speech, load_tagger
-from clip4dm.evaluation.provenance import fingerprint
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.run import Options, evaluate, write_caption_metrics
 from clip4dm.evaluation.store.finished import FinishedRun, open_run, read_caption_metrics
 from clip4dm.evaluation.store.runfiles import CAPTION_METRICS, DamagedRun, read_sealed, write_sealed
+from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import FileError, read_json
 from clip4dm.scores import CLIP4DM_METHOD, START_LAYER_TEXT
 

@@ -17,7 +17,7 @@ from places import ROOT
 
 from clip4dm import CLIP4DM
 from clip4dm.evaluation.loading import _Pictures
-from clip4dm.files.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, load_image
+from clip4dm.files.images import MAX_ASPECT, PICTURE_FORMATS, ImageError, decode_image, load_image
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.integers(0, 255, (30, 40, 3), dtype=np.uint8)
@@ -33,6 +33,22 @@ def test_every_mode_is_read_as_clips_preprocessing_would(mode, detector, tmp_pat
         assert torch.equal(pixels, detector.model.preprocess(image))
     if mode in ("P", "1"):
         assert torch.equal(pixels, detector.model.preprocess(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "gif", "bmp", "tiff"])
+def test_a_files_bytes_are_decoded_as_the_file_is(ending, tmp_path):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(PIXELS).save(path)
+    whole = path.read_bytes()
+    read, decoded = load_image(path), decode_image(whole, "a.tar/a")
+    assert read.mode == decoded.mode and np.array_equal(np.asarray(read), np.asarray(decoded))
+    for data in (whole[:60], b"", b"%!PS-Adobe-3.0 EPSF-3.0"):
+        path.write_bytes(data)
+        with pytest.raises(ImageError) as of_file:
+            load_image(path)
+        with pytest.raises(ImageError) as of_bytes:
+            decode_image(data, str(path))
+        assert str(of_bytes.value) == str(of_file.value)
 
 
 def test_sixteen_bit_greys_are_scaled_not_clipped(tmp_path):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from clip4dm.errors import CLIP4DMError, InputError
-from clip4dm.evaluation.provenance import fingerprint
+from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import FileError, read_json
 from clip4dm.files.writing import replace_file
 

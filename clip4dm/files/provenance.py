@@ -13,16 +13,16 @@ from typing import Any
 from clip4dm import __version__
 from clip4dm.files.reading import file_sha256
 
-_PACKAGES = ("torch", "open_clip_torch", "pillow", "numpy", "scikit-learn", "scipy")
+PACKAGES = ("torch", "open_clip_torch", "pillow", "numpy")  # what every number depends on
 
 
-def versions() -> dict[str, str]:
-    """The versions of clip4dm and of what its numbers depend on.
+def versions(*more: str) -> dict[str, str]:
+    """The versions of clip4dm and of what its numbers depend on. more: further packages.
 
-    >>> versions()["clip4dm"] == __version__
+    >>> versions("safetensors")["clip4dm"] == __version__
     True
     """
-    return {"clip4dm": __version__, **{name: metadata.version(name) for name in _PACKAGES}}
+    return {"clip4dm": __version__, **{name: metadata.version(name) for name in (*PACKAGES, *more)}}
 
 
 def path_sha256(path: Path) -> str:

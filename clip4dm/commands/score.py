@@ -1,0 +1,269 @@
+"""Score any pairs of pictures and captions: a table, a folder, webdataset's tar shards.
+
+    clip4dm score captions.csv --output scores                   columns image (paths, or files' bytes) and caption
+    clip4dm score photos/ --output scores                        photos/a.jpg with its caption in photos/a.txt
+    clip4dm score 'shards/{00000..00099}.tar' --output scores --shard 3/16
+
+Writes a parquet file a shard, a row a pair: docs/scoring.md lists the columns. Ended by whatever, the same command goes
+on with the shards that are missing. Exit status: 0, 1 where some pairs could not be scored, 2 after an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
+from clip4dm.evaluation import options
+from clip4dm.models.names import DEFAULT_BACKBONE
+from clip4dm.scores import EPSILON, SORTED_BY
+from clip4dm.scoring.formats import ENGINES, INPUT_FORMATS, OUTPUT_FORMATS
+
+if TYPE_CHECKING:
+    from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.inputs.base import Input, Shard
+    from clip4dm.scoring.sink import Sink
+    from clip4dm.scoring.writers import Summary
+
+
+def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
+    """The options; a usage error ends the program with status 2. program: its name in the help (None: the script's).
+
+    >>> parse_args(["photos", "--output", "scores", "--shard", "3/16"]).shard
+    (3, 16)
+    """
+    parser = ArgumentParser(program, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_input_options(parser)
+    _add_output_options(parser)
+    add_model_options(parser, DEFAULT_BACKBONE)
+    method = add_method_options(parser)
+    method.add_argument(
+        "--sorted_by",
+        default="threshold",
+        choices=SORTED_BY,
+        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
+    )
+    method.add_argument(
+        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+    )
+    add_score_options(method)
+    _add_run_options(parser)
+    add_debug_option(parser)
+    return parser.parse_args(options.arguments(argv))
+
+
+def _add_input_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input")
+    group.add_argument(
+        "input",
+        nargs="+",
+        metavar="INPUT",
+        help="a table or several, a folder, or tar files; with wildcards and ranges such as {00000..00099}; on this "
+        "machine, or wherever fsspec has a protocol for",
+    )
+    group.add_argument("--input_format", choices=INPUT_FORMATS, help="default: by the files' names")
+    group.add_argument("--image_key", metavar="COLUMN", help="the column of pictures (default: one of a usual name)")
+    group.add_argument(
+        "--caption_key",
+        metavar="COLUMN",
+        help="the column of captions, or their key in a tar's json files (default: one of a usual name; in a tar, txt)",
+    )
+    group.add_argument(
+        "--pair_key",
+        metavar="COLUMN",
+        help="the column that names the pairs, no two alike, or its key in a tar's json files (default: key or uid, "
+        "else a row's number; in a tar, the sample's name)",
+    )
+    group.add_argument("--img_dir", metavar="DIR", help="where a table's paths begin (default: the table's folder)")
+    group.add_argument(
+        "--shard_size",
+        type=options.AT_LEAST_ONE,
+        default=1000,
+        metavar="N",
+        help="pairs a shard, of tables and folders: as many as an interruption may cost (default: %(default)s)",
+    )
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument("--output", required=True, metavar="FOLDER", help="where the scores go, a file a shard")
+    group.add_argument("--output_format", default="parquet", choices=OUTPUT_FORMATS, help="default: %(default)s")
+    group.add_argument("--overwrite", action="store_true", help="remove scores of other settings that FOLDER holds")
+    group.add_argument("--retry_errors", action="store_true", help="score shards again that have pairs without scores")
+    group.add_argument("--skip_errors", action="store_true", help="exit status 0 though pairs could not be scored")
+    group.add_argument("--dry_run", action="store_true", help="only say what there is to do, and what is done already")
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--engine", default="local", choices=ENGINES, help="local: in this process (default)")
+    group.add_argument(
+        "--shard",
+        type=_share,
+        default=(0, 1),
+        metavar="I/N",
+        help="only every N-th shard from number I on, I from 0 to N - 1: for N processes at once, of a SLURM array say",
+    )
+    group.add_argument(
+        "--num_workers", type=options.THREADS, metavar="N", help="threads that decode pictures (default: one a core)"
+    )
+    group.add_argument(
+        "--batch_size",
+        type=options.AT_LEAST_ONE,
+        default=64,
+        metavar="N",
+        help="captions and pictures a pass (default: %(default)s)",
+    )
+
+
+def _share(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not I/N with I from 0 to N - 1, such as 0/4")
+    return int(match[1]), int(match[2])
+
+
+def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
+    """Score and store. Errors: SystemExit, 2 after an error, 1 where pairs could not be scored.
+
+    main(["photos", "--output", "scores"])
+    """
+    args = parse_args(argv, program)
+    with one_line_errors(program, args.debug):
+        check_extra("score", "pyarrow", "fsspec", "tqdm")
+        found = open_input(args)
+        detector = make_detector(args)
+        sink = make_sink(args, found, detector)
+        shards = found.shards()[args.shard[0] :: args.shard[1]]
+        if args.dry_run:
+            sink.check(args.overwrite)
+            print(plan(shards, [sink.done(shard) for shard in shards]))
+            return
+        sink.prepare(args.overwrite)
+        stored = score(args, shards, detector, sink)
+    print(f"{summed(stored)} in {args.output}")
+    wrong = [summary for summary in stored if summary.errors]
+    if wrong and not args.skip_errors:
+        errors, pairs = sum(one.errors for one in wrong), sum(one.pairs for one in stored)
+        tell(
+            f"{program}: error: {errors} of {pairs} pairs could not be scored (the first: {wrong[0].first_error}). The "
+            "column error says why of each; all others are stored. --retry_errors tries them again, --skip_errors "
+            "accepts this."
+        )
+        raise SystemExit(1)
+
+
+def open_input(args: argparse.Namespace) -> Input:
+    """The input that the options name. Errors: ScoringError.
+
+    open_input(parse_args(["photos", "--output", "scores"])).shards()
+    """
+    from clip4dm.scoring.inputs.recognise import open_input
+
+    return open_input(
+        args.input,
+        args.input_format,
+        image_key=args.image_key,
+        caption_key=args.caption_key,
+        pair_key=args.pair_key,
+        img_dir=args.img_dir,
+        shard_size=args.shard_size,
+    )
+
+
+def make_detector(args: argparse.Namespace) -> CLIP4DM:
+    """The detector that the options ask for. Errors: ModelError, InputError.
+
+    make_detector(parse_args(["photos", "--output", "scores", "--backbone", "demo"])).method.name  # "clip4dm"
+    """
+    from clip4dm import CLIP4DM
+
+    return CLIP4DM.from_pretrained(
+        *model_arguments(args, DEFAULT_BACKBONE),
+        device=args.device,
+        precision=args.precision,
+        template=args.template,
+        method=args.method,
+        margin=args.margin,
+        start_layer_text=args.start_layer_text,
+        sorted_by=args.sorted_by,
+        epsilon=args.epsilon,
+        score=args.score,
+        score_weight=args.score_weight,
+        batch_size=args.batch_size,
+    )
+
+
+def make_sink(args: argparse.Namespace, found: Input, detector: CLIP4DM) -> Sink:
+    """The folder for the scores, under the detector's settings. Errors: ScoringError for one that is not a folder here.
+
+    make_sink(args, found, detector).prepare()
+    """
+    from clip4dm.scoring.sink import open_sink
+
+    return open_sink(args.output, found, detector, args.output_format)
+
+
+def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, sink: Sink) -> list[Summary]:
+    """Score what is missing; the summaries of all shards, those stored before too. Errors: ScoringError.
+
+    score(args, found.shards(), detector, sink)
+    """
+    from clip4dm.scoring.engines import local
+    from clip4dm.scoring.progress import Progress
+
+    before = {shard.name: sink.done(shard) for shard in shards}
+    stored = [one for one in before.values() if one is not None and not (args.retry_errors and one.errors)]
+    known = {summary.shard for summary in stored}
+    missing = [shard for shard in shards if shard.name not in known]
+    if stored:
+        tell(f"{len(stored)} of {len(shards)} shards are stored already")
+    if missing:
+        with Progress(missing) as progress:
+            for summary in local.run(missing, detector, sink, args.num_workers, progress.pairs):
+                progress.shard(summary)
+                stored.append(summary)
+    return stored
+
+
+def plan(shards: Sequence[Shard], done: Sequence[Summary | None]) -> str:
+    """What --dry_run prints: shards, pairs where the input says how many, and what is stored already.
+
+    >>> from clip4dm.scoring.inputs.folder import FolderShard
+    >>> from clip4dm.scoring.writers import Summary
+    >>> shards = [FolderShard("photos", name, (("a", "a.jpg", "a.txt"),)) for name in ("00000", "00001")]
+    >>> print(plan(shards, [None, Summary("00001", pairs=1, errors=0, seconds=0.5)]))
+    2 shards, 2 pairs
+    stored already: 1 pairs in 1 shards
+    to be scored: 1 shards, 1 pairs
+    """
+    there = [one for one in done if one is not None]
+    missing = [shard for shard, one in zip(shards, done, strict=True) if one is None]
+    return "\n".join([counted(shards), f"stored already: {summed(there)}", f"to be scored: {counted(missing)}"])
+
+
+def counted(shards: Sequence[Shard]) -> str:
+    """How many shards and pairs.
+
+    >>> counted([])
+    '0 shards, 0 pairs'
+    """
+    counts = [shard.count for shard in shards]
+    known = "an unknown number of" if None in counts else sum(count for count in counts if count is not None)
+    return f"{len(shards)} shards, {known} pairs"
+
+
+def summed(summaries: Iterable[Summary]) -> str:
+    """What is stored, in words.
+
+    >>> from clip4dm.scoring.writers import Summary
+    >>> summed([Summary("00000", pairs=9, errors=1, seconds=0.5), Summary("00001", pairs=9, errors=0, seconds=0.5)])
+    '18 pairs in 2 shards, 1 of them not scored'
+    """
+    all_of_them = list(summaries)
+    errors = sum(one.errors for one in all_of_them)
+    wrong = f", {errors} of them not scored" if errors else ""
+    return f"{sum(one.pairs for one in all_of_them)} pairs in {len(all_of_them)} shards{wrong}"

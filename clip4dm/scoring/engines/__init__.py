@@ -1,0 +1,1 @@
+"""Who scores the shards: this process, or many."""

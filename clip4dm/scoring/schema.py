@@ -1,0 +1,142 @@
+"""The columns of the scores: names and types as docs/scoring.md lists them, and a Detection as a row of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.scoring.pairs import Pair
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from clip4dm.detection import Detection, Word
+
+METADATA_KEY = b"clip4dm"  # of a parquet file's metadata: JSON, see `sink`
+WORD = (("text", "string"), ("start", "int32"), ("end", "int32"), ("attribution", "float64"))
+COLUMNS: tuple[tuple[str, str | tuple[tuple[str, str], ...]], ...] = (
+    ("key", "string"),
+    ("image", "string"),
+    ("caption", "string"),
+    ("cosine", "float64"),
+    ("clip_score", "float64"),
+    ("f_clip_score", "float64"),
+    ("score", "float64"),
+    ("misaligned", WORD),
+    ("words", WORD),
+    ("truncated", "bool"),
+    ("error", "string"),
+)
+NAMES = tuple(name for name, _ in COLUMNS)
+
+
+def schema(carried: pa.Schema | None = None) -> pa.Schema:
+    """The scores' columns, then the carried ones. A carried name that is taken gets "input_" before it.
+
+    >>> import pyarrow
+    >>> schema(pyarrow.schema([("caption", pyarrow.string()), ("id", pyarrow.int64())])).names[-3:]
+    ['error', 'input_caption', 'id']
+    """
+    import pyarrow as pa
+
+    own = [pa.field(name, _type(kind)) for name, kind in COLUMNS]
+    others = [] if carried is None else list(carried)
+    names = carried_names([one.name for one in others])
+    return pa.schema(own + [pa.field(names[one.name], one.type) for one in others])
+
+
+def carried_names(names: Sequence[str]) -> dict[str, str]:
+    """What each carried column is called in the output.
+
+    >>> carried_names(["caption", "id", "input_caption"])
+    {'caption': 'input_input_caption', 'id': 'id', 'input_caption': 'input_caption'}
+    """
+    renamed: dict[str, str] = {}
+    for name in names:
+        new = name
+        while new in NAMES or (new != name and new in names):
+            new = f"input_{new}"
+        renamed[name] = new
+    return renamed
+
+
+def row(pair: Pair, detection: Detection | None, error: str | None = None) -> dict[str, Any]:
+    """A pair's row: of its detection, or of the reason why there is none.
+
+    >>> unscored = row(Pair("7", None, "photo.jpg", 12), None, "the caption is a number")
+    >>> unscored["caption"], unscored["cosine"], unscored["error"]
+    ('12', None, 'the caption is a number')
+    """
+    names = carried_names(list(pair.carried))
+    values: dict[str, Any] = {
+        "key": clean(pair.key),
+        "image": clean(pair.image_id),
+        "caption": _as_text(pair.caption),
+        "cosine": None,
+        "clip_score": None,
+        "f_clip_score": None,
+        "score": None,
+        "misaligned": None,
+        "words": None,
+        "truncated": None,
+        "error": None if error is None else clean(error),
+    }
+    if detection is not None:
+        values |= {
+            "cosine": detection.cosine,
+            "clip_score": detection.clip_score,
+            "f_clip_score": detection.f_clip_score,
+            "score": detection.score,
+            "misaligned": [_word(word) for word in detection.misaligned],
+            "words": [_word(word) for word in detection.words],
+            "truncated": detection.truncated,
+        }
+    carried = {names[name]: clean(value) if isinstance(value, str) else value for name, value in pair.carried.items()}
+    return values | carried
+
+
+def clean(text: str) -> str:
+    """Text that UTF-8 can hold: halves of characters, which a JSON file may hold, as question marks.
+
+    >>> clean("a \\ud83d cup")
+    'a ? cup'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {"text": clean(word.text), "start": word.start, "end": word.end, "attribution": word.attribution}
+
+
+def _as_text(caption: object) -> str | None:
+    if caption is None or isinstance(caption, str):
+        return None if caption is None else clean(caption)
+    return clean(json.dumps(caption, ensure_ascii=False, default=str))
+
+
+def _type(kind: str | tuple[tuple[str, str], ...]) -> pa.DataType:
+    import pyarrow as pa
+
+    if isinstance(kind, str):
+        return {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}[kind]
+    return pa.list_(pa.struct([pa.field(name, _type(inner)) for name, inner in kind]))
+
+
+def jsonable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON takes it: NaN, which carried columns may hold, as null; bytes and times as text.
+
+    >>> jsonable({"weight": float("nan"), "key": "7"})
+    {'weight': None, 'key': '7'}
+    """
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, (str, int, bool)) else str(value)

@@ -1,0 +1,295 @@
+"""Where scores are stored: a folder with a file a shard, each written whole or not at all.
+
+    _score.json      the settings, the model, what the input was; a leading "_" is left out by readers of a folder
+    NAME.parquet     a shard's rows; its metadata's key b"clip4dm" is a JSON object with the shard's fingerprint
+    NAME.jsonl       the same as text, where that was asked for; NAME.meta.json beside it holds what the metadata would
+    .NAME.HOST.PID.tmp   a file on its way
+
+A shard is done if its file is there with the fingerprint of these settings and this shard. Hence the same command, run
+again after whatever ended it, does what is missing and nothing else, and processes may share a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.files.provenance import fingerprint, versions
+from clip4dm.files.reading import FileError, read_json
+from clip4dm.files.writing import put_in_place
+from clip4dm.scoring.formats import OUTPUT_FORMATS
+from clip4dm.scoring.inputs.opening import is_remote
+from clip4dm.scoring.pairs import ScoringError
+from clip4dm.scoring.schema import METADATA_KEY
+from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
+
+if TYPE_CHECKING:
+    from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.inputs.base import Input, Shard
+
+SCORE_FILE = "_score.json"
+_TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A folder of scores under one set of settings; can be pickled, and opens nothing.
+
+    made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `work.made_by`).
+    remarks: what is stored beside it and may differ between runs: "versions", "given", "shards" (how many there are).
+
+        sink = Sink(Path("scores"), made_by, remarks)
+        sink.prepare(overwrite=False)
+        with sink.writer(shard) as writer:
+            writer.write(rows)
+    """
+
+    folder: Path
+    made_by: Mapping[str, Any]
+    remarks: Mapping[str, Any]
+    output_format: str = "parquet"
+
+    def prepare(self, overwrite: bool = False) -> None:
+        """Make the folder, hold it to these settings, remove what dead processes left behind.
+
+        overwrite: take the place of scores with other settings, whose files are removed; else they are an error.
+        Errors: ScoringError.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self.remove_left_behind()
+        path = self.folder / SCORE_FILE
+        text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        with writing(path):
+            if _create(path, text):
+                return
+        if self.check(overwrite):
+            if read_json(path).get("shards") != self.remarks.get("shards"):  # tars were added to the input
+                with writing(path):
+                    _replace(path, text)
+            return
+        with writing(self.folder):
+            for file in [one for kind in OUTPUT_FORMATS for one in self.folder.glob(f"*.{kind}")]:
+                if read_metadata(file).get("made_by") != self.fingerprint():
+                    file.unlink(missing_ok=True)
+                    _beside(file).unlink(missing_ok=True)
+            _replace(path, text)
+
+    def check(self, overwrite: bool = False) -> bool:
+        """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
+
+        Errors: ScoringError where they are not, unless they may be overwritten.
+        """
+        path = self.folder / SCORE_FILE
+        if not path.exists():
+            return True
+        try:
+            theirs = read_json(path)
+        except FileError as error:
+            if overwrite:
+                return False
+            raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
+        if _object(theirs).get("fingerprint") == self.fingerprint():
+            return True
+        if not overwrite:
+            raise ScoringError(
+                f"{self.folder} holds scores of another kind ({_differences(theirs, self._mine())}): give another "
+                "--output, or --overwrite to have them removed"
+            )
+        return False
+
+    def fingerprint(self, shard: Shard | None = None) -> str:
+        """Of all settings; with a shard, of these and what the shard is."""
+        parts: dict[str, Any] = {**self.made_by, "output_format": self.output_format}
+        return fingerprint(parts if shard is None else {"made_by": fingerprint(parts), "shard": dict(shard.identity)})
+
+    def path(self, shard: Shard) -> Path:
+        """The shard's file, there or not."""
+        return self.folder / f"{shard.name}.{self.output_format}"
+
+    def done(self, shard: Shard) -> Summary | None:
+        """What is stored of a shard; None where it has to be scored, a damaged file among the reasons."""
+        stored = read_metadata(self.path(shard))
+        if stored.get("fingerprint") != self.fingerprint(shard):
+            return None
+        try:
+            return Summary(**stored["counts"])
+        except (KeyError, TypeError):  # edited, or another version's
+            return None
+
+    @contextlib.contextmanager
+    def writer(self, shard: Shard) -> Iterator[Writer]:
+        """The shard's rows go to its `write`; when the block ends they are kept, with its `summary`; else dropped.
+
+        Errors: ScoringError where the folder cannot be written to.
+        """
+        path = self.path(shard)
+        temporary = _temporary(path)
+        try:
+            with writing(path):
+                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
+            try:
+                yield writer
+                assert writer.summary is not None
+                metadata = self._metadata(shard, writer.summary)
+                with writing(path):
+                    writer.finish(metadata)
+            finally:
+                with contextlib.suppress(OSError):
+                    writer.close()
+            with writing(path):
+                metadata["bytes"] = temporary.stat().st_size
+                put_in_place(temporary, path)
+                if self.output_format == "jsonl":
+                    _replace(_beside(path), json.dumps(metadata, indent=1).encode())
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    def _metadata(self, shard: Shard, summary: Summary) -> dict[str, Any]:
+        return {
+            "fingerprint": self.fingerprint(shard),
+            "made_by": self.fingerprint(),
+            **self.made_by,
+            **self.remarks,
+            "shard": {"name": shard.name, **shard.identity},
+            "counts": asdict(summary),
+        }
+
+    def _mine(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint(), **self.made_by, "output_format": self.output_format, **self.remarks}
+
+    def remove_left_behind(self) -> None:
+        """Remove temporary files of this machine's dead processes; another's cannot be told from those at work."""
+        for file in self.folder.glob(".*.tmp"):
+            match = _TEMPORARY.fullmatch(file.name)
+            if match and match[1] == _host() and not _alive(int(match[2])):
+                with contextlib.suppress(OSError):
+                    file.unlink()
+
+
+def _create(path: Path, data: bytes) -> bool:
+    """Write a file that is not there; False where it is. Of several processes that try, one succeeds."""
+    if path.exists():
+        return False
+    temporary = _temporary(path)
+    try:
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            put_in_place(temporary, path)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = _temporary(path)
+    try:
+        temporary.write_bytes(data)
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A file's name on its way: whose it is can be told when it was left behind."""
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a shard's file says of itself; nothing where it is not there, not whole, or another's.
+
+    read_metadata(Path("scores/00000.parquet"))["counts"]["pairs"]
+    """
+    try:
+        if path.suffix == ".jsonl":
+            stored = json.loads(_beside(path).read_bytes())
+            return stored if stored["bytes"] == path.stat().st_size else {}
+        import pyarrow.parquet as pq
+
+        if not path.is_file():
+            return {}
+        stored = json.loads((pq.read_metadata(path).metadata or {})[METADATA_KEY])
+        return stored if isinstance(stored, dict) else {}
+    except (OSError, ValueError, KeyError, TypeError):  # pyarrow's errors are ValueErrors and OSErrors
+        return {}
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".meta.json")
+
+
+def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
+    """What differs between two of `_score.json`, for one line."""
+    theirs, found = _object(theirs), []
+    for part in ("settings", "model", "input"):
+        a, b = _object(theirs.get(part)), _object(mine.get(part))
+        found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
+    for name in ("weights_sha256", "output_format"):
+        if theirs.get(name) != mine.get(name):
+            found.append(f"{name} {theirs.get(name)!r:.20}, now {mine.get(name)!r:.20}")
+    return "; ".join(found[:4]) or f"its {SCORE_FILE} is another one"
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():  # of an earlier process with this number: this one has only begun
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:
+    """The folder for the scores of an input by a detector; nothing is written yet.
+
+    What a setting is, the detector says: an option may have meant "the usual one". Errors: ScoringError for a folder
+    that is not in a file system of this machine: others cannot rename a file in one step.
+
+        open_sink("scores", open_input(["photos"]), detector).prepare()
+    """
+    if is_remote(str(folder)):
+        raise ScoringError(
+            f"{folder} is not on a file system of this machine: scores are written to a folder, mounted ones too"
+        )
+    model = detector.model
+    made_by = {
+        "settings": {
+            "method": detector.method.name,
+            "margin": detector.method.margin,
+            "template": detector.template,
+            "start_layer_text": detector.start_layer_text,
+            "sorted_by": detector.sorted_by,
+            "epsilon": detector.epsilon,
+            "score": detector.score,
+            "score_weight": detector.score_weight,
+        },
+        "model": {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu},
+        "weights_sha256": model.weights_sha256(),
+        "input": {"format": found.format, **found.identity},
+    }
+    came = {"given": list(found.given), "shards": len(found.shards())}
+    remarks = {**came, "pretrained": model.pretrained, "versions": versions("pyarrow")}
+    return Sink(Path(folder), made_by, remarks, output_format)

@@ -1,0 +1,286 @@
+"""The folder of scores: what is done is not done again, whatever ended the run; nothing mixes, nothing is left over."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import contract
+import pyarrow.parquet as pq
+import pytest
+from drawn_pairs import numbers, read_rows, write_table, write_tars
+from places import ROOT
+from signal_at import AT
+
+from clip4dm.scoring.inputs.recognise import open_input
+from clip4dm.scoring.sink import SCORE_FILE, open_sink
+from clip4dm.scoring.work import score_shard
+
+SHARDS = 5
+
+
+@pytest.fixture
+def table(pictures, pairs, tmp_path):
+    return write_table(tmp_path / "captions.csv", [(str(pictures / image), caption) for image, caption in pairs])
+
+
+@pytest.fixture
+def run(command, table, tmp_path, capsys):
+    """Score the table in five shards -> (exit status, standard output, standard error)."""
+
+    def run(*options, output=tmp_path / "scores", source=table, own=False):
+        status = command(source, "--output", output, "--shard_size", 4, *options, own=own)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file: when it was written, what it holds."""
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+
+def test_the_same_command_again_does_what_is_missing_and_nothing_else(run, tmp_path):
+    folder = tmp_path / "scores"
+    assert run()[:2] == (0, f"20 pairs in 5 shards in {folder}\n")
+    before = files(folder)
+    assert sorted(before) == [*(f"{i:05d}.parquet" for i in range(SHARDS)), SCORE_FILE]
+    assert run()[0] == 0 and files(folder) == before
+    (folder / "00001.parquet").unlink()
+    (folder / "00003.parquet").write_bytes(before["00003.parquet"][1][:-100])  # what a full disk might have left
+    assert run()[0] == 0
+    after = files(folder)
+    assert {name for name in after if after[name] != before[name]} == {"00001.parquet", "00003.parquet"}
+    assert after.keys() == before.keys()
+
+
+def test_what_the_metadata_say(run, demo, table, tmp_path):
+    run()
+    path = tmp_path / "scores" / "00002.parquet"
+    said = json.loads(pq.read_metadata(path).metadata[b"clip4dm"])
+    assert said["settings"] == {
+        "method": "clip4dm", "margin": None, "template": "A photo depicts ", "start_layer_text": -3,
+        "sorted_by": "threshold", "epsilon": -5e-5, "score": "f_clip_score", "score_weight": None,
+    }  # fmt: skip
+    assert said["model"] == {"backbone": "demo", "precision": "fp32", "quick_gelu": False}
+    assert said["weights_sha256"] == demo.model.weights_sha256()
+    assert {"clip4dm", "torch", "open_clip_torch", "pillow", "numpy", "pyarrow"} <= said["versions"].keys()
+    assert said["shard"]["start"] == 8 and said["shard"]["count"] == 4 and said["given"] == [str(table)]
+    assert said["counts"]["pairs"] == 4 and said["counts"]["errors"] == 0
+    stored = json.loads((tmp_path / "scores" / SCORE_FILE).read_text())
+    assert stored["settings"] == said["settings"] and stored["fingerprint"] == said["made_by"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--epsilon", "-1e-3"], "epsilon -5e-05, now -0.001"),
+        (["--method", "gradient_value"], "method 'clip4dm', now 'gradient_value'"),
+        (["--template", ""], "template 'A photo depicts ', now ''"),
+        (["--score", "additive", "--score_weight", "3"], "score 'f_clip_score', now 'additive'"),
+        (["--shard_size", "5"], "shard_size 4, now 5"),
+        (["--output_format", "jsonl"], "output_format 'parquet', now 'jsonl'"),
+    ],
+)
+def test_other_settings_never_mix(run, tmp_path, options, said):
+    run()
+    folder = tmp_path / "scores"
+    before = files(folder)
+    for more in ([], ["--dry_run"]):
+        status, _, error = run(*options, *more, own=True)
+        assert status == 2 and said in error and len(error.splitlines()) == 1 and "--overwrite" in error
+        assert files(folder) == before
+    assert run(*options, "--overwrite", own=True)[0] == 0
+    after = files(folder)
+    assert not any(after.get(name) == content for name, content in before.items())
+    assert run(*options, "--overwrite", own=True)[0] == 0 and files(folder) == after  # done, and not overwritten again
+
+
+def test_another_table_under_the_same_name_is_another_input(run, table):
+    run()
+    table.write_text(table.read_text().replace(" a ", " the ", 1))
+    status, _, error = run()
+    assert status == 2 and "tables" in error and "--overwrite" in error
+
+
+def test_a_tar_fetched_again_is_scored_again(run, pictures, pairs, tmp_path):
+    source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=10)
+    path = tmp_path / "tars" / "00001.tar"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:9000])
+    assert run(source=source)[0] == 1
+    assert run(source=source)[0] == 1  # stored with its errors, which count
+    before = files(tmp_path / "scores")
+    path.write_bytes(whole)
+    assert run(source=source)[:2] == (0, f"20 pairs in 2 shards in {tmp_path / 'scores'}\n")
+    after = files(tmp_path / "scores")
+    assert {name for name in after if after[name] != before[name]} == {"00001.parquet"}
+
+
+def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):
+    missing = tmp_path / "late.png"
+    rows = [(str(missing), pairs[0][1]), *((str(pictures / image), caption) for image, caption in pairs)]
+    source = write_table(tmp_path / "late.csv", rows)
+    status, out, error = run(source=source)
+    assert status == 1 and "21 pairs in 6 shards, 1 of them not scored" in out
+    assert f"(the first: 00000000: no such image file: {missing})" in error
+    shutil.copy(pictures / pairs[0][0], missing)
+    assert run(source=source)[0] == 1
+    assert run("--retry_errors", source=source)[0] == 0
+
+
+def test_dry_run_writes_nothing(run, tmp_path, pictures, pairs):
+    folder = tmp_path / "scores"
+    status, out, _ = run("--dry_run")
+    assert status == 0 and not folder.exists()
+    assert out == "5 shards, 20 pairs\nstored already: 0 pairs in 0 shards\nto be scored: 5 shards, 20 pairs\n"
+    run("--shard", "1/2")
+    before = files(folder)
+    _, out, _ = run("--dry_run")
+    assert out == "5 shards, 20 pairs\nstored already: 8 pairs in 2 shards\nto be scored: 3 shards, 12 pairs\n"
+    assert files(folder) == before
+    _, out, _ = run("--dry_run", source=write_tars(tmp_path / "tars", pictures, pairs, 7), output=tmp_path / "other")
+    assert out.startswith("3 shards, an unknown number of pairs\n")
+
+
+def test_shares_of_a_run_make_up_the_whole(run, tmp_path):
+    run(output=tmp_path / "whole")
+    for number in (2, 0, 1):
+        assert run("--shard", f"{number}/3")[0] == 0
+    assert read_rows(tmp_path / "scores") == read_rows(tmp_path / "whole")
+    status, _, error = run("--shard", "3/3")
+    assert status == 2 and "'3/3' is not I/N with I from 0 to N - 1, such as 0/4" in error
+
+
+def test_temporary_files_of_the_dead_are_removed_and_no_others(run, tmp_path):
+    folder = tmp_path / "scores"
+    run()
+    done = subprocess.Popen(["true"])
+    done.wait()
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    names = {pid: f".00001.parquet.{host}.{pid}.tmp" for pid in (done.pid, os.getppid())}
+    (folder / f".{SCORE_FILE}.{host}.{done.pid}.tmp").write_bytes(b"half")
+    (folder / f".00001.meta.json.{host}.{done.pid}.tmp").write_bytes(b"half")
+    others = [f".00001.parquet.elsewhere.{done.pid}.tmp", "notes.tmp"]
+    for name in [*names.values(), *others]:
+        (folder / name).write_bytes(b"half")
+    run()
+    left = {path.name for path in folder.iterdir() if "tmp" in path.name}
+    assert left == {names[os.getppid()], *others}
+
+
+def test_json_lines(run, tmp_path):
+    """The same rows as text; a file without the one beside it, or of another size, is not done."""
+    run(output=tmp_path / "parquet")
+    folder = tmp_path / "scores"
+    assert run("--output_format", "jsonl")[0] == 0
+    rows = [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+    assert rows == read_rows(tmp_path / "parquet")
+    before = files(folder)
+    assert run("--output_format", "jsonl")[0] == 0 and files(folder) == before
+    (folder / "00000.meta.json").unlink()
+    with open(folder / "00001.jsonl", "a") as file:
+        file.write("{}\n")
+    run("--output_format", "jsonl")
+    assert {name for name, content in files(folder).items() if content != before[name]} == {
+        "00000.jsonl", "00000.meta.json", "00001.jsonl", "00001.meta.json",
+    }  # fmt: skip
+
+
+def test_where_nothing_can_be_written(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, error = run(output="s3://bucket/scores")
+    assert status == 2 and "s3://bucket/scores is not on a file system of this machine" in error
+    for output in (tmp_path / "file", tmp_path / "file" / "scores", Path("/proc/scores")):
+        status, _, error = run(output=output)
+        assert status == 2 and f"{output} cannot be written: " in error and len(error.splitlines()) == 1, error
+    assert (tmp_path / "file").read_text() == ""
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+from clip4dm.commands.score import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_full_disk_loses_nothing_that_was_stored(run, table, tmp_path):
+    """RLIMIT_FSIZE stands for the disk: no file beyond so many bytes. The last of the table's shards are too large."""
+    lines = table.read_text().splitlines()
+    image, caption, _ = lines[1].split(",")
+    table.write_text("\n".join([*lines[:9], *[f"{image},{caption + ' red' * 5000},0"] * 4]) + "\n")
+    options = [str(table), "--output", str(tmp_path / "scores"), "--shard_size", "4", "--backbone", "demo"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL.format(size=20_000), *options], capture_output=True, text=True, cwd=ROOT
+    )
+    folder = tmp_path / "scores"
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert f"{folder / '00002.parquet'} cannot be written: File too large. The shards before it are kept" in last
+    before = files(folder)
+    assert sorted(before) == ["00000.parquet", "00001.parquet", SCORE_FILE]
+    assert run()[0] == 0
+    after = files(folder)
+    assert {name for name in after if after[name] != before.get(name)} == {"00002.parquet"}
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "number"),
+    [
+        ("os.rename", "00002.parquet", signal.SIGINT),
+        ("open", "00003.parquet", signal.SIGTERM),
+        ("os.link", "_score.json", signal.SIGTERM),
+        ("import", "pyarrow.parquet", signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_it_with_a_line_and_the_same_command_goes_on(run, table, tmp_path, event, text, number):
+    folder = tmp_path / "scores"
+    (tmp_path / "sitecustomize.py").write_text(AT)
+    environment = {
+        **os.environ,
+        "SIGNAL_AT": f"{event}|{text}|{int(number)}",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+    }
+    options = [str(table), "--output", str(folder), "--shard_size", "4", "--backbone", "demo", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "clip4dm", "score", *options], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 128 + number, done.stderr
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    said = [line for line in done.stderr.splitlines() if line and "pair" not in line]
+    assert said == [f"clip4dm: {word}"]
+    before = files(folder) if folder.exists() else {}
+    assert run()[0] == 0
+    after = files(folder)
+    assert sorted(after) == [*(f"{i:05d}.parquet" for i in range(SHARDS)), SCORE_FILE]
+    assert all(after[name] == content for name, content in before.items() if name.endswith(".parquet"))
+    assert len([row for row in read_rows(folder) if row["error"] is None]) == 20
+
+
+def test_a_shard_and_a_sink_can_be_sent_to_another_process(demo, table, tmp_path):
+    """Pickled, as an engine sends them; scored there, the rows are the same."""
+    found = open_input([str(table)], shard_size=10)
+    sink = open_sink(tmp_path / "scores", found, demo)
+    sink.prepare()
+    shard, sent = pickle.loads(pickle.dumps((found.shards()[1], sink)))
+    heard = []
+    summary = score_shard(shard, demo, sent, progress=heard.append)
+    assert (summary.shard, summary.pairs, summary.errors) == ("00001", 10, 0) and sum(heard) == 10
+    assert sink.done(found.shards()[1]) == summary and sink.done(found.shards()[0]) is None
+    (tmp_path / "again").mkdir()
+    again = open_sink(tmp_path / "again", found, demo)
+    again.prepare()
+    score_shard(found.shards()[1], demo, again, workers=1)
+    for one, other in zip(read_rows(tmp_path / "again"), read_rows(tmp_path / "scores"), strict=True):
+        assert abs(one["cosine"] - other["cosine"]) <= contract.COSINE
+        assert numbers(one)["caption"] == numbers(other)["caption"]
