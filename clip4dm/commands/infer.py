@@ -15,10 +15,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
+from clip4dm.commands.arguments import (
+    add_method_options,
+    add_model_options,
+    add_score_options,
+    add_verdict_options,
+    detector_of,
+)
 from clip4dm.commands.cli import add_debug_option, one_line_errors
 from clip4dm.evaluation import options
-from clip4dm.scores import EPSILON, SORTED_BY
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,15 +61,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     )
     add_model_options(parser, BACKBONE)
     method = add_method_options(parser)
-    method.add_argument(
-        "--sorted_by",
-        default="threshold",
-        choices=SORTED_BY,
-        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
-    )
-    method.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
-    )
+    add_verdict_options(method)
     add_score_options(method)
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
     add_debug_option(parser)
@@ -92,21 +89,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
-        from clip4dm import CLIP4DM
-
-        detector = CLIP4DM.from_pretrained(
-            *model_arguments(args, BACKBONE),
-            device=args.device,
-            precision=args.precision,
-            template=args.template,
-            method=args.method,
-            margin=args.margin,
-            start_layer_text=args.start_layer_text,
-            sorted_by=args.sorted_by,
-            epsilon=args.epsilon,
-            score=args.score,
-            score_weight=args.score_weight,
-        )
+        detector = detector_of(args, BACKBONE)
         for detection in detector.detect([picture], args.text):
             show(detection, args.image, as_json=args.json, program=program)
 
