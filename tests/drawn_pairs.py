@@ -92,3 +92,8 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 def numbers(row: dict[str, Any]) -> dict[str, Any]:
     """What the model made of a pair, without where it came from."""
     return {name: row[name] for name in ("caption", "cosine", "clip_score", "f_clip_score", "words", "misaligned")}
+
+
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file: when it was written, what it holds."""
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}

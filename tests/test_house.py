@@ -129,7 +129,7 @@ def test_the_graph_is_not_empty():
     """The two tests above look at something: arrows that are known to be there, each kind of place."""
     assert {one.where for one in imports()} == {"top", "function", "types"}
     assert Import("clip4dm.detector", "clip4dm.detection", "top") in imports()
-    assert Import("clip4dm.commands.infer", "clip4dm.detector", "function") in imports()
+    assert Import("clip4dm.commands.arguments", "clip4dm.detector", "function") in imports()
     assert len({one.importer for one in imports()}) > 30
 
 

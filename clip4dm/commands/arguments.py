@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.evaluation.options import AT_LEAST_ONE, COPIES, MARGIN, WEIGHT
+from clip4dm.evaluation import options
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import (
     CLIP4DM_METHOD,
+    EPSILON,
     F_CLIP_SCORE,
     GRADIENT_VALUE_METHOD,
     PUBLISHED_LAYERS,
     SCORES,
+    SORTED_BY,
     START_LAYER_TEXT,
     TEMPLATE,
 )
+
+if TYPE_CHECKING:
+    from clip4dm.detector import CLIP4DM
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -80,25 +86,44 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
     group.add_argument(
         "--margin",
-        type=MARGIN,
+        type=options.MARGIN,
         metavar="M",
         help=f"cosine with the picture asked of a word's own direction, of methods with one (default: {having})",
     )
     group.add_argument(
         "--steps",
-        type=AT_LEAST_ONE,
+        type=options.AT_LEAST_ONE,
         metavar="N",
         help=f"passes of integrated gradients, of that method (default: {METHODS['integrated'].steps})",
     )
     group.add_argument(
         "--image_masks",
-        type=COPIES,
+        type=options.COPIES,
         default=0,
         metavar="N",
         help="attributions are the mean over N copies of the picture with random patches blanked, by all methods but "
         "gae; the cosine stays the whole picture's (default: %(default)s, the picture as it is)",
     )
     return group
+
+
+def add_verdict_options(group: argparse._ArgumentGroup) -> None:
+    """--sorted_by and --epsilon, where a program has the usual ones of its own.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_verdict_options(parser.add_argument_group("method"))
+    >>> parser.parse_args([])
+    Namespace(sorted_by='threshold', epsilon=-5e-05)
+    """
+    group.add_argument(
+        "--sorted_by",
+        default="threshold",
+        choices=SORTED_BY,
+        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
+    )
+    group.add_argument(
+        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+    )
 
 
 def add_score_options(group: argparse._ArgumentGroup) -> None:
@@ -118,8 +143,8 @@ def add_score_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--score_weight",
-        type=WEIGHT,
-        metavar="WEIGHT",
+        type=options.WEIGHT,
+        metavar="options.WEIGHT",
         help="of the additive scores, which have none of their own: misc/epsilon_study.py fits it on a finished run",
     )
 
@@ -134,3 +159,30 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
         args.pretrained.startswith(("hf-hub:", "local-dir:")) or Path(args.pretrained).expanduser().is_dir()
     )
     return args.backbone or (None if says_own else default_backbone), args.pretrained
+
+
+def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> CLIP4DM:
+    """The detector that the options above ask for. settings: further ones of its constructor.
+
+    Errors: ModelError, InputError.
+
+        detector_of(args, "ViT-B-32", batch_size=16)
+    """
+    from clip4dm import CLIP4DM
+
+    return CLIP4DM.from_pretrained(
+        *model_arguments(args, default_backbone),
+        device=args.device,
+        precision=args.precision,
+        template=args.template,
+        method=args.method,
+        margin=args.margin,
+        steps=args.steps,
+        image_masks=args.image_masks,
+        start_layer_text=args.start_layer_text,
+        sorted_by=args.sorted_by,
+        epsilon=args.epsilon,
+        score=args.score,
+        score_weight=args.score_weight,
+        **settings,
+    )

@@ -15,10 +15,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
+from clip4dm.commands.arguments import (
+    add_method_options,
+    add_model_options,
+    add_score_options,
+    add_verdict_options,
+    detector_of,
+)
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
 from clip4dm.evaluation import options
-from clip4dm.scores import EPSILON, SORTED_BY
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +60,9 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         "a right and a wrong caption of it",
     )
     add_model_options(parser, BACKBONE)
-    _add_verdict_options(parser)
+    method = add_method_options(parser)
+    add_verdict_options(method)
+    add_score_options(method)
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
     shown.add_argument(
@@ -78,20 +85,6 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     return args
 
 
-def _add_verdict_options(parser: argparse.ArgumentParser) -> None:
-    method = add_method_options(parser)
-    method.add_argument(
-        "--sorted_by",
-        default="threshold",
-        choices=SORTED_BY,
-        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
-    )
-    method.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
-    )
-    add_score_options(method)
-
-
 def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error.
 
@@ -102,23 +95,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         if args.png:
             check_extra("report", "matplotlib")
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
-        from clip4dm import CLIP4DM
-
-        detector = CLIP4DM.from_pretrained(
-            *model_arguments(args, BACKBONE),
-            device=args.device,
-            precision=args.precision,
-            template=args.template,
-            method=args.method,
-            margin=args.margin,
-            steps=args.steps,
-            image_masks=args.image_masks,
-            start_layer_text=args.start_layer_text,
-            sorted_by=args.sorted_by,
-            epsilon=args.epsilon,
-            score=args.score,
-            score_weight=args.score_weight,
-        )
+        detector = detector_of(args, BACKBONE)
         note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
         if note:
             print(f"{program}: note: {note}", file=sys.stderr)

@@ -15,11 +15,16 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
+from clip4dm.commands.arguments import (
+    add_method_options,
+    add_model_options,
+    add_score_options,
+    add_verdict_options,
+    detector_of,
+)
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import EPSILON, SORTED_BY
 from clip4dm.scoring.formats import ENGINES, INPUT_FORMATS, OUTPUT_FORMATS
 
 if TYPE_CHECKING:
@@ -40,15 +45,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     _add_output_options(parser)
     add_model_options(parser, DEFAULT_BACKBONE)
     method = add_method_options(parser)
-    method.add_argument(
-        "--sorted_by",
-        default="threshold",
-        choices=SORTED_BY,
-        help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
-    )
-    method.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
-    )
+    add_verdict_options(method)
     add_score_options(method)
     _add_run_options(parser)
     add_debug_option(parser)
@@ -179,22 +176,7 @@ def make_detector(args: argparse.Namespace) -> CLIP4DM:
 
     make_detector(parse_args(["photos", "--output", "scores", "--backbone", "demo"])).method.name  # "clip4dm"
     """
-    from clip4dm import CLIP4DM
-
-    return CLIP4DM.from_pretrained(
-        *model_arguments(args, DEFAULT_BACKBONE),
-        device=args.device,
-        precision=args.precision,
-        template=args.template,
-        method=args.method,
-        margin=args.margin,
-        start_layer_text=args.start_layer_text,
-        sorted_by=args.sorted_by,
-        epsilon=args.epsilon,
-        score=args.score,
-        score_weight=args.score_weight,
-        batch_size=args.batch_size,
-    )
+    return detector_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
 
 
 def make_sink(args: argparse.Namespace, found: Input, detector: CLIP4DM) -> Sink:

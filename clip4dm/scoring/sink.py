@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +25,7 @@ from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.inputs.opening import is_remote
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY
+from clip4dm.scoring.temporary import create_file, is_left_behind, replace_whole, temporary_name
 from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
 
 if TYPE_CHECKING:
@@ -35,14 +33,13 @@ if TYPE_CHECKING:
     from clip4dm.scoring.inputs.base import Input, Shard
 
 SCORE_FILE = "_score.json"
-_TEMPORARY = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
 
 
 @dataclass(frozen=True)
 class Sink:
     """A folder of scores under one set of settings; can be pickled, and opens nothing.
 
-    made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `work.made_by`).
+    made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `open_sink`).
     remarks: what is stored beside it and may differ between runs: "versions", "given", "shards" (how many there are).
 
         sink = Sink(Path("scores"), made_by, remarks)
@@ -59,28 +56,29 @@ class Sink:
     def prepare(self, overwrite: bool = False) -> None:
         """Make the folder, hold it to these settings, remove what dead processes left behind.
 
-        overwrite: take the place of scores with other settings, whose files are removed; else they are an error.
-        Errors: ScoringError.
+        overwrite: take the place of scores with other settings, whose files are removed; else they are an error. Files
+        that are no scores are an error always. Errors: ScoringError.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        self.check(overwrite)
         self.remove_left_behind()
         path = self.folder / SCORE_FILE
         text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
-            if _create(path, text):
+            if create_file(path, text):
                 return
         if self.check(overwrite):
             if read_json(path).get("shards") != self.remarks.get("shards"):  # tars were added to the input
                 with writing(path):
-                    _replace(path, text)
+                    replace_whole(path, text)
             return
         with writing(self.folder):
-            for file in [one for kind in OUTPUT_FORMATS for one in self.folder.glob(f"*.{kind}")]:
-                if read_metadata(file).get("made_by") != self.fingerprint():
+            for file in self._shard_files():
+                if read_metadata(file).get("made_by", self.fingerprint()) != self.fingerprint():
                     file.unlink(missing_ok=True)
                     _beside(file).unlink(missing_ok=True)
-            _replace(path, text)
+            replace_whole(path, text)
 
     def check(self, overwrite: bool = False) -> bool:
         """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
@@ -89,6 +87,9 @@ class Sink:
         """
         path = self.folder / SCORE_FILE
         if not path.exists():
+            for file in self._shard_files():
+                if "made_by" not in read_metadata(file):
+                    raise ScoringError(f"{file} is no file of scores: give an --output folder of its own")
             return True
         try:
             theirs = read_json(path)
@@ -131,7 +132,7 @@ class Sink:
         Errors: ScoringError where the folder cannot be written to.
         """
         path = self.path(shard)
-        temporary = _temporary(path)
+        temporary = temporary_name(path)
         try:
             with writing(path):
                 writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
@@ -148,7 +149,7 @@ class Sink:
                 metadata["bytes"] = temporary.stat().st_size
                 put_in_place(temporary, path)
                 if self.output_format == "jsonl":
-                    _replace(_beside(path), json.dumps(metadata, indent=1).encode())
+                    replace_whole(_beside(path), json.dumps(metadata, indent=1).encode())
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -166,45 +167,18 @@ class Sink:
     def _mine(self) -> dict[str, Any]:
         return {"fingerprint": self.fingerprint(), **self.made_by, "output_format": self.output_format, **self.remarks}
 
+    def _shard_files(self) -> list[Path]:
+        return [file for kind in OUTPUT_FORMATS for file in sorted(self.folder.glob(f"*.{kind}"))]
+
     def remove_left_behind(self) -> None:
-        """Remove temporary files of this machine's dead processes; another's cannot be told from those at work."""
+        """Remove temporary files of this machine's dead processes; another's cannot be told from those at work.
+
+        To be called while this process writes none: one with its number is an earlier process's.
+        """
         for file in self.folder.glob(".*.tmp"):
-            match = _TEMPORARY.fullmatch(file.name)
-            if match and match[1] == _host() and not _alive(int(match[2])):
+            if is_left_behind(file):
                 with contextlib.suppress(OSError):
                     file.unlink()
-
-
-def _create(path: Path, data: bytes) -> bool:
-    """Write a file that is not there; False where it is. Of several processes that try, one succeeds."""
-    if path.exists():
-        return False
-    temporary = _temporary(path)
-    try:
-        temporary.write_bytes(data)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
-            put_in_place(temporary, path)
-        return True
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = _temporary(path)
-    try:
-        temporary.write_bytes(data)
-        put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    """A file's name on its way: whose it is can be told when it was left behind."""
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -244,22 +218,6 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _host() -> str:
-    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
-
-
-def _alive(pid: int) -> bool:
-    if pid == os.getpid():  # of an earlier process with this number: this one has only begun
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:

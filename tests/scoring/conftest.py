@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from drawn_pairs import draw_pairs, read_rows
+from drawn_pairs import draw_pairs, read_rows, write_table
 
 from clip4dm import CLIP4DM
 from clip4dm.commands import score
@@ -53,5 +53,22 @@ def scored(command, pictures, tmp_path, capsys):
         below = ["--img_dir", pictures] if source.suffix in (".csv", ".jsonl", ".parquet") else []
         status = command(source, "--output", tmp_path / output, *below, *options)
         return status, read_rows(tmp_path / output), capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def table(pictures, pairs, tmp_path):
+    return write_table(tmp_path / "captions.csv", [(str(pictures / image), caption) for image, caption in pairs])
+
+
+@pytest.fixture
+def run(command, table, tmp_path, capsys):
+    """Score the table in five shards -> (exit status, standard output, standard error)."""
+
+    def run(*options, output=tmp_path / "scores", source=table, own=False):
+        status = command(source, "--output", output, "--shard_size", 4, *options, own=own)
+        said = capsys.readouterr()
+        return status, said.out, said.err
 
     return run

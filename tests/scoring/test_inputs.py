@@ -109,6 +109,22 @@ def test_types_of_carried_columns(tmp_path):
     )
 
 
+def test_types_of_columns_in_several_tables(tmp_path):
+    """One type for all: of JSON a number or text; of parquet it is for the user to say."""
+    for name, row in (("a", {"n": 1, "x": 1, "y": "1"}), ("b", {"n": 0.5, "x": [1], "y": "2"})):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"image": name, "text": "b", **row}) + "\n")
+        table = pa.table({"image": [name], "text": ["b"], "n": [row["n"]]})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    found = open_input([f"{tmp_path}/*.jsonl"])
+    types = [[str(field.type) for field in shard.carried] for shard in found.shards()]
+    assert types == [["double", "string", "string"]] * 2
+    assert [dict(pair.carried) for pair in all_pairs(found)] == [
+        {"n": 1, "x": "1", "y": "1"}, {"n": 0.5, "x": "[1]", "y": "2"},
+    ]  # fmt: skip
+    with pytest.raises(ScoringError, match="the column 'n' has several types: .*; make them one"):
+        open_input([f"{tmp_path}/*.parquet"])
+
+
 def test_pictures_as_the_library_datasets_keeps_them(demo, pictures, pairs, tmp_path):
     datasets = pytest.importorskip("datasets")
     images = [str(pictures / image) for image, _ in pairs[:4]]

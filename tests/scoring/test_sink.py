@@ -7,46 +7,20 @@ import os
 import pickle
 import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import contract
 import pyarrow.parquet as pq
 import pytest
-from drawn_pairs import numbers, read_rows, write_table, write_tars
-from places import ROOT
-from signal_at import AT
+from drawn_pairs import files, numbers, read_rows, write_table, write_tars
 
 from clip4dm.scoring.inputs.recognise import open_input
 from clip4dm.scoring.sink import SCORE_FILE, open_sink
 from clip4dm.scoring.work import score_shard
 
 SHARDS = 5
-
-
-@pytest.fixture
-def table(pictures, pairs, tmp_path):
-    return write_table(tmp_path / "captions.csv", [(str(pictures / image), caption) for image, caption in pairs])
-
-
-@pytest.fixture
-def run(command, table, tmp_path, capsys):
-    """Score the table in five shards -> (exit status, standard output, standard error)."""
-
-    def run(*options, output=tmp_path / "scores", source=table, own=False):
-        status = command(source, "--output", output, "--shard_size", 4, *options, own=own)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
-
-
-def files(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Every file: when it was written, what it holds."""
-    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
 
 
 def test_the_same_command_again_does_what_is_missing_and_nothing_else(run, tmp_path):
@@ -206,65 +180,19 @@ def test_where_nothing_can_be_written(run, tmp_path):
     assert (tmp_path / "file").read_text() == ""
 
 
-FULL = """
-import resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
-from clip4dm.commands.score import main
-main(sys.argv[1:])
-"""
-
-
-def test_a_full_disk_loses_nothing_that_was_stored(run, table, tmp_path):
-    """RLIMIT_FSIZE stands for the disk: no file beyond so many bytes. The last of the table's shards are too large."""
-    lines = table.read_text().splitlines()
-    image, caption, _ = lines[1].split(",")
-    table.write_text("\n".join([*lines[:9], *[f"{image},{caption + ' red' * 5000},0"] * 4]) + "\n")
-    options = [str(table), "--output", str(tmp_path / "scores"), "--shard_size", "4", "--backbone", "demo"]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL.format(size=20_000), *options], capture_output=True, text=True, cwd=ROOT
-    )
-    folder = tmp_path / "scores"
-    last = done.stderr.splitlines()[-1]
-    assert done.returncode == 2, done.stderr
-    assert f"{folder / '00002.parquet'} cannot be written: File too large. The shards before it are kept" in last
-    before = files(folder)
-    assert sorted(before) == ["00000.parquet", "00001.parquet", SCORE_FILE]
-    assert run()[0] == 0
-    after = files(folder)
-    assert {name for name in after if after[name] != before.get(name)} == {"00002.parquet"}
-
-
-@pytest.mark.parametrize(
-    ("event", "text", "number"),
-    [
-        ("os.rename", "00002.parquet", signal.SIGINT),
-        ("open", "00003.parquet", signal.SIGTERM),
-        ("os.link", "_score.json", signal.SIGTERM),
-        ("import", "pyarrow.parquet", signal.SIGINT),
-    ],
-)
-def test_a_signal_ends_it_with_a_line_and_the_same_command_goes_on(run, table, tmp_path, event, text, number):
-    folder = tmp_path / "scores"
-    (tmp_path / "sitecustomize.py").write_text(AT)
-    environment = {
-        **os.environ,
-        "SIGNAL_AT": f"{event}|{text}|{int(number)}",
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-    }
-    options = [str(table), "--output", str(folder), "--shard_size", "4", "--backbone", "demo", "--device", "cpu"]
-    done = subprocess.run(
-        [sys.executable, "-m", "clip4dm", "score", *options], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 128 + number, done.stderr
-    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
-    said = [line for line in done.stderr.splitlines() if line and "pair" not in line]
-    assert said == [f"clip4dm: {word}"]
-    before = files(folder) if folder.exists() else {}
-    assert run()[0] == 0
-    after = files(folder)
-    assert sorted(after) == [*(f"{i:05d}.parquet" for i in range(SHARDS)), SCORE_FILE]
-    assert all(after[name] == content for name, content in before.items() if name.endswith(".parquet"))
-    assert len([row for row in read_rows(folder) if row["error"] is None]) == 20
+def test_what_is_no_score_is_never_touched(run, pictures, pairs, tmp_path):
+    """The folder of the input itself: img2dataset keeps a parquet file of the same name beside each tar."""
+    shards = write_tars(tmp_path / "tars", pictures, pairs, per_tar=10)
+    shutil.copy(write_table(tmp_path / "a.parquet", pairs), tmp_path / "tars" / "00000.parquet")
+    before = files(tmp_path / "tars")
+    for options in ([], ["--overwrite"], ["--dry_run"]):
+        status, _, error = run(*options, source=shards, output=tmp_path / "tars")
+        assert status == 2 and "00000.parquet is no file of scores: give an --output folder of its own" in error
+    assert files(tmp_path / "tars") == before
+    run()
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "scores" / "mine.parquet")
+    assert run("--epsilon", "-1e-3", "--overwrite", own=True)[0] == 0
+    assert (tmp_path / "scores" / "mine.parquet").read_bytes() == (tmp_path / "a.parquet").read_bytes()
 
 
 def test_a_shard_and_a_sink_can_be_sent_to_another_process(demo, table, tmp_path):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -113,15 +114,10 @@ def open_tables(
     """
     shards: list[TableShard] = []
     first = 0
-    files = [table_file(path, form, shard_size) for path in paths]
+    files = _alike([table_file(path, form, shard_size) for path in paths])
     for table in files:
         columns = find_columns(table.names, table.path, image_key, caption_key, pair_key)
-        if set(table.names) != set(files[0].names):
-            raise ScoringError(
-                f"{table.path} has other columns than {files[0].path}; score them into a folder each: "
-                f"{', '.join(sorted(set(table.names) ^ set(files[0].names)))}"
-            )
-        folder = table.path.rpartition("/")[0] if img_dir is None else img_dir
+        folder = os.path.dirname(table.path) if img_dir is None else img_dir
         for number, start in enumerate(range(0, table.rows, shard_size)):
             place = table.places[number] if table.places else 0
             count = min(shard_size, table.rows - start)
@@ -139,6 +135,32 @@ def open_tables(
         "shard_size": shard_size,
     }
     return Input(form, tuple(given), identity, shards)
+
+
+def _alike(files: Sequence[TableFile]) -> list[TableFile]:
+    """The tables, each column of the same type in all: of JSON's, what is mixed becomes text."""
+    import pyarrow as pa
+
+    first = files[0]
+    for table in files:
+        if different := set(table.names) ^ set(first.names):
+            raise ScoringError(
+                f"{table.path} has other columns than {first.path}; score them into a folder each: "
+                f"{', '.join(sorted(different))}"
+            )
+    types = {name: {table.schema.field(name).type for table in files} for name in first.names}
+    mixed = {name for name, kinds in types.items() if len(kinds) > 1}
+    if mixed and first.format == "parquet":
+        name = min(mixed)
+        raise ScoringError(f"the column {name!r} has several types: {', '.join(map(str, types[name]))}; make them one")
+    numbers = {pa.int64(), pa.float64()}
+    alike = pa.schema(
+        [
+            (name, next(iter(kinds)) if len(kinds) == 1 else pa.float64() if kinds <= numbers else pa.string())
+            for name, kinds in types.items()
+        ]
+    )
+    return [replace(table, schema=alike) for table in files]
 
 
 def table_file(path: str, form: str, every: int) -> TableFile:

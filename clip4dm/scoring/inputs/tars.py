@@ -64,7 +64,7 @@ class TarShard:
 
     def _pairs(self) -> Iterator[Pair]:
         with open_binary(self.path) as file:
-            for sample in _samples(file):
+            for sample in _samples(file, self.path):
                 yield from self._of_sample(sample)
 
     def _of_sample(self, sample: _Sample) -> Iterator[Pair]:
@@ -145,7 +145,7 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def _samples(file: Any) -> Iterator[_Sample]:
+def _samples(file: Any, path: str) -> Iterator[_Sample]:
     """The samples in order; one whose files cannot be read, and a last one for damage between them, have an error."""
     sample: _Sample | None = None
     reading, damage = False, None
@@ -167,7 +167,7 @@ def _samples(file: Any) -> Iterator[_Sample]:
             damage = getattr(tar, "damage", None)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         if getattr(error, "errno", None):  # of the system, not of what the file holds: another time it may be read
-            raise ScoringError(f"a tar cannot be read: {error}") from error
+            raise ScoringError(f"{path} cannot be read: {error}") from error
         damage = short_reason(error)
     if sample is not None:
         if reading:

@@ -1,0 +1,87 @@
+"""Files on their way, by names that say whose they are: what a process that was killed left behind can be told."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from clip4dm.files.writing import put_in_place
+
+_NAME = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
+
+
+def create_file(path: Path, data: bytes) -> bool:
+    """Write a file that is not there; False where it is. Of several processes that try, one succeeds. Errors: OSError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "file"
+    >>> create_file(path, b"first"), create_file(path, b"second"), path.read_bytes()
+    (True, False, b'first')
+    """
+    if path.exists():
+        return False
+    temporary = temporary_name(path)
+    try:
+        temporary.write_bytes(data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            put_in_place(temporary, path)
+        return True
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Errors: OSError.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "file"
+    >>> replace_whole(path, b"whole"); path.read_bytes()
+    b'whole'
+    """
+    temporary = temporary_name(path)
+    try:
+        temporary.write_bytes(data)
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """A file's name on its way: of this machine and process.
+
+    >>> temporary_name(Path("scores/00000.parquet")).name.startswith(".00000.parquet.")
+    True
+    """
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+
+
+def is_left_behind(path: Path) -> bool:
+    """Whether a file is a temporary one of this machine's ended processes, or of an earlier one of this one's number.
+
+    >>> is_left_behind(temporary_name(Path("00000.parquet"))), is_left_behind(Path(".notes.tmp"))
+    (True, False)
+    """
+    match = _NAME.fullmatch(path.name)
+    return match is not None and match[1] == _host() and not _alive(int(match[2]))
+
+
+def _host() -> str:
+    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():  # of an earlier process with this number: this one has only begun
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
