@@ -67,6 +67,9 @@ class Method:
     steps: int | None = None
     linear: bool = True
 
+    def __reduce__(self) -> tuple[Callable[..., Method], tuple[Any, ...]]:
+        return get_method, (self.name, self.margin, self.steps)  # pickled by its name: `run` may be a closure
+
     @property
     def fixed_layers(self) -> bool:
         """Whether start_layer_text means nothing to it."""

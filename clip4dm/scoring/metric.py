@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from clip4dm.errors import InputError
+from clip4dm.models.names import DEFAULT_BACKBONE
 
 try:
     from torchmetrics import Metric
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from clip4dm.files.images import ImageLike
 
 __all__ = ["FCLIPScore", "UnscoredWords", "f_clip_score"]
-
-DEFAULT_BACKBONE = "ViT-B-32"
 
 
 class UnscoredWords(UserWarning):

@@ -237,6 +237,8 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
         "settings": {
             "method": detector.method.name,
             "margin": detector.method.margin,
+            "steps": detector.method.steps,
+            "image_masks": detector.image_masks,
             "template": detector.template,
             "start_layer_text": detector.start_layer_text,
             "sorted_by": detector.sorted_by,

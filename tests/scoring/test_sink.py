@@ -42,7 +42,8 @@ def test_what_the_metadata_say(run, demo, table, tmp_path):
     path = tmp_path / "scores" / "00002.parquet"
     said = json.loads(pq.read_metadata(path).metadata[b"clip4dm"])
     assert said["settings"] == {
-        "method": "clip4dm", "margin": None, "template": "A photo depicts ", "start_layer_text": -3,
+        "method": "gradient_value", "margin": None, "steps": None, "image_masks": 0,
+        "template": "A photo depicts ", "start_layer_text": 0,
         "sorted_by": "threshold", "epsilon": -5e-5, "score": "f_clip_score", "score_weight": None,
     }  # fmt: skip
     assert said["model"] == {"backbone": "demo", "precision": "fp32", "quick_gelu": False}
@@ -58,7 +59,8 @@ def test_what_the_metadata_say(run, demo, table, tmp_path):
     ("options", "said"),
     [
         (["--epsilon", "-1e-3"], "epsilon -5e-05, now -0.001"),
-        (["--method", "gradient_value"], "method 'clip4dm', now 'gradient_value'"),
+        (["--method", "clip4dm"], "method 'gradient_value', now 'clip4dm'"),
+        (["--image_masks", "2"], "image_masks 0, now 2"),
         (["--template", ""], "template 'A photo depicts ', now ''"),
         (["--score", "additive", "--score_weight", "3"], "score 'f_clip_score', now 'additive'"),
         (["--shard_size", "5"], "shard_size 4, now 5"),
