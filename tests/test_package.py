@@ -102,7 +102,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
-        (["scoring"], ["score"]),
+        (["scoring"], ["score", "ray"]),
         (["../misc"], ["eval", "download", "report"]),
     ],
     ids=["detecting", "evaluation", "scoring", "misc"],
@@ -116,7 +116,13 @@ def test_what_is_imported_is_asked_for(folders, extras):
 
 
 def test_every_dependency_is_imported():
-    for extra, folders in (("eval", ["clip4dm"]), ("score", ["clip4dm"]), ("download", ["misc"]), ("report", ["misc"])):
+    for extra, folders in (
+        ("eval", ["clip4dm"]),
+        ("score", ["clip4dm"]),
+        ("ray", ["clip4dm"]),
+        ("download", ["misc"]),
+        ("report", ["misc"]),
+    ):
         imported = third_party([ROOT / folder for folder in folders])
         assert {canonicalize_name(Requirement(text).name) for text in EXTRAS[extra]} <= imported.keys()
     core = third_party([ROOT / "clip4dm"])
@@ -223,7 +229,7 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
 def test_detecting_needs_the_core_dependencies_alone(installed, tmp_path):
     """With every package of the extras hidden, infer runs."""
     hidden = {"sklearn", "scipy", "pycocoevalcap", "google", "google_crc32c", "tabulate", "httpx", "matplotlib"}
-    hidden |= {"pyarrow"}
+    hidden |= {"pyarrow", "ray"}
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({sorted(hidden)!r}))  # None: importing it is an ImportError\n"
