@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from drawn_pairs import write_tars
 from places import ROOT
 from same_rows import assert_same_rows
+
+from clip4dm.scoring.sink import Sink
 
 KILLS = 20
 SHARDS = 40
@@ -44,3 +49,17 @@ def test_twenty_kills_leave_no_trace(mode, tars, undisturbed, tmp_path):
     assert len(kills) == KILLS and set(last["statuses"]) == {0}
     assert any(kill["writing"] for kill in kills), "none was killed in the midst of a shard"
     assert_same_rows(tmp_path / "scores", undisturbed)
+
+
+def test_a_dead_process_that_nobody_waits_for_is_dead(tmp_path):
+    """So are the processes of a container whose first process does not wait for others."""
+    dead = subprocess.Popen(["true"])
+    while b") Z " not in Path(f"/proc/{dead.pid}/stat").read_bytes():
+        time.sleep(0.001)
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    left = [f".00000.parquet.{host}.{pid}.tmp" for pid in (dead.pid, 1)]
+    for name in left:
+        (tmp_path / name).touch()
+    Sink(tmp_path, {}, {}).remove_left_behind()
+    assert [path.name for path in tmp_path.iterdir()] == left[1:]
+    dead.wait()

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import pickle
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,21 +21,24 @@ from clip4dm.errors import CLIP4DMError
 from clip4dm.files.streams import default_workers
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.sink import Sink
+from clip4dm.scoring.temporary import is_left_behind
 from clip4dm.scoring.writers import Summary
 
 if TYPE_CHECKING:
     from clip4dm.scoring.inputs.base import Shard
 
 OBJECT_STORE = 100 << 20  # bytes of shared memory; summaries alone go through it, and Ray wants 75 MiB at least
-ENDING = 1.0  # seconds
-# What Ray would print or send, unless the user wants it. A shard may take hours; an actor may be killed while it loads.
-QUIET = {
+ENDING = 5.0  # seconds that actors may take to end, once Ray has
+# Unless the user says otherwise: Ray prints and sends nothing, a shard may take hours, an actor may be killed while it
+# loads, and actors are as important as other programs.
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "-1",
     "RAY_DATA_MAX_CONSECUTIVE_ACTOR_INIT_DEATHS": "9",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
 }
 
 
@@ -68,7 +72,7 @@ class Scorer:
             sink.remove_left_behind()  # by the actor that was killed before this one, on the same machine
             self.detector = CLIP4DM.from_pretrained(**recipe)
             if self.detector.model.weights_sha256() != sink.made_by["weights_sha256"]:
-                raise ScoringError(f"the weights on {os.uname().nodename} are not those that the command was given")
+                raise ScoringError(f"the weights on {socket.gethostname()} are not those that the command was given")
         except (CLIP4DMError, OSError) as error:
             self.error = str(error)
 
@@ -101,16 +105,23 @@ def run(
             print(summary.shard, summary.pairs, summary.errors)
     """
     pool = pool or Pool()
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         with _session(pool) as cpus:
             yield from _summaries(shards, (recipe, sink, workers, os.getcwd()), pool, cpus)
     except BaseException:
-        time.sleep(ENDING)  # actors end a moment after Ray
+        _wait_for_the_end(sink)
         raise
     finally:
         sink.remove_left_behind()
+
+
+def _wait_for_the_end(sink: Sink) -> None:
+    """Until nobody on this machine is at work on a shard: what is left then can be removed."""
+    deadline = time.monotonic() + ENDING
+    while time.monotonic() < deadline and not all(map(is_left_behind, sink.folder.glob(".*.tmp"))):
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
