@@ -22,10 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from clip4dm.commands.arguments import add_model_options, model_arguments
-from clip4dm.commands.cli import add_debug_option, one_line_errors, run_command
+from clip4dm.commands.cli import add_debug_option, check_extra, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
 
@@ -61,6 +62,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.backbone is None and args.pretrained is None:
         args.backbone = "demo"
     with one_line_errors("benchmark_scoring.py", args.debug), tempfile.TemporaryDirectory() as scratch:
+        check_extra("score", "pyarrow", "fsspec", "tqdm")
+        if find_spec("webdataset") is None:
+            raise InputError("this needs webdataset, not installed here: pip install webdataset")
         tars = make_tars(args, Path(scratch))
         rows = []
         for pairs in args.pairs:

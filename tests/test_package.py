@@ -45,7 +45,7 @@ IMPORTED_AS = {
     "sklearn": "scikit-learn",
 }
 # Optional even so, each with an error that says how to get it.
-ON_REQUEST = {"transformers", "datasets", "spacy"}
+ON_REQUEST = {"transformers", "datasets", "spacy", "webdataset"}
 
 
 def listed(file: Path) -> list[str]:
@@ -103,7 +103,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
         (["scoring"], ["score", "ray"]),
-        (["../misc"], ["eval", "download", "report"]),
+        (["../misc"], ["eval", "score", "download", "report"]),
     ],
     ids=["detecting", "evaluation", "scoring", "misc"],
 )
