@@ -156,7 +156,7 @@ def side_by_side(args: argparse.Namespace, tars: list[Path]) -> str:
             [NAMES[name], _spread([pairs / value for value in seconds[name]], ".1f"), beside[0], cpu, beside[1]]
         )
     of = f"{detector.model.backbone}, {torch.get_num_threads()} threads, {pairs} pairs a round, {args.rounds} rounds"
-    return _table(rows, [of, "pairs/s", "clip4dm score's, times that", "CPU ms a pair", "by CPU time, times that"])
+    return _table(rows, [of, "pairs/s", "clip4dm score is faster by, times", "CPU ms a pair", "by CPU time"])
 
 
 def _table(rows: list[list[str]], head: list[str]) -> str:
