@@ -45,7 +45,7 @@ IMPORTED_AS = {
     "sklearn": "scikit-learn",
 }
 # Optional even so, each with an error that says how to get it.
-ON_REQUEST = {"transformers", "datasets", "spacy"}
+ON_REQUEST = {"transformers", "datasets", "spacy", "webdataset"}
 
 
 def listed(file: Path) -> list[str]:
@@ -102,8 +102,8 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
-        (["scoring"], ["score", "metric", "report"]),
-        (["../misc"], ["eval", "download", "report"]),
+        (["scoring"], ["score", "ray", "metric", "report"]),
+        (["../misc"], ["eval", "score", "download", "report"]),
     ],
     ids=["detecting", "evaluation", "scoring", "misc"],
 )
@@ -120,6 +120,7 @@ def test_every_dependency_is_imported():
         ("eval", ["clip4dm"]),
         ("score", ["clip4dm"]),
         ("metric", ["clip4dm"]),
+        ("ray", ["clip4dm"]),
         ("download", ["misc"]),
         ("report", ["misc"]),
     ):
@@ -229,7 +230,7 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
 def test_detecting_needs_the_core_dependencies_alone(installed, tmp_path):
     """With every package of the extras hidden, infer runs."""
     hidden = {"sklearn", "scipy", "pycocoevalcap", "google", "google_crc32c", "tabulate", "httpx", "matplotlib"}
-    hidden |= {"pyarrow"}
+    hidden |= {"pyarrow", "ray"}
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({sorted(hidden)!r}))  # None: importing it is an ImportError\n"

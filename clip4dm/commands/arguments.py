@@ -170,8 +170,18 @@ def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any
     """
     from clip4dm import CLIP4DM
 
-    return CLIP4DM.from_pretrained(
-        *model_arguments(args, default_backbone),
+    return CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
+
+
+def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> dict[str, Any]:
+    """What `CLIP4DM.from_pretrained` makes that detector of: plain values, which another process can be sent.
+
+    recipe_of(args, "ViT-B-32", batch_size=16)["template"]
+    """
+    backbone, pretrained = model_arguments(args, default_backbone)
+    return dict(
+        backbone=backbone,
+        pretrained=pretrained,
         device=args.device,
         precision=args.precision,
         template=args.template,

@@ -15,17 +15,19 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from clip4dm.commands import engines
 from clip4dm.commands.arguments import (
     add_method_options,
     add_model_options,
     add_score_options,
     add_verdict_options,
     detector_of,
+    recipe_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scoring.formats import ENGINES, INPUT_FORMATS, OUTPUT_FORMATS
+from clip4dm.scoring.formats import INPUT_FORMATS, OUTPUT_FORMATS
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -96,7 +98,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
-    group.add_argument("--engine", default="local", choices=ENGINES, help="local: in this process (default)")
+    engines.add_options(group)
     group.add_argument(
         "--shard",
         type=_share,
@@ -131,6 +133,7 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         check_extra("score", "pyarrow", "fsspec", "tqdm")
+        engines.check(args)
         found = open_input(args)
         detector = make_detector(args)
         sink = make_sink(args, found, detector)
@@ -194,7 +197,6 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
 
     score(args, found.shards(), detector, sink)
     """
-    from clip4dm.scoring.engines import local
     from clip4dm.scoring.progress import Progress
 
     before = {shard.name: sink.done(shard) for shard in shards}
@@ -204,8 +206,9 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
     if stored:
         tell(f"{len(stored)} of {len(shards)} shards are stored already")
     if missing:
+        recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
         with Progress(missing) as progress:
-            for summary in local.run(missing, detector, sink, args.num_workers, progress.pairs):
+            for summary in engines.run(args, missing, recipe, detector, sink, progress.pairs):
                 progress.shard(summary)
                 stored.append(summary)
     return stored

@@ -5,4 +5,4 @@ from __future__ import annotations
 TABLE_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
 INPUT_FORMATS = (*TABLE_FORMATS, "folder", "tar")
 OUTPUT_FORMATS = ("parquet", "jsonl")
-ENGINES = ("local",)
+ENGINES = ("local", "ray")
