@@ -61,6 +61,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--text_steps", type=AT_LEAST_ONE, default=2500, help="of the new text tower (default: %(default)s)"
     )
     training.add_argument("--batch_size", type=AT_LEAST_ONE, default=256)
+    training.add_argument(
+        "--alike",
+        type=AT_LEAST_ONE,
+        default=1,
+        metavar="N",
+        help="a batch's scenes come in groups of N with the same shapes and colours (default: %(default)s, in none)",
+    )
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
     training.add_argument("--threads", type=THREADS, default=os.cpu_count())
@@ -117,7 +124,7 @@ def train(args: argparse.Namespace, pictures) -> None:
     model.visual.requires_grad_(False).eval()
 
     def text_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step)
+        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
         random = Random(f"captions for text alone {args.seed} {step}")
         tokens = captions(chosen, random, tokenizer, without_articles=0.5)
         with torch.autocast("cpu", torch.bfloat16):
@@ -149,7 +156,7 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
         return model, [], 0.0
 
     def joint_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step)
+        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
         tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer)
         with torch.autocast("cpu", torch.bfloat16):
             image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)

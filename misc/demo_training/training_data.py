@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache, lru_cache
 from multiprocessing import Pool
 from pathlib import Path
 from random import Random
@@ -80,14 +81,42 @@ def encode_pictures(path: Path, model, pictures):
     return _load_array(path)
 
 
-def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """The seeds of a step's scenes: every scene comes once before any comes again."""
+def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int, alike: int = 1) -> list[int]:
+    """The seeds of a step's scenes: every scene comes once before any comes again.
+
+    alike: scenes stand in groups of so many whose things have the same shapes and colours, as far as there are as many:
+    what tells their captions apart is then size, texture, number, place and background.
+    """
+    a_round = scenes // batch_size
+    order = _order(scenes, seed * 7919 + step // a_round, alike)
+    start = step % a_round * batch_size
+    return order[start : start + batch_size]
+
+
+@lru_cache(maxsize=2)
+def _order(scenes: int, seed: int, alike: int) -> list[int]:
+    """All scenes of a round, shuffled; with alike > 1 the groups of like scenes are."""
     import torch
 
-    a_round = scenes // batch_size
-    order = torch.randperm(scenes, generator=torch.Generator().manual_seed(seed * 7919 + step // a_round))
-    start = step % a_round * batch_size
-    return order[start : start + batch_size].tolist()
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(scenes, generator=generator).tolist()
+    if alike == 1:
+        return order
+    keys = _things(scenes)
+    order.sort(key=keys.__getitem__)  # like scenes side by side, in the order that chance gave
+    groups = [order[start : start + alike] for start in range(0, scenes, alike)]
+    return [scene for group in torch.randperm(len(groups), generator=generator).tolist() for scene in groups[group]]
+
+
+@cache
+def _things(scenes: int) -> list[tuple[str, ...]]:
+    """For each scene the shapes and colours of its things."""
+    from clip4dm.benchmarks.shapes.scenes import sample_scene
+
+    return [
+        tuple(sorted({f"{thing.shape} {thing.colour}" for thing in sample_scene(seed).things}))
+        for seed in range(scenes)
+    ]
 
 
 def normalised(pictures):

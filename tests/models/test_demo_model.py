@@ -9,6 +9,7 @@ import make_shapes_benchmark
 import pytest
 import torch
 import train_demo_model
+from demo_training.training_data import scenes_of_step
 from making import make_tiny_clip
 from places import ROOT
 from training import optimising
@@ -97,17 +98,19 @@ def test_the_same_seed_trains_to_the_same_losses_and_an_interrupted_training_goe
     assert len(losses(tmp_path / "a")) == 14
     inner, steps = train_demo_model.scenes_of_step, []
 
-    def interrupted(*given):
+    def interrupted(*given, **named):
         if len(steps) == at:
             raise KeyboardInterrupt
         steps.append(given[-1])
-        return inner(*given)
+        return inner(*given, **named)
 
     monkeypatch.setattr(train_demo_model, "scenes_of_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_demo_model.main([str(tmp_path / "c"), *command])
     taken_up = []
-    monkeypatch.setattr(train_demo_model, "scenes_of_step", lambda *given: taken_up.append(given[-1]) or inner(*given))
+    monkeypatch.setattr(
+        train_demo_model, "scenes_of_step", lambda *given, **named: taken_up.append(given[-1]) or inner(*given, **named)
+    )
     train_demo_model.main([str(tmp_path / "c"), *command])
     # From the checkpoint after three steps.
     assert taken_up == ([3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5] if at == 5 else [3, 4, 5])
@@ -250,3 +253,19 @@ def test_infer_demo_needs_no_network_and_says_which_word_is_wrong(tmp_path):
     assert lowest["text"] == swapped and lowest["misaligned"]
     assert wrong["f_clip_score"] < right["f_clip_score"]
     assert len(done.stderr.splitlines()) == 1 and (tmp_path / "output" / "demo.png").is_file()
+
+
+def test_alike_scenes_stand_side_by_side_and_every_scene_comes_once():
+    def things(seed):
+        return sorted({f"{thing.shape} {thing.colour}" for thing in sample_scene(seed).things})
+
+    steps = [scenes_of_step(400, 40, 3, step, alike=4) for step in range(10)]
+    assert sorted(seed for scenes in steps for seed in scenes) == list(range(400))
+    assert steps == [scenes_of_step(400, 40, 3, step, alike=4) for step in range(10)] and steps[0] != sorted(steps[0])
+
+    def first_things_agree(scenes):
+        groups = [scenes[start : start + 4] for start in range(0, 40, 4)]
+        return sum(len({things(seed)[0] for seed in group}) <= 2 for group in groups)
+
+    alone = [scenes_of_step(400, 40, 3, step) for step in range(10)]
+    assert sum(map(first_things_agree, steps)) > 80 > 20 > sum(map(first_things_agree, alone))
