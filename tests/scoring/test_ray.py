@@ -83,6 +83,13 @@ def working(output: Path) -> list[tuple[str, int]]:
     return [(part[1], int(part[-2])) for part in parts]
 
 
+def listens(pid: int) -> list[str]:
+    """The addresses at which a process waits for others, in hexadecimal digits."""
+    sockets = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    lines = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()]
+    return [one[1].partition(":")[0] for one in lines if one[3] == "0A" and f"socket:[{one[9]}]" in sockets]
+
+
 def runs(pid: int) -> bool:
     """Not ended, nor ended and waited for by nobody."""
     try:
@@ -104,11 +111,13 @@ def test_ctrl_c_and_again(tars, undisturbed, tmp_path):
     while not working(output) and run.poll() is None:
         time.sleep(0.005)
     workers = {pid for _, pid in working(output)}
+    addresses = [address for pid in {run.pid, *workers} for address in listens(pid)]
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does
     said = run.communicate()[1]
     assert run.returncode == 128 + signal.SIGINT, said
     assert said.splitlines()[-1] == "clip4dm: interrupted" and "Traceback" not in said
     assert workers and not working(output)
+    assert addresses and all(address.endswith("0100007F") for address in addresses)  # 127.0.0.1, as Linux writes it
     while any(runs(pid) for pid in workers):  # they end a moment later, if at all
         time.sleep(0.01)
     done = subprocess.run(spelled(tars, output), capture_output=True, text=True, env=environment)

@@ -127,6 +127,9 @@ def _wait_for_the_end(sink: Sink) -> None:
 @contextlib.contextmanager
 def _session(pool: Pool) -> Iterator[int]:
     """A Ray that is connected to, or of this machine's own until the block ends; the cores of an actor."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:  # what keeps a Ray on the loopback interface, on Linux too; read when Ray is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -134,7 +137,7 @@ def _session(pool: Pool) -> Iterator[int]:
         yield 1
         return
     with contextlib.ExitStack() as stack:
-        if os.environ.get("RAY_ADDRESS"):
+        if address:
             stack.callback(ray.shutdown)
             ray.init(**quiet)
             yield 1
@@ -149,7 +152,6 @@ def _session(pool: Pool) -> Iterator[int]:
             num_cpus=max(cores, pool.actors),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE,
-            _node_ip_address="127.0.0.1",
             _temp_dir=folder,
             **quiet,
         )
