@@ -144,7 +144,7 @@ def add_score_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--score_weight",
         type=options.WEIGHT,
-        metavar="options.WEIGHT",
+        metavar="WEIGHT",
         help="of the additive scores, which have none of their own: misc/epsilon_study.py fits it on a finished run",
     )
 

@@ -23,6 +23,7 @@ from clip4dm.commands.arguments import (
     detector_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
+from clip4dm.errors import InputError
 from clip4dm.evaluation import options
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     shown = parser.add_argument_group("what is shown")
     shown.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
     shown.add_argument(
-        "--png", type=Path, metavar="FILE", help="draw picture and captions there too, each word on its colour"
+        "--png", type=png_file, metavar="FILE.png", help="draw picture and captions there too, each word on its colour"
     )
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
@@ -94,6 +95,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     with one_line_errors(program, args.debug):
         if args.png:
             check_extra("report", "matplotlib")
+            check_png(args.png, args.image)
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
         detector = detector_of(args, BACKBONE)
         note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
@@ -106,6 +108,30 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
             from clip4dm.report.figure import write_png
 
             write_png(args.png, picture, detections)
+
+
+def png_file(text: str) -> Path:
+    """An argparse type: a name that ends in .png.
+
+    >>> png_file("cup.png").name
+    'cup.png'
+    """
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r}: the figure is a PNG; its name ends in .png")
+    return Path(text)
+
+
+def check_png(path: Path, image: str) -> None:
+    """Where the figure cannot be, said before the model is loaded. Errors: InputError.
+
+    check_png(Path("figures/cup.png"), "cup.jpg")
+    """
+    if not path.parent.is_dir():
+        raise InputError(f"--png {path}: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        raise InputError(f"--png {path} is there already, and is no file")
+    if path.exists() and Path(image).exists() and path.samefile(image):
+        raise InputError(f"--png {path} is the picture itself; take another name")
 
 
 def read_picture(path: str) -> Image:

@@ -23,6 +23,7 @@ LINE = 0.30  # inches between a caption's lines
 LONGEST = 1_000  # characters shown of a caption; the rest is an ellipsis
 FITS_A_LINE = 30  # characters
 DPI = 150
+LARGEST = 780  # pixels, twice what is seen
 
 
 def write_png(path: Path, picture: Image, detections: Sequence[Detection]) -> None:
@@ -60,7 +61,9 @@ def _png(picture: Image, detections: Sequence[Detection]) -> bytes:
     figure.set_size_inches(WIDTH, height)
     pen.draw(height)
     axes = figure.add_axes((0.1 / WIDTH, (height - SIDE - 0.1) / height, SIDE / WIDTH, SIDE / height))
-    axes.imshow(picture.convert("RGB"))
+    small = picture.copy()
+    small.thumbnail((LARGEST, LARGEST))  # matplotlib would make floats of all pixels
+    axes.imshow(small.convert("RGB"))
     axes.set_anchor("N")
     axes.axis("off")
     file = io.BytesIO()

@@ -41,9 +41,13 @@ def summary(detection: Detection) -> str:
     summary(detection)  # 'does not fit: heart · cosine 0.395 · F-CLIPScore -0.0125'
     """
     found = ", ".join(word.text for word in detection.misaligned)
+    unscored = sum(not word.scored for word in detection.words)
+    scored = len(detection.words) - unscored
+    fits = "every scored word fits" if unscored else "every word fits"
+    verdict = f"does not fit: {found}" if found else fits if scored else "no word was scored"
     score = "" if detection.score == detection.f_clip_score else f" · {detection.score_name} {detection.score:.4g}"
     return (
-        f"{f'does not fit: {found}' if found else 'every word fits'} · cosine {detection.cosine:.3f} · "
+        f"{verdict}{f' · {unscored} not scored' if unscored and scored else ''} · cosine {detection.cosine:.3f} · "
         f"F-CLIPScore {detection.f_clip_score:.3g}{score}"
     )
 

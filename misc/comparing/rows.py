@@ -36,7 +36,7 @@ def row(text: str) -> Row:
     name, colon, number = text.partition(":")
     try:
         start = int(number) if colon else None
-        get_method(name).start(start)
+        get_method(name).check_start(start)
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     except ValueError:

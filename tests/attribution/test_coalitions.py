@@ -198,9 +198,9 @@ def test_captions_that_pictures_share_are_read_once(case):
     tower, _, encoded, features = case
     read, encode = [], tower.encode
 
-    def counted(captions):
+    def counted(captions, **named):
         read.extend(captions)
-        return encode(captions)
+        return encode(captions, **named)
 
     tower.encode = counted
     attribute_coalitions(tower, encoded[:1], Batch.of(tower, encoded[:1], features, [0, 0, 0]), left_out)

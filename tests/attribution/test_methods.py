@@ -162,11 +162,11 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
     tower, method = TextTower(model), METHODS[name]
 
     def run(captions, images, caption_of) -> Attribution:
-        return method.attribute(tower, captions, images, caption_of, method.start_layer_text)
+        return method.attribute(tower, captions, images, caption_of, method.start(None, tower.layers))
 
     batch = run(encoded, features, range(len(encoded)))
     shared = run(encoded, features[[image for _, image in PAIRS]], [caption for caption, _ in PAIRS])
-    assert shared.per_layer.shape[:2] == (len(PAIRS), {"clip4dm": 3, "gradient_value": 4, "grad_eclip": 4}.get(name, 1))
+    assert shared.per_layer.shape[:2] == (len(PAIRS), {"clip4dm": 4, "gradient_value": 4, "grad_eclip": 4}.get(name, 1))
     for found, pairs in ((batch, [(i, i) for i in range(len(encoded))]), (shared, PAIRS)):
         for number, (caption, image) in enumerate(pairs):
             alone = run([encoded[caption]], features[[image]], [0])
@@ -187,7 +187,7 @@ def test_one_pair_and_a_batch_and_shared_captions_agree(tower_case, name):
 def test_no_method_leaves_a_trace(tower_case, name):
     _, model, tokenizer, encoded, features = tower_case
     before = copy.deepcopy(model.state_dict())
-    found = METHODS[name].attribute(TextTower(model), encoded, features, range(3), METHODS[name].start_layer_text)
+    found = METHODS[name].attribute(TextTower(model), encoded, features, range(3), METHODS[name].start(None, 4))
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert not any(t.requires_grad for t in (found.per_layer, found.text_features, found.cosine))

@@ -15,6 +15,7 @@ from clip4dm.attribution.methods import METHODS, get_method
 from clip4dm.commands import evaluate as main_py
 from clip4dm.commands import infer
 from clip4dm.errors import InputError
+from clip4dm.evaluation.config import Options
 from clip4dm.scores import CLIP4DM_METHOD
 
 PICTURES = [np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8) for i in range(2)]
@@ -52,11 +53,15 @@ def assert_same(ours, theirs, name):
             assert_attributions(a.layer_attributions, b.layer_attributions, of_largest=bound)
 
 
-def test_the_papers_method_is_the_default(detector):
-    assert detector.method.name == CLIP4DM_METHOD and detector.start_layer_text == 0  # of a tower this small
-    named = CLIP4DM(detector.model, method="clip4dm").detect([PICTURES[0]], list(WORDS))
+def test_the_usual_method_is_the_towers(detector):
+    """Of a tower this small gradient_value over all layers; the paper's, with its last three, of twelve layers."""
+    assert (detector.method.name, detector.start_layer_text) == ("gradient_value", 0)
+    named = CLIP4DM(detector.model, method="gradient_value").detect([PICTURES[0]], list(WORDS))
     assert_detections(named, detector.detect([PICTURES[0]], list(WORDS)))
-    assert named[0].as_dict()["method"] == "clip4dm"
+    assert named[0].as_dict()["method"] == "gradient_value"
+    options = Options("foil.json", "images")
+    assert (options.for_tower(11).method, options.for_tower(11).start_layer_text) == ("gradient_value", 0)
+    assert (options.for_tower(12).method, options.for_tower(12).start_layer_text) == (CLIP4DM_METHOD, -3)
 
 
 @methods
@@ -133,7 +138,7 @@ def test_a_padding_tokenizer_and_words_that_do_not_fit(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("gradient", "gradient_"), ("Occlusion", "'occlusion'"), ("nearest", ""), (None, ""), ([], "")]
+    ("name", "near"), [("gradient", "gradient_"), ("Occlusion", "'occlusion'"), ("nearest", ""), ([], "")]
 )
 def test_an_unknown_method_is_an_error_that_names_them_all(detector, name, near):
     for ask in (get_method, lambda name: CLIP4DM(detector.model, method=name)):

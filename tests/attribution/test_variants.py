@@ -193,6 +193,7 @@ def test_the_table_agrees_with_main_py(tiny_folder, tmp_path, capsys):
             data_path=str(data),
             img_dir=str(tmp_path / "images"),
             backbone=None,
+            method="clip4dm",
             pretrained=str(tiny_folder),
             output=str(tmp_path / "output"),
         ),
@@ -202,7 +203,7 @@ def test_the_table_agrees_with_main_py(tiny_folder, tmp_path, capsys):
         rows = {
             row["figure"]: row
             for row in csv.DictReader(file)
-            if (row["sign"], row["aggregation"], row["layers"]) == ("both", "mean", "3")
+            if (row["sign"], row["aggregation"], row["layers"]) == ("both", "mean", "4")
         }
     for name in ("LA", "LA_span"):
         assert float(rows[name]["value"]) == outcome.result[name]["value"]

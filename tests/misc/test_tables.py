@@ -148,6 +148,8 @@ def foil_run(tiny_folder, tmp_path_factory):
         backbone=None,
         pretrained=str(tiny_folder),
         device="cpu",
+        method="clip4dm",  # as the tables ask for
+        start_layer_text=-3,
         num_workers=0,
         reference_path=str(references),
     )

@@ -92,7 +92,10 @@ def test_captions_are_text_whatever_they_hold(tokenizer):
 def test_what_stands_below_a_caption(tokenizer):
     found = detection_of(tokenizer, "red cup", [2e-4, -2e-4], layers=4, start_layer_text=-3)
     assert summary(found) == "does not fit: cup · cosine 0.250 · F-CLIPScore -0.00015"
-    assert summary(found.with_settings(epsilon=-1)).startswith("every word fits · ")
+    assert summary(found.with_settings(epsilon=-1)).startswith("every word fits · cosine")
+    assert summary(detection_of(tokenizer, "?", [0.0])).startswith("no word was scored · cosine")
+    cut = detection_of(tokenizer, "dog " * 100, [1e-4])
+    assert summary(cut).startswith("every scored word fits · ") and " not scored · cosine" in summary(cut)
     assert summary(found.with_settings(score="additive", score_weight=100.0)).endswith(" · additive 0.23")
     assert settings_line(found) == "clip4dm, the last 3 text layers; words below -5e-05 do not fit"
     lowest = found.with_settings(start_layer_text=0, sorted_by="most_negative")
@@ -104,8 +107,28 @@ def test_infer_writes_it(tiny_folder, tmp_path, capsys):
     infer.main([*asked, str(tmp_path / "cup.png")])
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert opened((tmp_path / "cup.png").read_bytes()).shape[1] == WIDTH * DPI
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing/cup.png", "there is no folder"),
+        ("folder.png", "is there already, and is no file"),
+        ("device.png", "is there already, and is no file"),
+        ("photo.png", "is the picture itself"),
+        ("link.png", "is the picture itself"),
+        ("cup.jpg", "its name ends in .png"),
+        ("", "its name ends in .png"),
+    ],
+)
+def test_infer_writes_over_nothing_but_figures(tiny_folder, tmp_path, capsys, name, said):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "device.png").symlink_to("/dev/null")
+    (tmp_path / "link.png").symlink_to(tmp_path / "photo.png")
+    PICTURE.save(tmp_path / "photo.png")
+    asked = ["--pretrained", str(tiny_folder), "--device", "cpu", "--image", str(tmp_path / "photo.png")]
     with pytest.raises(SystemExit) as stop:
-        infer.main([*asked, str(tmp_path / "missing" / "cup.png")])
-    said = capsys.readouterr()
-    assert stop.value.code == 2 and len(said.out.splitlines()) == 2  # what was computed is not lost
-    assert len(said.err.splitlines()) == 1 and "missing" in said.err
+        infer.main([*asked, "--text", "a dog", "--png", str(tmp_path / name) if name else ""])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2 and printed.out == "" and said in printed.err.splitlines()[-1]
+    assert Image.open(tmp_path / "photo.png").size == PICTURE.size
