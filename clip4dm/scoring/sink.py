@@ -61,12 +61,12 @@ class Sink:
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.check(overwrite)
+        kept = self.check(overwrite)
         self.remove_left_behind()
         path = self.folder / SCORE_FILE
         text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
-            if create_file(path, text):
+            if kept and create_file(path, text):
                 return
         if self.check(overwrite):
             if read_json(path).get("shards") != self.remarks.get("shards"):  # tars were added to the input
@@ -87,10 +87,7 @@ class Sink:
         """
         path = self.folder / SCORE_FILE
         if not path.exists():
-            for file in self._shard_files():
-                if "made_by" not in read_metadata(file):
-                    raise ScoringError(f"{file} is no file of scores: give an --output folder of its own")
-            return True
+            return self._check_shards(overwrite)
         try:
             theirs = read_json(path)
         except FileError as error:
@@ -99,12 +96,27 @@ class Sink:
             raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
         if _object(theirs).get("fingerprint") == self.fingerprint():
             return True
+        self._refuse(theirs, overwrite)
+        return False
+
+    def _check_shards(self, overwrite: bool) -> bool:
+        """`check` of a folder whose SCORE_FILE is gone, or not there yet: each file says itself what made it."""
+        alike = True
+        for file in self._shard_files():
+            theirs = read_metadata(file)
+            if "made_by" not in theirs:
+                raise ScoringError(f"{file} is no file of scores: give an --output folder of its own")
+            if theirs["made_by"] != self.fingerprint():
+                self._refuse({**theirs, "output_format": file.suffix[1:]}, overwrite)
+                alike = False
+        return alike
+
+    def _refuse(self, theirs: Any, overwrite: bool) -> None:
         if not overwrite:
             raise ScoringError(
                 f"{self.folder} holds scores of another kind ({_differences(theirs, self._mine())}): give another "
                 "--output, or --overwrite to have them removed"
             )
-        return False
 
     def fingerprint(self, shard: Shard | None = None) -> str:
         """Of all settings; with a shard, of these and what the shard is."""

@@ -81,6 +81,24 @@ def test_other_settings_never_mix(run, tmp_path, options, said):
     assert run(*options, "--overwrite", own=True)[0] == 0 and files(folder) == after  # done, and not overwritten again
 
 
+def test_without_the_file_that_says_the_settings_the_shards_say_them(run, tmp_path):
+    run()
+    folder = tmp_path / "scores"
+    stored = (folder / SCORE_FILE).read_bytes()
+    (folder / SCORE_FILE).unlink()
+    before = files(folder)
+    for more in ([], ["--dry_run"], ["--output_format", "jsonl"]):
+        status, _, error = run("--epsilon", "-1e-3", *more, own=True)
+        assert status == 2 and "epsilon -5e-05, now -0.001" in error and "--overwrite" in error
+        assert files(folder) == before
+    assert run()[0] == 0 and (folder / SCORE_FILE).read_bytes() == stored  # of these settings: written anew, no more
+    assert {name: content for name, content in files(folder).items() if name != SCORE_FILE} == before
+    (folder / SCORE_FILE).unlink()
+    assert run("--epsilon", "-1e-3", "--overwrite", "--shard", "0/5", own=True)[0] == 0
+    assert sorted(files(folder)) == ["00000.parquet", SCORE_FILE]
+    assert files(folder)["00000.parquet"] != before["00000.parquet"]
+
+
 def test_another_table_under_the_same_name_is_another_input(run, table):
     run()
     table.write_text(table.read_text().replace(" a ", " the ", 1))
