@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,16 +53,18 @@ class Sink:
     remarks: Mapping[str, Any]
     output_format: str = "parquet"
 
-    def prepare(self, overwrite: bool = False) -> None:
+    def prepare(self, overwrite: bool = False, shards: Sequence[Shard] = ()) -> None:
         """Make the folder, hold it to these settings, remove what dead processes left behind.
 
-        overwrite: take the place of scores with other settings, whose files are removed; else they are an error. Files
-        that are no scores are an error always. Errors: ScoringError.
+        overwrite: take the place of other scores, whose files are removed; else they are an error. Files that are no
+        scores are an error always. shards: all of the input's, see `check`. Errors: ScoringError.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        kept = self.check(overwrite)
+        kept = self.check(overwrite, shards)
         self.remove_left_behind()
+        with writing(self.folder):
+            self._remove(self._others(shards))
         path = self.folder / SCORE_FILE
         text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
@@ -74,17 +76,35 @@ class Sink:
                     replace_whole(path, text)
             return
         with writing(self.folder):
-            for file in self._shard_files():
-                if read_metadata(file).get("made_by", self.fingerprint()) != self.fingerprint():
-                    file.unlink(missing_ok=True)
-                    _beside(file).unlink(missing_ok=True)
+            made_by = {file: read_metadata(file).get("made_by", self.fingerprint()) for file in self._shard_files()}
+            self._remove([file for file, theirs in made_by.items() if theirs != self.fingerprint()])
             replace_whole(path, text)
 
-    def check(self, overwrite: bool = False) -> bool:
+    def check(self, overwrite: bool = False, shards: Sequence[Shard] = ()) -> bool:
         """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
 
-        Errors: ScoringError where they are not, unless they may be overwritten.
+        shards: all of the input's, other processes' too: what is stored of any other one is another data set's. Errors:
+        ScoringError where the scores are others, unless they may be overwritten.
         """
+        kept = self._check_settings(overwrite)
+        if not overwrite and (others := self._others(shards)):
+            raise ScoringError(
+                f"{self.folder} holds scores of shards that are not in this input ({len(others)}, the first "
+                f"{others[0].name}): give all of the input, another --output, or --overwrite to have them removed"
+            )
+        return kept
+
+    def _others(self, shards: Sequence[Shard]) -> list[Path]:
+        names = {shard.name for shard in shards}
+        files = [file for file in self._shard_files() if file.stem not in names] if names else []
+        return [file for file in files if read_metadata(file).get("made_by") == self.fingerprint()]
+
+    def _remove(self, files: Sequence[Path]) -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+            _beside(file).unlink(missing_ok=True)
+
+    def _check_settings(self, overwrite: bool) -> bool:
         path = self.folder / SCORE_FILE
         if not path.exists():
             return self._check_shards(overwrite)
@@ -144,6 +164,7 @@ class Sink:
         Errors: ScoringError where the folder cannot be written to.
         """
         path = self.path(shard)
+        begun = self._metadata(shard)  # what the shard is before it is read: changed meanwhile, it is not done
         temporary = temporary_name(path)
         try:
             with writing(path):
@@ -151,7 +172,7 @@ class Sink:
             try:
                 yield writer
                 assert writer.summary is not None
-                metadata = self._metadata(shard, writer.summary)
+                metadata = {**begun, "counts": asdict(writer.summary)}
                 with writing(path):
                     writer.finish(metadata)
             finally:
@@ -166,14 +187,13 @@ class Sink:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
-    def _metadata(self, shard: Shard, summary: Summary) -> dict[str, Any]:
+    def _metadata(self, shard: Shard) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint(shard),
             "made_by": self.fingerprint(),
             **self.made_by,
             **self.remarks,
             "shard": {"name": shard.name, **shard.identity},
-            "counts": asdict(summary),
         }
 
     def _mine(self) -> dict[str, Any]:

@@ -120,6 +120,38 @@ def test_a_tar_fetched_again_is_scored_again(run, pictures, pairs, tmp_path):
     assert {name for name in after if after[name] != before[name]} == {"00001.parquet"}
 
 
+def test_another_tar_of_the_same_name_and_size_is_scored(run, pictures, pairs, tmp_path):
+    source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=10)
+    run(source=source)
+    path = tmp_path / "tars" / "00001.tar"
+    before = files(tmp_path / "scores"), path.stat().st_size
+    caption = pairs[10][1].encode()
+    path.write_bytes(path.read_bytes().replace(caption, caption[::-1], 1))
+    assert path.stat().st_size == before[1]
+    assert run(source=source)[0] == 0
+    after = files(tmp_path / "scores")
+    assert {name for name in after if after[name] != before[0][name]} == {"00001.parquet"}
+    assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
+
+
+def test_stored_tars_that_are_not_in_the_input_are_another_data_set(run, pictures, pairs, tmp_path):
+    source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=7)
+    folder, part = tmp_path / "scores", f"{tmp_path}/tars/0000[01].tar"
+    assert run(source=part)[0] == 0
+    for number in range(2):  # a tar was added: it is done, by the process whose it is
+        assert run("--shard", f"{number}/2", source=source)[:1] == (0,)
+    before = files(folder)
+    assert sorted(before) == ["00000.parquet", "00001.parquet", "00002.parquet", SCORE_FILE]
+    for more in ([], ["--dry_run"], ["--shard", "0/2"]):
+        status, _, error = run(*more, source=part)
+        assert status == 2 and "not in this input (1, the first 00002.parquet)" in error and "--overwrite" in error
+        assert files(folder) == before
+    assert run("--overwrite", "--shard", "0/2", source=part)[0] == 0
+    after = files(folder)
+    assert before.keys() - after.keys() == {"00002.parquet"}
+    assert all(after[name] == before[name] for name in after if name != SCORE_FILE)
+
+
 def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):
     missing = tmp_path / "late.png"
     rows = [(str(missing), pairs[0][1]), *((str(pictures / image), caption) for image, caption in pairs)]
