@@ -241,6 +241,10 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
     theirs, found = _object(theirs), []
     for part in ("settings", "model", "input"):
         a, b = _object(theirs.get(part)), _object(mine.get(part))
+        if "pairs" in a and "pairs" in b and a.get("digest") != b.get("digest"):  # of a folder; in words
+            same = a["pairs"] == b["pairs"]
+            found.append(f"the folder has {b['pairs']} pairs, {'of other names' if same else 'had ' + str(a['pairs'])}")
+            a, b = ({**one, "pairs": None, "digest": None} for one in (a, b))
         found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
     for name in ("weights_sha256", "output_format"):
         if theirs.get(name) != mine.get(name):

@@ -14,7 +14,7 @@ from pathlib import Path
 import contract
 import pyarrow.parquet as pq
 import pytest
-from drawn_pairs import files, numbers, read_rows, write_table, write_tars
+from drawn_pairs import files, numbers, read_rows, write_folder, write_table, write_tars
 
 from clip4dm.scoring.inputs.recognise import open_input
 from clip4dm.scoring.sink import SCORE_FILE, open_sink
@@ -150,6 +150,26 @@ def test_stored_tars_that_are_not_in_the_input_are_another_data_set(run, picture
     after = files(folder)
     assert before.keys() - after.keys() == {"00002.parquet"}
     assert all(after[name] == before[name] for name in after if name != SCORE_FILE)
+
+
+def test_what_was_edited_in_a_folder_is_scored_again(run, pictures, pairs, tmp_path):
+    """Its own shard and no other; a folder of other pairs is another input."""
+    source, folder = write_folder(tmp_path / "photos", pictures, pairs), tmp_path / "scores"
+    run(source=source)
+    before = files(folder)
+    assert run(source=source)[0] == 0 and files(folder) == before
+    (source / "000005.txt").write_text("a hat", encoding="utf-8")
+    picture = next(path for path in source.glob("000019.*") if path.suffix != ".txt")
+    os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1))  # another picture of the same size
+    assert run(source=source)[0] == 0
+    after = files(folder)
+    assert {name for name in after if after[name] != before[name]} == {"00001.parquet", "00004.parquet"}
+    assert read_rows(folder)[5]["caption"] == "a hat"
+    (source / "000000.txt").rename(source / "0.txt")  # a caption without a picture, a picture without a caption
+    status, _, error = run(source=source)
+    assert status == 2 and "(the folder has 21 pairs, had 20)" in error and "--overwrite" in error
+    (source / "0.txt").unlink()
+    assert "(the folder has 20 pairs, of other names)" in run(source=source)[2] and files(folder) == after
 
 
 def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):

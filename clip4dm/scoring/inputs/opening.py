@@ -83,6 +83,19 @@ def size(path: str) -> int:
     return int(_asked(path, os.path.getsize, path))
 
 
+def stamp(path: str) -> tuple[int, int] | None:
+    """A file's bytes and when it was last changed, in ns; None where there is none. Not for remote ones.
+
+    >>> stamp("/no/such/file") is None
+    True
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def ends_sha256(path: str, length: int = 1 << 16) -> str:
     """SHA-256 of a file's first and last so many bytes: a tar's names and times, without reading it all.
 
