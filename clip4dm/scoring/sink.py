@@ -63,8 +63,9 @@ class Sink:
             self.folder.mkdir(parents=True, exist_ok=True)
         kept = self.check(overwrite, shards)
         self.remove_left_behind()
-        with writing(self.folder):
-            self._remove(self._others(shards))
+        if overwrite:
+            with writing(self.folder):
+                self._remove(self._others(shards))
         path = self.folder / SCORE_FILE
         text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
