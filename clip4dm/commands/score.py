@@ -139,10 +139,10 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
         sink = make_sink(args, found, detector)
         shards = found.shards()[args.shard[0] :: args.shard[1]]
         if args.dry_run:
-            sink.check(args.overwrite)
+            sink.check(args.overwrite, found.shards())
             print(plan(shards, [sink.done(shard) for shard in shards]))
             return
-        sink.prepare(args.overwrite)
+        sink.prepare(args.overwrite, found.shards())
         stored = score(args, shards, detector, sink)
     print(f"{summed(stored)} in {args.output}")
     wrong = [summary for summary in stored if summary.errors]

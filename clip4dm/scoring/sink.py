@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,20 +53,23 @@ class Sink:
     remarks: Mapping[str, Any]
     output_format: str = "parquet"
 
-    def prepare(self, overwrite: bool = False) -> None:
+    def prepare(self, overwrite: bool = False, shards: Sequence[Shard] = ()) -> None:
         """Make the folder, hold it to these settings, remove what dead processes left behind.
 
-        overwrite: take the place of scores with other settings, whose files are removed; else they are an error. Files
-        that are no scores are an error always. Errors: ScoringError.
+        overwrite: take the place of other scores, whose files are removed; else they are an error. Files that are no
+        scores are an error always. shards: all of the input's, see `check`. Errors: ScoringError.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        self.check(overwrite)
+        kept = self.check(overwrite, shards)
         self.remove_left_behind()
+        if overwrite:
+            with writing(self.folder):
+                self._remove(self._others(shards))
         path = self.folder / SCORE_FILE
         text = json.dumps(self._mine(), indent=1, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
         with writing(path):
-            if create_file(path, text):
+            if kept and create_file(path, text):
                 return
         if self.check(overwrite):
             if read_json(path).get("shards") != self.remarks.get("shards"):  # tars were added to the input
@@ -74,23 +77,38 @@ class Sink:
                     replace_whole(path, text)
             return
         with writing(self.folder):
-            for file in self._shard_files():
-                if read_metadata(file).get("made_by", self.fingerprint()) != self.fingerprint():
-                    file.unlink(missing_ok=True)
-                    _beside(file).unlink(missing_ok=True)
+            made_by = {file: read_metadata(file).get("made_by", self.fingerprint()) for file in self._shard_files()}
+            self._remove([file for file, theirs in made_by.items() if theirs != self.fingerprint()])
             replace_whole(path, text)
 
-    def check(self, overwrite: bool = False) -> bool:
+    def check(self, overwrite: bool = False, shards: Sequence[Shard] = ()) -> bool:
         """Whether the folder's scores, if there are any, are of these settings. Writes nothing.
 
-        Errors: ScoringError where they are not, unless they may be overwritten.
+        shards: all of the input's, other processes' too: what is stored of any other one is another data set's. Errors:
+        ScoringError where the scores are others, unless they may be overwritten.
         """
+        kept = self._check_settings(overwrite)
+        if not overwrite and (others := self._others(shards)):
+            raise ScoringError(
+                f"{self.folder} holds scores of shards that are not in this input ({len(others)}, the first "
+                f"{others[0].name}): give all of the input, another --output, or --overwrite to have them removed"
+            )
+        return kept
+
+    def _others(self, shards: Sequence[Shard]) -> list[Path]:
+        names = {shard.name for shard in shards}
+        files = [file for file in self._shard_files() if file.stem not in names] if names else []
+        return [file for file in files if read_metadata(file).get("made_by") == self.fingerprint()]
+
+    def _remove(self, files: Sequence[Path]) -> None:
+        for file in files:
+            file.unlink(missing_ok=True)
+            _beside(file).unlink(missing_ok=True)
+
+    def _check_settings(self, overwrite: bool) -> bool:
         path = self.folder / SCORE_FILE
         if not path.exists():
-            for file in self._shard_files():
-                if "made_by" not in read_metadata(file):
-                    raise ScoringError(f"{file} is no file of scores: give an --output folder of its own")
-            return True
+            return self._check_shards(overwrite)
         try:
             theirs = read_json(path)
         except FileError as error:
@@ -99,12 +117,27 @@ class Sink:
             raise ScoringError(f"{error}; remove that file, and the same command writes it anew") from None
         if _object(theirs).get("fingerprint") == self.fingerprint():
             return True
+        self._refuse(theirs, overwrite)
+        return False
+
+    def _check_shards(self, overwrite: bool) -> bool:
+        """`check` of a folder whose SCORE_FILE is gone, or not there yet: each file says itself what made it."""
+        alike = True
+        for file in self._shard_files():
+            theirs = read_metadata(file)
+            if "made_by" not in theirs:
+                raise ScoringError(f"{file} is no file of scores: give an --output folder of its own")
+            if theirs["made_by"] != self.fingerprint():
+                self._refuse({**theirs, "output_format": file.suffix[1:]}, overwrite)
+                alike = False
+        return alike
+
+    def _refuse(self, theirs: Any, overwrite: bool) -> None:
         if not overwrite:
             raise ScoringError(
                 f"{self.folder} holds scores of another kind ({_differences(theirs, self._mine())}): give another "
                 "--output, or --overwrite to have them removed"
             )
-        return False
 
     def fingerprint(self, shard: Shard | None = None) -> str:
         """Of all settings; with a shard, of these and what the shard is."""
@@ -132,6 +165,7 @@ class Sink:
         Errors: ScoringError where the folder cannot be written to.
         """
         path = self.path(shard)
+        begun = self._metadata(shard)  # what the shard is before it is read: changed meanwhile, it is not done
         temporary = temporary_name(path)
         try:
             with writing(path):
@@ -139,7 +173,7 @@ class Sink:
             try:
                 yield writer
                 assert writer.summary is not None
-                metadata = self._metadata(shard, writer.summary)
+                metadata = {**begun, "counts": asdict(writer.summary)}
                 with writing(path):
                     writer.finish(metadata)
             finally:
@@ -154,14 +188,13 @@ class Sink:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
-    def _metadata(self, shard: Shard, summary: Summary) -> dict[str, Any]:
+    def _metadata(self, shard: Shard) -> dict[str, Any]:
         return {
             "fingerprint": self.fingerprint(shard),
             "made_by": self.fingerprint(),
             **self.made_by,
             **self.remarks,
             "shard": {"name": shard.name, **shard.identity},
-            "counts": asdict(summary),
         }
 
     def _mine(self) -> dict[str, Any]:
@@ -209,6 +242,10 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
     theirs, found = _object(theirs), []
     for part in ("settings", "model", "input"):
         a, b = _object(theirs.get(part)), _object(mine.get(part))
+        if "pairs" in a and "pairs" in b and a.get("digest") != b.get("digest"):  # of a folder; in words
+            same = a["pairs"] == b["pairs"]
+            found.append(f"the folder has {b['pairs']} pairs, {'of other names' if same else 'had ' + str(a['pairs'])}")
+            a, b = ({**one, "pairs": None, "digest": None} for one in (a, b))
         found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
     for name in ("weights_sha256", "output_format"):
         if theirs.get(name) != mine.get(name):

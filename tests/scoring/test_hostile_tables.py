@@ -154,6 +154,28 @@ def test_what_is_no_input_is_said_in_a_line(scored, tmp_path, name, content, exp
     assert re.search(expected, said), said
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('image,caption\na.png,a cup\nb.png,"a red car\nc.png,a dog\nd.png,a hat\n', 3),
+        (
+            'image,caption\na.png,"a\ncup"\n"b\n.png","a car\nc.png,a dog',
+            5,
+        ),  # quotation marks that are closed before it
+        ('image,caption\na.png,a cup\nb.png,"', 3),
+        ('image,"caption\na.png,a cup\n', 1),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_quotation_mark_that_nothing_closes(scored, tmp_path, text, line, ending):
+    """Not the rows after it in silence as part of a caption."""
+    path = tmp_path / f"captions.{ending}"
+    path.write_text(text if ending == "csv" else text.replace(",", "\t"))
+    status, rows, said = scored(path)
+    assert status == 2 and not rows and len(said.splitlines()) == 1
+    assert f"{path}: the quotation mark that opens in line {line} is closed nowhere" in said
+
+
 def test_addresses_in_the_image_column(scored, pairs, tmp_path):
     image, caption = pairs[0]
     path = write_table(tmp_path / "captions.csv", [("https://example.org/a.jpg", caption), (image, caption)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def test_a_table_in_shards_of_any_size(ending, shard_size, pairs, tmp_path):
     assert [pair.carried["number"] for pair in read] == [str(i) if ending == "csv" else i for i in range(len(pairs))]
     assert len(found.shards()) == -(-len(pairs) // shard_size)
     assert [shard.name for shard in found.shards()] == [f"{i:05d}" for i in range(len(found.shards()))]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "json", "parquet"])
+def test_a_shard_is_sent_without_the_others(ending, pairs, tmp_path):
+    """As an engine pickles it: what it takes does not grow with the number of shards."""
+    sent = []
+    for times in (1, 50):
+        found = open_input([str(write_table(tmp_path / f"captions.{ending}", pairs * times))], shard_size=1)
+        shard = pickle.loads(pickle.dumps(found.shards()[7]))
+        assert [(pair.image_id, pair.caption) for pair in shard.pairs()] == [pairs[7]]
+        sent.append(len(pickle.dumps(shard)))
+    assert len(found.shards()) == 50 * len(pairs) and sent[1] <= sent[0] + 8  # of the number of rows
 
 
 def test_several_tables_are_one_input(pairs, tmp_path):

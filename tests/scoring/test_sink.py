@@ -14,7 +14,7 @@ from pathlib import Path
 import contract
 import pyarrow.parquet as pq
 import pytest
-from drawn_pairs import files, numbers, read_rows, write_table, write_tars
+from drawn_pairs import files, numbers, read_rows, write_folder, write_table, write_tars
 
 from clip4dm.scoring.inputs.recognise import open_input
 from clip4dm.scoring.sink import SCORE_FILE, open_sink
@@ -81,6 +81,24 @@ def test_other_settings_never_mix(run, tmp_path, options, said):
     assert run(*options, "--overwrite", own=True)[0] == 0 and files(folder) == after  # done, and not overwritten again
 
 
+def test_without_the_file_that_says_the_settings_the_shards_say_them(run, tmp_path):
+    run()
+    folder = tmp_path / "scores"
+    stored = (folder / SCORE_FILE).read_bytes()
+    (folder / SCORE_FILE).unlink()
+    before = files(folder)
+    for more in ([], ["--dry_run"], ["--output_format", "jsonl"]):
+        status, _, error = run("--epsilon", "-1e-3", *more, own=True)
+        assert status == 2 and "epsilon -5e-05, now -0.001" in error and "--overwrite" in error
+        assert files(folder) == before
+    assert run()[0] == 0 and (folder / SCORE_FILE).read_bytes() == stored  # of these settings: written anew, no more
+    assert {name: content for name, content in files(folder).items() if name != SCORE_FILE} == before
+    (folder / SCORE_FILE).unlink()
+    assert run("--epsilon", "-1e-3", "--overwrite", "--shard", "0/5", own=True)[0] == 0
+    assert sorted(files(folder)) == ["00000.parquet", SCORE_FILE]
+    assert files(folder)["00000.parquet"] != before["00000.parquet"]
+
+
 def test_another_table_under_the_same_name_is_another_input(run, table):
     run()
     table.write_text(table.read_text().replace(" a ", " the ", 1))
@@ -100,6 +118,58 @@ def test_a_tar_fetched_again_is_scored_again(run, pictures, pairs, tmp_path):
     assert run(source=source)[:2] == (0, f"20 pairs in 2 shards in {tmp_path / 'scores'}\n")
     after = files(tmp_path / "scores")
     assert {name for name in after if after[name] != before[name]} == {"00001.parquet"}
+
+
+def test_another_tar_of_the_same_name_and_size_is_scored(run, pictures, pairs, tmp_path):
+    source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=10)
+    run(source=source)
+    path = tmp_path / "tars" / "00001.tar"
+    before = files(tmp_path / "scores"), path.stat().st_size
+    caption = pairs[10][1].encode()
+    path.write_bytes(path.read_bytes().replace(caption, caption[::-1], 1))
+    assert path.stat().st_size == before[1]
+    assert run(source=source)[0] == 0
+    after = files(tmp_path / "scores")
+    assert {name for name in after if after[name] != before[0][name]} == {"00001.parquet"}
+    assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
+
+
+def test_stored_tars_that_are_not_in_the_input_are_another_data_set(run, pictures, pairs, tmp_path):
+    source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=7)
+    folder, part = tmp_path / "scores", f"{tmp_path}/tars/0000[01].tar"
+    assert run(source=part)[0] == 0
+    for number in range(2):  # a tar was added: it is done, by the process whose it is
+        assert run("--shard", f"{number}/2", source=source)[:1] == (0,)
+    before = files(folder)
+    assert sorted(before) == ["00000.parquet", "00001.parquet", "00002.parquet", SCORE_FILE]
+    for more in ([], ["--dry_run"], ["--shard", "0/2"]):
+        status, _, error = run(*more, source=part)
+        assert status == 2 and "not in this input (1, the first 00002.parquet)" in error and "--overwrite" in error
+        assert files(folder) == before
+    assert run("--overwrite", "--shard", "0/2", source=part)[0] == 0
+    after = files(folder)
+    assert before.keys() - after.keys() == {"00002.parquet"}
+    assert all(after[name] == before[name] for name in after if name != SCORE_FILE)
+
+
+def test_what_was_edited_in_a_folder_is_scored_again(run, pictures, pairs, tmp_path):
+    """Its own shard and no other; a folder of other pairs is another input."""
+    source, folder = write_folder(tmp_path / "photos", pictures, pairs), tmp_path / "scores"
+    run(source=source)
+    before = files(folder)
+    assert run(source=source)[0] == 0 and files(folder) == before
+    (source / "000005.txt").write_text("a hat", encoding="utf-8")
+    picture = next(path for path in source.glob("000019.*") if path.suffix != ".txt")
+    os.utime(picture, ns=(0, picture.stat().st_mtime_ns + 1))  # another picture of the same size
+    assert run(source=source)[0] == 0
+    after = files(folder)
+    assert {name for name in after if after[name] != before[name]} == {"00001.parquet", "00004.parquet"}
+    assert read_rows(folder)[5]["caption"] == "a hat"
+    (source / "000000.txt").rename(source / "0.txt")  # a caption without a picture, a picture without a caption
+    status, _, error = run(source=source)
+    assert status == 2 and "(the folder has 21 pairs, had 20)" in error and "--overwrite" in error
+    (source / "0.txt").unlink()
+    assert "(the folder has 20 pairs, of other names)" in run(source=source)[2] and files(folder) == after
 
 
 def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):

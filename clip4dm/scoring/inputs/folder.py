@@ -6,11 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.files.provenance import fingerprint
 from clip4dm.files.streams import batches
 from clip4dm.scoring.inputs.base import Input
-from clip4dm.scoring.inputs.opening import join, listing, open_binary
+from clip4dm.scoring.inputs.opening import is_remote, join, listing, open_binary, stamp
 from clip4dm.scoring.pairs import Pair, ScoringError
 
 if TYPE_CHECKING:
@@ -45,8 +47,16 @@ class FolderShard:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The files' names."""
-        return {"digest": _digest(self.files)}
+        """The files' names, sizes and times."""
+        return {"digest": _digest(self.files), "stamps": self.stamps}
+
+    @cached_property  # of the shards that are asked for: with --shard I/N most are another process's
+    def stamps(self) -> str | None:
+        """A hash of the files' sizes and times of change; None of a remote folder, where each is a request more."""
+        if is_remote(self.folder):
+            return None
+        names = [name for _, *pair in self.files for name in pair if name is not None]
+        return fingerprint({"files": [stamp(join(self.folder, name)) for name in names]})
 
     def pairs(self) -> Iterator[Pair]:
         """Errors: none; what cannot be read is the pair's."""
@@ -86,7 +96,8 @@ def open_folder(paths: Sequence[str], given: Sequence[str], *, shard_size: int =
         hint = f"; of its {other[1:]} files, give '{folder.rstrip('/')}/*{other}'" if other else ""
         raise ScoringError(f"{folder} has no pictures in it ({', '.join(PICTURES)}){hint}")
     shards = [FolderShard(folder, f"{i:05d}", tuple(some)) for i, some in enumerate(batches(files, shard_size))]
-    return Input("folder", tuple(given), {"digest": _digest(files), "shard_size": shard_size}, shards)
+    identity = {"pairs": len(files), "digest": _digest(files), "shard_size": shard_size}
+    return Input("folder", tuple(given), identity, shards)
 
 
 def caption_text(data: bytes) -> str:

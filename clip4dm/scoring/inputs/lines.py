@@ -37,12 +37,15 @@ class LineFormat:
 class Lines:
     """A file's lines as text, counting the bytes that have been read. Bytes that are no UTF-8 become half characters.
 
+    ended: whether a line was asked for after the last one.
+
     with open("captions.csv", "rb") as file:
         header = next(Lines(file))
     """
 
     def __init__(self, file: IO[bytes], at: int = 0) -> None:
         self.file, self.at = file, at
+        self.ended = False
         self.digest = hashlib.sha256()
         if at:
             file.seek(at)
@@ -53,6 +56,7 @@ class Lines:
     def __next__(self) -> str:
         line = self.file.readline()
         if not line:
+            self.ended = True
             raise StopIteration
         self.digest.update(line)
         if self.at == 0:
@@ -121,7 +125,14 @@ def _csv_records(lines: Lines, form: LineFormat) -> Iterator[Record]:
     if csv.field_size_limit() < LARGEST_FIELD:
         csv.field_size_limit(LARGEST_FIELD)
     assert form.delimiter is not None
-    for fields in csv.reader(lines, delimiter=form.delimiter):
+    reader = csv.reader(lines, delimiter=form.delimiter)
+    for fields in reader:
+        if lines.ended:  # asked for a line more than there are: only a row within quotation marks goes on in the next
+            opens = reader.line_num - fields[-1].removesuffix("\n").count("\n")
+            raise ScoringError(
+                f"the quotation mark that opens in line {opens} is closed nowhere: every row after it would "
+                'be part of that field; close it, or write a mark that is meant as text as ""'
+            )
         if not fields:  # a blank line
             continue
         values = dict(zip(form.header, fields, strict=False))

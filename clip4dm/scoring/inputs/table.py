@@ -118,11 +118,12 @@ def open_tables(
     for table in files:
         columns = find_columns(table.names, table.path, image_key, caption_key, pair_key)
         folder = os.path.dirname(table.path) if img_dir is None else img_dir
+        alone = replace(table, places=())  # an engine sends each shard: with all places it would be their square
         for number, start in enumerate(range(0, table.rows, shard_size)):
             place = table.places[number] if table.places else 0
             count = min(shard_size, table.rows - start)
             name = f"{len(shards):05d}"
-            shards.append(TableShard(table, name, columns, start, count, first + start, place, folder))
+            shards.append(TableShard(alone, name, columns, start, count, first + start, place, folder))
         first += table.rows
     if not shards:
         raise ScoringError(f"{', '.join(paths[:3])}: there are no rows")

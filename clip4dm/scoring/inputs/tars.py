@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from clip4dm.errors import short_reason
@@ -20,7 +21,7 @@ from clip4dm.files.reading import parse_json
 from clip4dm.scoring.inputs.base import Input
 from clip4dm.scoring.inputs.columns import CAPTION_NAMES
 from clip4dm.scoring.inputs.folder import PICTURES, caption_text
-from clip4dm.scoring.inputs.opening import open_binary, size
+from clip4dm.scoring.inputs.opening import ends_sha256, is_remote, open_binary, size
 from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
 
 if TYPE_CHECKING:
@@ -55,8 +56,13 @@ class TarShard:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The file's name and size."""
-        return {"file": self.label, "bytes": self.bytes}
+        """The file's name, size and ends."""
+        return {"file": self.label, "bytes": self.bytes, "ends": self.ends}
+
+    @cached_property  # of the shards that are asked for: with --shard I/N most are another process's
+    def ends(self) -> str | None:
+        """A hash of the file's first and last bytes; None of a remote one, where each is a request more."""
+        return None if is_remote(self.path) else ends_sha256(self.path)
 
     def pairs(self) -> Iterator[Pair]:
         """Errors: ScoringError where the file cannot be opened."""
