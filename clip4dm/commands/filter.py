@@ -147,13 +147,14 @@ def write(args: argparse.Namespace, scores: Scores, selection: Selection, rules:
     from clip4dm.scoring.filtering.lists import write_list
     from clip4dm.scoring.filtering.tars import write_tars
 
-    for path in map(Path, args.output):
-        if path.suffix:
-            write_list(path, scores, selection.places, args.key, asdict(rules))
-        else:
+    for name in args.output:
+        path = Path(name)
+        if is_folder(name):
             write_tars(
                 path, scores, selection.places, asdict(rules), args.input, lambda line: tell(f"{program}: note: {line}")
             )
+        else:
+            write_list(path, scores, selection.places, args.key, asdict(rules))
     if args.histogram:
         draw_histogram(Path(args.histogram), selection, rules)
 

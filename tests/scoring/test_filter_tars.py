@@ -89,6 +89,12 @@ def test_a_tar_that_is_there_is_left_and_one_that_is_not_is_written(scores, tmp_
     assert "holds other tars already" in fails(scores, "--no_misaligned", "--output", kept, capsys=capsys)
 
 
+def test_a_folder_whose_name_looks_like_a_suffix(scores, tars, tmp_path, capsys):
+    for name in ("kept-0.7/", "kept.v2/", "kept.txt/"):
+        run(scores, "--output", f"{tmp_path / name}/", capsys=capsys)
+        assert samples(tmp_path / name) == samples(tars)
+
+
 def test_tars_that_moved_or_changed(scores, tars, tmp_path, capsys):
     moved = tmp_path / "moved"
     moved.mkdir()
