@@ -96,6 +96,15 @@ def test_scores_damaged_in_the_middle(tmp_path, capsys):
     assert "the scores cannot be chosen from by f_clip_score: " in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_scores_that_are_all_damaged(suffix, tmp_path, capsys):
+    scores = store(tmp_path / "scores", [[row("a", -0.1)], [row("b", -0.2)]], output_format=suffix)
+    for path in scores.glob(f"0*.{suffix}"):
+        path.write_bytes(b"damaged")
+    error = fails(scores, "--partial", "--output", tmp_path / "kept.txt", capsys=capsys)
+    assert "2 files are damaged" in error and "there is nothing to take" in error and error.count("\n") == 1
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit on a file's size")
 @pytest.mark.parametrize("suffix", [".txt", ".npy", ".parquet"])
 def test_a_disk_that_is_full(suffix, tmp_path):
