@@ -42,6 +42,10 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     add_debug_option(parser)
     args = parser.parse_args(arguments(argv))
     for name in args.output:
+        if not name:
+            parser.error("--output is empty; give a file's or a folder's name")
+        if Path(args.folder).resolve() in (Path(name).resolve(), *Path(name).resolve().parents):
+            parser.error(f"--output {name} lies in {args.folder}, where the scores are; give another place")
         if not is_folder(name) and Path(name).suffix.lower() not in SUFFIXES:
             parser.error(f"--output {name}: its suffix is none of {', '.join(SUFFIXES)}, nor is it a folder's name")
     if args.histogram and Path(args.histogram).suffix.lower() != ".png":

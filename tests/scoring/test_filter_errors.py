@@ -14,6 +14,7 @@ from made_scores import fails, random_rows, row, run, store
 from places import ROOT
 
 from clip4dm.commands import filter as command
+from clip4dm.commands import score
 from clip4dm.errors import InputError
 from clip4dm.scoring.filtering.selection import Rules
 
@@ -66,6 +67,25 @@ def test_a_key_with_a_line_break(tmp_path, capsys):
     assert "has a line break in it" in fails(scores, "--output", tmp_path / "kept.txt", capsys=capsys)
     run(scores, "--output", tmp_path / "kept.parquet", capsys=capsys)
     assert pq.read_table(tmp_path / "kept.parquet")["key"].to_pylist() == ["a\nb"]
+
+
+@pytest.mark.parametrize("output", ["scores/kept.parquet", "scores/", "scores", "./scores/deep/kept.txt", "link/kept/"])
+def test_the_scores_folder_takes_no_output(output, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scores = store(tmp_path / "scores", [[row("a", -0.1)]])
+    (tmp_path / "link").symlink_to(scores)
+    before = sorted(scores.iterdir())
+    assert f"--output {output} lies in scores, where the scores are" in fails(
+        "scores", "--output", output, capsys=capsys
+    )
+    assert sorted(scores.iterdir()) == before
+
+
+@pytest.mark.parametrize("of", [command, score])
+def test_an_output_without_a_name(of, capsys):
+    with pytest.raises(SystemExit) as stop:
+        of.parse_args(["scores", "--output", ""])
+    assert stop.value.code == 2 and "--output is empty; give a" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,8 @@ def test_scores_of_two_kinds(tmp_path, capsys):
 
 def test_no_scores(tmp_path, capsys):
     assert "is no folder" in fails(tmp_path / "none", "--output", tmp_path / "k.txt", capsys=capsys)
-    assert "_score.json" in fails(tmp_path, "--output", tmp_path / "k.txt", capsys=capsys)
+    (tmp_path / "other").mkdir()
+    assert "_score.json" in fails(tmp_path / "other", "--output", tmp_path / "k.txt", capsys=capsys)
     store(tmp_path / "empty", [])
     assert "has no scores in it" in fails(tmp_path / "empty", "--output", tmp_path / "k.txt", capsys=capsys)
 
