@@ -53,12 +53,12 @@ def replace_whole(path: Path, data: bytes) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """A file's name on its way: of this machine and process.
+    """A file's name on its way: of this machine, PID namespace and process.
 
     >>> temporary_name(Path("scores/00000.parquet")).name.startswith(".00000.parquet.")
     True
     """
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{owner()}.{os.getpid()}.tmp")
 
 
 def is_left_behind(path: Path) -> bool:
@@ -68,11 +68,22 @@ def is_left_behind(path: Path) -> bool:
     (True, False)
     """
     match = _NAME.fullmatch(path.name)
-    return match is not None and match[1] == _host() and not _alive(int(match[2]))
+    return match is not None and match[1] == owner() and not _alive(int(match[2]))
 
 
-def _host() -> str:
-    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+def owner() -> str:
+    """What process numbers belong to: the machine's name, and that of the PID namespace, where there are such.
+
+    Containers may share a folder and a stated name, and see none of each other's processes.
+
+    >>> temporary_name(Path("file")).name.split(".")[2] == owner()
+    True
+    """
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+    try:
+        return f"{host}-{re.sub('[^0-9]', '', os.readlink('/proc/self/ns/pid'))}"
+    except OSError:
+        return host
 
 
 def _alive(pid: int) -> bool:
