@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 import socket
@@ -58,7 +60,22 @@ def temporary_name(path: Path) -> Path:
     >>> temporary_name(Path("scores/00000.parquet")).name.startswith(".00000.parquet.")
     True
     """
-    return path.with_name(f".{path.name}.{owner()}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name[:150]}.{owner()}.{os.getpid()}.tmp")
+
+
+def remove_left_behind_of(path: Path) -> None:
+    """Remove what killed processes left of this very file. To be called before this one writes it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "file"
+    >>> _ = temporary_name(path).write_bytes(b"half")
+    >>> remove_left_behind_of(path); list(path.parent.iterdir())
+    []
+    """
+    for file in path.parent.glob(f".{glob.escape(path.name[:150])}.*.tmp"):
+        if is_left_behind(file):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def is_left_behind(path: Path) -> bool:

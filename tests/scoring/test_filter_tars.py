@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from drawn_pairs import read_rows, write_tars
 from made_scores import fails, row, run, store
+from places import ROOT
 
 from clip4dm.scoring.filtering.tars import copy_samples
 
@@ -93,6 +97,20 @@ def test_a_folder_whose_name_looks_like_a_suffix(scores, tars, tmp_path, capsys)
     for name in ("kept-0.7/", "kept.v2/", "kept.txt/"):
         run(scores, "--output", f"{tmp_path / name}/", capsys=capsys)
         assert samples(tmp_path / name) == samples(tars)
+
+
+def test_what_a_killed_filter_left_is_removed(scores, tmp_path, capsys):
+    """By the same command, which writes the tars that are missing."""
+    kept = tmp_path / "kept"
+    code = (
+        "import os, signal\nfrom clip4dm.scoring.filtering import tars\n"
+        "tars.copy_samples = lambda source, target, kept: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"from clip4dm.commands.filter import main\nmain([{str(scores)!r}, '--output', {str(kept)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL and len(list(kept.glob(".*.tmp"))) == 1
+    run(scores, "--output", kept, capsys=capsys)
+    assert sorted(path.name for path in kept.iterdir()) == ["00000.tar", "00001.tar", "00002.tar", "_filter.json"]
 
 
 def test_tars_that_moved_or_changed(scores, tars, tmp_path, capsys):
