@@ -50,6 +50,17 @@ def test_captions_of_any_kind(scored, pairs, tmp_path):
     assert scored(path, "--skip_errors")[0] == 0
 
 
+def test_captions_without_a_word(scored, pairs, tmp_path):
+    """No word of them could be misaligned, so that they would be the best of all."""
+    image, caption = pairs[0]
+    path = tmp_path / "captions.jsonl"
+    odd = ["?", "...", "\u200b", "- , -", caption]
+    path.write_text("".join(json.dumps({"image": image, "caption": one}) + "\n" for one in odd))
+    status, rows, _ = scored(path)
+    assert status == 1 and reasons(rows) == ["the caption has no word to score"] * 4 + [None]
+    assert [row["f_clip_score"] for row in rows[:4]] == [None] * 4
+
+
 def bomb(side: int) -> bytes:
     """A PNG of side x side black pixels, in some kilobytes."""
 
