@@ -74,6 +74,11 @@ class EncodedCaption:
     padded: bool
     neutral: tuple[int, ...] = ()
 
+    @property
+    def has_scored_word(self) -> bool:
+        """Whether a word can be scored at all: of "?" none can, so that none would be found misaligned."""
+        return any(unit.candidate and unit.scored for unit in self.units)
+
 
 def encode_caption(
     tokenizer: Tokenizer, caption: str, template: str = "", neutral: tuple[int, ...] = ()

@@ -42,6 +42,10 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     add_debug_option(parser)
     args = parser.parse_args(arguments(argv))
     for name in args.output:
+        if not name:
+            parser.error("--output is empty; give a file's or a folder's name")
+        if Path(args.folder).resolve() in (Path(name).resolve(), *Path(name).resolve().parents):
+            parser.error(f"--output {name} lies in {args.folder}, where the scores are; give another place")
         if not is_folder(name) and Path(name).suffix.lower() not in SUFFIXES:
             parser.error(f"--output {name}: its suffix is none of {', '.join(SUFFIXES)}, nor is it a folder's name")
     if args.histogram and Path(args.histogram).suffix.lower() != ".png":
@@ -147,13 +151,14 @@ def write(args: argparse.Namespace, scores: Scores, selection: Selection, rules:
     from clip4dm.scoring.filtering.lists import write_list
     from clip4dm.scoring.filtering.tars import write_tars
 
-    for path in map(Path, args.output):
-        if path.suffix:
-            write_list(path, scores, selection.places, args.key, asdict(rules))
-        else:
+    for name in args.output:
+        path = Path(name)
+        if is_folder(name):
             write_tars(
                 path, scores, selection.places, asdict(rules), args.input, lambda line: tell(f"{program}: note: {line}")
             )
+        else:
+            write_list(path, scores, selection.places, args.key, asdict(rules))
     if args.histogram:
         draw_histogram(Path(args.histogram), selection, rules)
 

@@ -51,7 +51,10 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     add_score_options(method)
     _add_run_options(parser)
     add_debug_option(parser)
-    return parser.parse_args(options.arguments(argv))
+    args = parser.parse_args(options.arguments(argv))
+    if not args.output:
+        parser.error("--output is empty; give a folder's name")
+    return args
 
 
 def _add_input_options(parser: argparse.ArgumentParser) -> None:

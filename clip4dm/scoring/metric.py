@@ -36,7 +36,7 @@ __all__ = ["FCLIPScore", "UnscoredWords", "f_clip_score"]
 
 
 class UnscoredWords(UserWarning):
-    """Words of a caption that were not scored: which caption, which words."""
+    """Words of a caption that were not scored: which caption, which words; or that it has no word to score."""
 
 
 class FCLIPScore(Metric):
@@ -222,6 +222,9 @@ def _by_name(name: str) -> CLIP4DM:
 def _warn_of_unscored(detections: Sequence[Detection]) -> None:
     for place, detection in enumerate(detections):
         unscored = [word for word in detection.words if not word.scored]
+        if len(unscored) == len(detection.words):
+            text = f"text {place} ({detection.caption[:40]!r}) has no word to score: its F-CLIPScore is 0, the best"
+            warnings.warn(f"{text} there is, whatever the picture", UnscoredWords, stacklevel=4)
         for beyond, why in ((True, "lie beyond the model's context"), (False, "have no token of their own")):
             words = [word.text for word in unscored if word.beyond_context is beyond]
             if words:

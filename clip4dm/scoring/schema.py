@@ -47,18 +47,22 @@ def schema(carried: pa.Schema | None = None) -> pa.Schema:
 
 
 def carried_names(names: Sequence[str]) -> dict[str, str]:
-    """What each carried column is called in the output.
+    """What each carried column is called in the output, where no two differ in case alone: SQL takes these for one.
 
-    >>> carried_names(["caption", "id", "input_caption"])
-    {'caption': 'input_input_caption', 'id': 'id', 'input_caption': 'input_caption'}
+    >>> carried_names(["Caption", "id", "input_caption"])
+    {'Caption': 'input_input_Caption', 'id': 'id', 'input_caption': 'input_caption'}
+    >>> carried_names(["id", "ID"])
+    {'id': 'input_id', 'ID': 'ID'}
     """
+    given, taken = {name.casefold() for name in names}, set(NAMES)
     renamed: dict[str, str] = {}
-    for name in names:
+    for name in sorted(names):  # whatever order a row has them in
         new = name
-        while new in NAMES or (new != name and new in names):
+        while new.casefold() in taken or (new != name and new.casefold() in given):
             new = f"input_{new}"
+        taken.add(new.casefold())
         renamed[name] = new
-    return renamed
+    return {name: renamed[name] for name in names}
 
 
 def row(pair: Pair, detection: Detection | None, error: str | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     _score.json      the settings, the model, what the input was; a leading "_" is left out by readers of a folder
     NAME.parquet     a shard's rows; its metadata's key b"clip4dm" is a JSON object with the shard's fingerprint
     NAME.jsonl       the same as text, where that was asked for; NAME.meta.json beside it holds what the metadata would
-    .NAME.HOST.PID.tmp   a file on its way
+    .NAME.HOST-NAMESPACE.PID.tmp   a file on its way
 
 A shard is done if its file is there with the fingerprint of these settings and this shard. Hence the same command, run
 again after whatever ended it, does what is missing and nothing else, and processes may share a folder.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import re
 import socket
@@ -53,12 +55,27 @@ def replace_whole(path: Path, data: bytes) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """A file's name on its way: of this machine and process.
+    """A file's name on its way: of this machine, PID namespace and process.
 
     >>> temporary_name(Path("scores/00000.parquet")).name.startswith(".00000.parquet.")
     True
     """
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name[:150]}.{owner()}.{os.getpid()}.tmp")
+
+
+def remove_left_behind_of(path: Path) -> None:
+    """Remove what killed processes left of this very file. To be called before this one writes it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "file"
+    >>> _ = temporary_name(path).write_bytes(b"half")
+    >>> remove_left_behind_of(path); list(path.parent.iterdir())
+    []
+    """
+    for file in path.parent.glob(f".{glob.escape(path.name[:150])}.*.tmp"):
+        if is_left_behind(file):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
 
 def is_left_behind(path: Path) -> bool:
@@ -68,11 +85,22 @@ def is_left_behind(path: Path) -> bool:
     (True, False)
     """
     match = _NAME.fullmatch(path.name)
-    return match is not None and match[1] == _host() and not _alive(int(match[2]))
+    return match is not None and match[1] == owner() and not _alive(int(match[2]))
 
 
-def _host() -> str:
-    return re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+def owner() -> str:
+    """What process numbers belong to: the machine's name, and that of the PID namespace, where there are such.
+
+    Containers may share a folder and a stated name, and see none of each other's processes.
+
+    >>> temporary_name(Path("file")).name.split(".")[2] == owner()
+    True
+    """
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40] or "host"
+    try:
+        return f"{host}-{re.sub('[^0-9]', '', os.readlink('/proc/self/ns/pid'))}"
+    except OSError:
+        return host
 
 
 def _alive(pid: int) -> bool:

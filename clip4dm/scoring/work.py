@@ -181,9 +181,14 @@ def _rows(
         results.append(pair.error or "")
         if feature is not None:
             try:
-                ready[number] = feature, encode(cast(str, pair.caption))
+                encoded = encode(cast(str, pair.caption))
             except CLIP4DMError as error:
                 results[number] = str(error)
+            else:
+                if encoded.has_scored_word:
+                    ready[number] = feature, encoded
+                else:  # its F-CLIPScore would be 0, the best there is
+                    results[number] = "the caption has no word to score"
 
     def detect(some: list[tuple[Tensor, EncodedCaption]]) -> list[Detection]:
         return detector.detect_encoded(torch.stack([feature for feature, _ in some]), [one for _, one in some])

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from made_scores import random_rows, row, run, store
@@ -171,3 +172,18 @@ def test_nothing_kept_is_an_empty_file_and_a_note(tmp_path, capsys):
     assert outputs[0].read_bytes() == b"" and np.load(outputs[1]).dtype == np.dtype("u8,u8")
     assert len(np.load(outputs[1])) == 0 and pq.read_table(outputs[2]).num_rows == 0
     assert "f_clip_score" in pq.read_table(outputs[2]).column_names and (tmp_path / "h.png").stat().st_size > 1000
+
+
+def test_carried_columns_of_types_that_duckdb_does_not_know(tmp_path, capsys):
+    """Half floats can be chosen by; whatever else it is, it costs nothing and comes out as it was."""
+    scores = store(tmp_path / "scores", [[row("a", -0.3), row("b", -0.2), row("c", -0.1)]])
+    (path,) = scores.glob("*.parquet")
+    table, halves = pq.read_table(path), np.array([0.5, 0.25, 2.0], np.float16)
+    lists = pa.array([[half] for half in halves], pa.list_(pa.float16()))
+    table = table.append_column("half", pa.array(halves)).append_column("halves", lists)
+    pq.write_table(table.replace_schema_metadata(pq.read_metadata(path).metadata), path)
+    words = ["--best_of", "image", "--keep_fraction", "0.67", "--by", "half", "--output", tmp_path / "kept.parquet"]
+    run(scores, *words, "--expr", "half < 3", capsys=capsys)
+    kept = pq.read_table(tmp_path / "kept.parquet")
+    assert kept["key"].to_pylist() == ["a", "c"] and kept["halves"].to_pylist() == [[0.5], [2.0]]
+    assert kept["half"].type == pa.float16() and kept["half"].to_pylist() == [0.5, 2.0]

@@ -14,6 +14,7 @@ from made_scores import fails, random_rows, row, run, store
 from places import ROOT
 
 from clip4dm.commands import filter as command
+from clip4dm.commands import score
 from clip4dm.errors import InputError
 from clip4dm.scoring.filtering.selection import Rules
 
@@ -68,6 +69,25 @@ def test_a_key_with_a_line_break(tmp_path, capsys):
     assert pq.read_table(tmp_path / "kept.parquet")["key"].to_pylist() == ["a\nb"]
 
 
+@pytest.mark.parametrize("output", ["scores/kept.parquet", "scores/", "scores", "./scores/deep/kept.txt", "link/kept/"])
+def test_the_scores_folder_takes_no_output(output, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scores = store(tmp_path / "scores", [[row("a", -0.1)]])
+    (tmp_path / "link").symlink_to(scores)
+    before = sorted(scores.iterdir())
+    assert f"--output {output} lies in scores, where the scores are" in fails(
+        "scores", "--output", output, capsys=capsys
+    )
+    assert sorted(scores.iterdir()) == before
+
+
+@pytest.mark.parametrize("of", [command, score])
+def test_an_output_without_a_name(of, capsys):
+    with pytest.raises(SystemExit) as stop:
+        of.parse_args(["scores", "--output", ""])
+    assert stop.value.code == 2 and "--output is empty; give a" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "options", ["--keep_fraction 1.5", "--f_clip_score_above nan", "--best_of word", "--output a.csv"]
 )
@@ -94,6 +114,15 @@ def test_scores_damaged_in_the_middle(tmp_path, capsys):
     path.write_bytes(content)
     error = fails(scores, "--output", tmp_path / "kept.txt", capsys=capsys)
     assert "the scores cannot be chosen from by f_clip_score: " in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_scores_that_are_all_damaged(suffix, tmp_path, capsys):
+    scores = store(tmp_path / "scores", [[row("a", -0.1)], [row("b", -0.2)]], output_format=suffix)
+    for path in scores.glob(f"0*.{suffix}"):
+        path.write_bytes(b"damaged")
+    error = fails(scores, "--partial", "--output", tmp_path / "kept.txt", capsys=capsys)
+    assert "2 files are damaged" in error and "there is nothing to take" in error and error.count("\n") == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit on a file's size")

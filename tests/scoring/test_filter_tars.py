@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from drawn_pairs import read_rows, write_tars
 from made_scores import fails, row, run, store
+from places import ROOT
 
 from clip4dm.scoring.filtering.tars import copy_samples
 
@@ -87,6 +91,26 @@ def test_a_tar_that_is_there_is_left_and_one_that_is_not_is_written(scores, tmp_
     assert "were chosen otherwise" in fails(scores, "--keep_fraction", "0.1", "--output", kept, capsys=capsys)
     (kept / "_filter.json").unlink()
     assert "holds other tars already" in fails(scores, "--no_misaligned", "--output", kept, capsys=capsys)
+
+
+def test_a_folder_whose_name_looks_like_a_suffix(scores, tars, tmp_path, capsys):
+    for name in ("kept-0.7/", "kept.v2/", "kept.txt/"):
+        run(scores, "--output", f"{tmp_path / name}/", capsys=capsys)
+        assert samples(tmp_path / name) == samples(tars)
+
+
+def test_what_a_killed_filter_left_is_removed(scores, tmp_path, capsys):
+    """By the same command, which writes the tars that are missing."""
+    kept = tmp_path / "kept"
+    code = (
+        "import os, signal\nfrom clip4dm.scoring.filtering import tars\n"
+        "tars.copy_samples = lambda source, target, kept: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"from clip4dm.commands.filter import main\nmain([{str(scores)!r}, '--output', {str(kept)!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+    assert done.returncode == -signal.SIGKILL and len(list(kept.glob(".*.tmp"))) == 1
+    run(scores, "--output", kept, capsys=capsys)
+    assert sorted(path.name for path in kept.iterdir()) == ["00000.tar", "00001.tar", "00002.tar", "_filter.json"]
 
 
 def test_tars_that_moved_or_changed(scores, tars, tmp_path, capsys):
@@ -190,7 +214,8 @@ def test_scores_of_two_kinds(tmp_path, capsys):
 
 def test_no_scores(tmp_path, capsys):
     assert "is no folder" in fails(tmp_path / "none", "--output", tmp_path / "k.txt", capsys=capsys)
-    assert "_score.json" in fails(tmp_path, "--output", tmp_path / "k.txt", capsys=capsys)
+    (tmp_path / "other").mkdir()
+    assert "_score.json" in fails(tmp_path / "other", "--output", tmp_path / "k.txt", capsys=capsys)
     store(tmp_path / "empty", [])
     assert "has no scores in it" in fails(tmp_path / "empty", "--output", tmp_path / "k.txt", capsys=capsys)
 

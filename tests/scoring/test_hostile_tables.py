@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn_pairs import write_folder, write_table
+from made_scores import run as choose
 
 from clip4dm.scoring.work import score
 
@@ -47,6 +48,17 @@ def test_captions_of_any_kind(scored, pairs, tmp_path):
     assert long["truncated"] and len(long["words"]) > 25_000 and long["words"][-1]["attribution"] is None
     assert abs(long["words"][0]["attribution"]) > 0
     assert scored(path, "--skip_errors")[0] == 0
+
+
+def test_captions_without_a_word(scored, pairs, tmp_path):
+    """No word of them could be misaligned, so that they would be the best of all."""
+    image, caption = pairs[0]
+    path = tmp_path / "captions.jsonl"
+    odd = ["?", "...", "\u200b", "- , -", caption]
+    path.write_text("".join(json.dumps({"image": image, "caption": one}) + "\n" for one in odd))
+    status, rows, _ = scored(path)
+    assert status == 1 and reasons(rows) == ["the caption has no word to score"] * 4 + [None]
+    assert [row["f_clip_score"] for row in rows[:4]] == [None] * 4
 
 
 def bomb(side: int) -> bytes:
@@ -259,3 +271,28 @@ def test_columns_whose_names_are_taken(scored, pairs, tmp_path):
     status, rows, _ = scored(tmp_path / "old.parquet")
     assert status == 0 and list(rows[0])[-3:] == ["input_cosine", "input_input_error", "input_error"]
     assert rows[0]["input_cosine"] == 0.5 and rows[0]["input_input_error"] == "old" and rows[0]["input_error"] == 1
+
+
+def test_columns_that_differ_in_case_alone(scored, pairs, tmp_path, capsys):
+    """DuckDB takes them for one."""
+    count = range(len(pairs))
+    table = pa.table({
+        "image": [image for image, _ in pairs], "caption": [caption for _, caption in pairs],
+        "F_CLIP_Score": [float(i) for i in count], "ID": list(count), "Id": [-i for i in count],
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "own.parquet")
+    _, rows, _ = scored(tmp_path / "own.parquet")
+    assert list(rows[0])[-3:] == ["input_F_CLIP_Score", "ID", "input_Id"]
+    output = tmp_path / "kept.parquet"
+    choose(
+        tmp_path / "scores",
+        "--keep_fraction",
+        "0.5",
+        "--expr",
+        "id - input_id = 2 * id",
+        "--output",
+        output,
+        capsys=capsys,
+    )
+    kept = sorted(rows, key=lambda one: (-one["f_clip_score"], -one["cosine"]))[: len(rows) // 2]
+    assert pq.read_table(output).to_pylist() == sorted(kept, key=lambda one: one["key"])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ from places import ROOT
 from same_rows import assert_same_rows
 
 from clip4dm.scoring.sink import Sink
+from clip4dm.scoring.temporary import is_left_behind, owner, temporary_name
 
 KILLS = 20
 SHARDS = 40
@@ -56,10 +55,21 @@ def test_a_dead_process_that_nobody_waits_for_is_dead(tmp_path):
     dead = subprocess.Popen(["true"])
     while b") Z " not in Path(f"/proc/{dead.pid}/stat").read_bytes():
         time.sleep(0.001)
-    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    host = owner()
     left = [f".00000.parquet.{host}.{pid}.tmp" for pid in (dead.pid, 1)]
     for name in left:
         (tmp_path / name).touch()
     Sink(tmp_path, {}, {}).remove_left_behind()
     assert [path.name for path in tmp_path.iterdir()] == left[1:]
     dead.wait()
+
+
+def test_a_temporary_name_says_the_pid_namespace(monkeypatch):
+    """Two containers of one stated name see none of each other's processes."""
+    monkeypatch.setattr("socket.gethostname", lambda: "worker")
+    found = {}
+    for number in (4026531836, 4026532201):
+        monkeypatch.setattr("os.readlink", lambda path, number=number: f"pid:[{number}]")
+        found[owner()] = temporary_name(Path("00000.parquet"))
+    assert list(found) == ["worker-4026531836", "worker-4026532201"]
+    assert [is_left_behind(path) for path in found.values()] == [False, True]  # this one has only begun

@@ -85,6 +85,13 @@ def test_a_long_text_keeps_its_end_and_says_what_was_left_out(twins):
     assert abs(without_end - wanted) > 100 * COSINE
 
 
+def test_a_text_without_a_word_is_said(detector):
+    """Its score is the best there is, whatever the picture."""
+    with pytest.warns(UnscoredWords, match=r"text 1 \('\?'\) has no word to score: its F-CLIPScore is 0") as said:
+        assert f_clip_score(pictures(2), ["a dog", "?"], detector, per_sample=True)["f_clip_score"][1] == 0
+    assert len(said) == 1
+
+
 def test_the_mean_is_of_the_detections(detector):
     images, texts = pictures(7), [*CAPTIONS, "", "a dog", "dog"]
     wanted = np.mean([found.f_clip_score for found in detector.detect(list(images), texts)])

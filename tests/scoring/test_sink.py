@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import re
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from drawn_pairs import files, numbers, read_rows, write_folder, write_table, wr
 
 from clip4dm.scoring.inputs.recognise import open_input
 from clip4dm.scoring.sink import SCORE_FILE, open_sink
+from clip4dm.scoring.temporary import owner
 from clip4dm.scoring.work import score_shard
 
 SHARDS = 5
@@ -212,11 +211,12 @@ def test_temporary_files_of_the_dead_are_removed_and_no_others(run, tmp_path):
     run()
     done = subprocess.Popen(["true"])
     done.wait()
-    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    host = owner()
     names = {pid: f".00001.parquet.{host}.{pid}.tmp" for pid in (done.pid, os.getppid())}
     (folder / f".{SCORE_FILE}.{host}.{done.pid}.tmp").write_bytes(b"half")
     (folder / f".00001.meta.json.{host}.{done.pid}.tmp").write_bytes(b"half")
-    others = [f".00001.parquet.elsewhere.{done.pid}.tmp", "notes.tmp"]
+    namespace = f"{host}1"  # a container's of the same name, with processes of its own
+    others = [f".00001.parquet.{one}.{done.pid}.tmp" for one in ("elsewhere", namespace)] + ["notes.tmp"]
     for name in [*names.values(), *others]:
         (folder / name).write_bytes(b"half")
     run()

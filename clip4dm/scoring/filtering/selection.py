@@ -172,7 +172,7 @@ def _database(scores: pyarrow.dataset.Dataset) -> Iterator[duckdb.DuckDBPyConnec
     with tempfile.TemporaryDirectory(prefix="clip4dm-filter-") as folder:
         database = duckdb.connect(":memory:")
         try:
-            database.register("scores", scores)
+            database.register("scores", _taken(scores))
             folder = folder.replace("'", "''")
             for setting in (
                 f"memory_limit = '{MEMORY}'",
@@ -185,6 +185,22 @@ def _database(scores: pyarrow.dataset.Dataset) -> Iterator[duckdb.DuckDBPyConnec
             yield database
         finally:
             database.close()
+
+
+def _taken(scores: pyarrow.dataset.Dataset) -> pyarrow.dataset.Dataset:
+    """The rows without the columns of types that DuckDB does not know."""
+    import duckdb
+    import pyarrow as pa
+
+    def known(column: pa.Field) -> bool:
+        with duckdb.connect(":memory:") as database:
+            try:
+                database.from_arrow(pa.schema([column]).empty_table())
+            except duckdb.Error:
+                return False
+            return True
+
+    return scores.replace_schema(pa.schema([one for one in scores.schema if known(one)]))
 
 
 def _asking(database: duckdb.DuckDBPyConnection, rules: Rules, columns: list[str]) -> Any:

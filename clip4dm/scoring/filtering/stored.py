@@ -62,10 +62,12 @@ class Scores:
         return pa.unify_schemas(list(dict.fromkeys(schemas)), promote_options="permissive")
 
     def dataset(self) -> pyarrow.dataset.Dataset:
-        """All rows, in order, for a query that reads what it needs."""
+        """All rows, in order, for a query that reads what it needs: half floats as floats, as DuckDB takes them."""
+        import pyarrow as pa
         import pyarrow.dataset
 
-        return pyarrow.dataset.dataset([str(shard.path) for shard in self.shards], self.schema(), format="parquet")
+        columns = [one.with_type(pa.float32()) if one.type == pa.float16() else one for one in self.schema()]
+        return pyarrow.dataset.dataset([str(shard.path) for shard in self.shards], pa.schema(columns), format="parquet")
 
     def rows(self, places: NDArray[np.int64], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows at these places, ascending, a table a shard; columns None for all. Errors: ScoringError."""
@@ -108,6 +110,8 @@ def read_scores(folder: Path, partial: bool = False) -> Scores:
     if remarks and not partial:
         raise ScoringError(f"{'; '.join(remarks)}. --partial takes what is there all the same")
     whole = [(file, metadata) for file, metadata in zip(files, said, strict=True) if metadata]
+    if not whole:
+        raise ScoringError(f"{'; '.join(remarks)}: there is nothing to take; `clip4dm score` makes the scores anew")
     temporary = None
     if any(file.suffix == ".jsonl" for file, _ in whole):
         temporary = tempfile.TemporaryDirectory(prefix="clip4dm-filter-")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from clip4dm.files.writing import put_in_place
 from clip4dm.scoring.pairs import ScoringError
+from clip4dm.scoring.temporary import remove_left_behind_of, temporary_name
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to, renamed to it when the block ends well, else removed.
 
+    What killed processes left of the same file is removed first.
     Errors: ScoringError for what the system says against writing.
 
     >>> import tempfile
@@ -24,7 +25,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     >>> [path.name for path in folder.iterdir()]
     ['kept.txt']
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    remove_left_behind_of(path)
+    temporary = temporary_name(path)
     try:
         with writable(path):
             yield temporary
