@@ -77,7 +77,7 @@ def _add_input_options(parser: argparse.ArgumentParser) -> None:
         "--pair_key",
         metavar="COLUMN",
         help="the column that names the pairs, no two alike, or its key in a tar's json files (default: key or uid, "
-        "else a row's number; in a tar, the sample's name)",
+        "else a row's number, for which row_number asks; in a tar, the sample's name)",
     )
     group.add_argument("--img_dir", metavar="DIR", help="where a table's paths begin (default: the table's folder)")
     group.add_argument(

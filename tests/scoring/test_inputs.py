@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clip4dm.scoring.inputs.recognise import open_input
-from clip4dm.scoring.pairs import ScoringError
+from clip4dm.scoring.pairs import ScoringError, without_doubles
 from clip4dm.scoring.work import score
 
 FIELD = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=12)
@@ -224,3 +224,16 @@ def test_any_file_system(form, command, pictures, pairs, tmp_path):
         open_input(["memory://none/captions.csv"])
     with pytest.raises(ScoringError, match="nothere://x/a.csv cannot be read .*[Pp]rotocol"):
         open_input(["nothere://x/a.csv"])
+
+
+def test_rows_that_share_an_identifier_go_by_their_number(demo, pictures, tmp_path):
+    name = sorted(pictures.iterdir())[0].name
+    table = tmp_path / "captions.csv"
+    table.write_text("uid,image,caption\n" + "".join(f"7,{name},a red circle {i}\n" for i in range(3)))
+
+    def keys_and_errors(**options):
+        (shard,) = open_input([str(table)], img_dir=str(pictures), **options).shards()
+        return [(pair.key, (pair.error or "").partition(" came")[0]) for pair in without_doubles(shard.pairs())]
+
+    assert keys_and_errors() == [("7", ""), ("7", "the key '7'"), ("7", "the key '7'")]
+    assert keys_and_errors(pair_key="row_number") == [(f"{i:08d}", "") for i in range(3)]

@@ -17,6 +17,7 @@ IMAGE_NAMES = (
 )  # fmt: skip
 CAPTION_NAMES = ("caption", "text", "txt", "prompt", "image_caption", "sentence", "description", "title", "alt_text")
 KEY_NAMES = ("key", "__key__", "uid", "pair_id")
+ROW_NUMBER = "row_number"  # --pair_key for no column: several rows of a table may share an identifier
 URL_NAMES = ("url", "image_url")
 DOWNLOAD = (
     "pictures are not fetched from the web here: download them first, with img2dataset for example "
@@ -45,12 +46,14 @@ def find_columns(
     caption_key: str | None = None,
     pair_key: str | None = None,
 ) -> Columns:
-    """Columns by the names given, or else by usual ones. path: for the error.
+    """Columns by the names given, or else by usual ones. path: for the error. pair_key: ROW_NUMBER for no column.
 
     Errors: ScoringError, with the names there are.
 
     >>> find_columns(["a", "b"], "x.csv", image_key="a", caption_key="b").image
     'a'
+    >>> find_columns(["uid", "image", "text"], "x.csv", pair_key="row_number").others
+    ('uid',)
     """
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise ScoringError(f"{path} has several columns named {doubled[0]!r}; rename them")
@@ -58,11 +61,12 @@ def find_columns(
     if image is None and image_key is None and _pick(names, None, URL_NAMES):
         raise ScoringError(f"{path} has addresses of pictures, and no pictures: {DOWNLOAD}")
     caption = _pick(names, caption_key, CAPTION_NAMES)
-    key = _pick(names, pair_key, KEY_NAMES)
+    numbered = pair_key == ROW_NUMBER and pair_key not in names
+    key = None if numbered else _pick(names, pair_key, KEY_NAMES)
     for found, option, given in (
         (image, "--image_key", image_key),
         (caption, "--caption_key", caption_key),
-        (key or pair_key is None, "--pair_key", pair_key),
+        (key or numbered or pair_key is None, "--pair_key", pair_key),
     ):
         if not found:
             wanted = f"no column {given!r}" if given else f"no column that looks like {option[2:-4]}s"
