@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, temporary: Path | None = None) -> None:
     """Write bytes under a temporary name beside `path`, synced, then renamed to it. Errors: OSError.
+
+    temporary: that name, in the same folder; None for one of this process's.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "file"
     >>> replace_file(path, b"whole"); path.read_bytes()
     b'whole'
     """
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    temporary = temporary or path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(data)
         put_in_place(temporary, path)

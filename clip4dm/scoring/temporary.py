@@ -9,7 +9,7 @@ import re
 import socket
 from pathlib import Path
 
-from clip4dm.files.writing import put_in_place
+from clip4dm.files.writing import put_in_place, replace_file
 
 _NAME = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
 
@@ -46,12 +46,7 @@ def replace_whole(path: Path, data: bytes) -> None:
     >>> replace_whole(path, b"whole"); path.read_bytes()
     b'whole'
     """
-    temporary = temporary_name(path)
-    try:
-        temporary.write_bytes(data)
-        put_in_place(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_file(path, data, temporary_name(path))
 
 
 def temporary_name(path: Path) -> Path:
