@@ -77,6 +77,7 @@ class CLIP4DM:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
         self.model = model
         self.template = template
+        self._neutral = neutral_ids(model.tokenizer)  # once, not with every caption
         self.start_layer_text = start_layer_text
         self.sorted_by = sorted_by
         self.epsilon = epsilon
@@ -150,10 +151,9 @@ class CLIP4DM:
             encoded = detector.encode_captions(["a red car", "a blue car"])
         """
         made: dict[str, EncodedCaption] = {}
-        neutral = neutral_ids(self.model.tokenizer)
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
-                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, neutral)
+                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, self._neutral)
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:

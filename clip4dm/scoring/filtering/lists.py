@@ -31,7 +31,7 @@ def write_list(path: Path, scores: Scores, places: NDArray[np.int64], key: str, 
 
         write_list(Path("kept.txt"), scores, places, "key", {"keep_fraction": 0.7})
     """
-    columns = scores.schema().names
+    columns = scores.schema.names
     if key not in columns and JSON not in columns:
         raise InputError(f"the scores have no column {key!r}; there are: {', '.join(columns)}")
     with whole_file(path) as temporary:
@@ -53,7 +53,7 @@ def _write_parquet(path: Path, scores: Scores, places: NDArray[np.int64], key: s
     import pyarrow.parquet as pq
 
     metadata = {METADATA_KEY: json.dumps({**scores.about, "filter": about}).encode()}
-    schema = scores.schema().with_metadata(metadata)
+    schema = scores.schema.with_metadata(metadata)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for table in scores.rows(places):
             file.write_table(table.replace_schema_metadata(metadata))
@@ -91,7 +91,7 @@ LISTS: dict[str, Callable[..., None]] = {".txt": _write_text, ".parquet": _write
 
 
 def _keys(scores: Scores, places: NDArray[np.int64], key: str) -> Iterator[list[str]]:
-    column = key if key in scores.schema().names else JSON
+    column = key if key in scores.schema.names else JSON
     for table in scores.rows(places, [column]):
         keys = table[column].to_pylist()
         if column != key:

@@ -193,14 +193,14 @@ def _taken(scores: pyarrow.dataset.Dataset) -> pyarrow.dataset.Dataset:
     import pyarrow as pa
 
     def known(column: pa.Field) -> bool:
-        with duckdb.connect(":memory:") as database:
-            try:
-                database.from_arrow(pa.schema([column]).empty_table())
-            except duckdb.Error:
-                return False
-            return True
+        try:
+            trial.from_arrow(pa.schema([column]).empty_table())
+        except duckdb.Error:
+            return False
+        return True
 
-    return scores.replace_schema(pa.schema([one for one in scores.schema if known(one)]))
+    with duckdb.connect(":memory:") as trial:
+        return scores.replace_schema(pa.schema([one for one in scores.schema if known(one)]))
 
 
 def _asking(database: duckdb.DuckDBPyConnection, rules: Rules, columns: list[str]) -> Any:

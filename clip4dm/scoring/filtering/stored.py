@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Scores:
     remarks: tuple[str, ...]
     temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
+    @cached_property  # a look into every file
     def schema(self) -> pa.Schema:
         """Of all files together: a carried column may be empty in one of them."""
         import pyarrow as pa
@@ -66,7 +68,7 @@ class Scores:
         import pyarrow as pa
         import pyarrow.dataset
 
-        columns = [one.with_type(pa.float32()) if one.type == pa.float16() else one for one in self.schema()]
+        columns = [one.with_type(pa.float32()) if one.type == pa.float16() else one for one in self.schema]
         return pyarrow.dataset.dataset([str(shard.path) for shard in self.shards], pa.schema(columns), format="parquet")
 
     def rows(self, places: NDArray[np.int64], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -82,7 +84,7 @@ class Scores:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        whole = self.schema()
+        whole = self.schema
         wanted = whole if columns is None else pa.schema([whole.field(name) for name in columns])
         for shard in self.shards:
             start, end = np.searchsorted(places, [shard.first, shard.first + shard.rows])
