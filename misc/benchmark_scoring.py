@@ -59,8 +59,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    if args.backbone is None and args.pretrained is None:
-        args.backbone = "demo"
+    args.backbone, args.pretrained = model_arguments(args, "demo")  # for the fresh processes too
     with one_line_errors("benchmark_scoring.py", args.debug), tempfile.TemporaryDirectory() as scratch:
         check_extra("score", "pyarrow", "fsspec", "tqdm")
         if find_spec("webdataset") is None:
@@ -129,8 +128,7 @@ def side_by_side(args: argparse.Namespace, tars: list[Path]) -> str:
 
     from clip4dm import CLIP4DM
 
-    backbone, pretrained = model_arguments(args, "demo")
-    detector = CLIP4DM.from_pretrained(backbone, pretrained, args.device, args.precision, batch_size=64)
+    detector = CLIP4DM.from_pretrained(args.backbone, args.pretrained, args.device, args.precision, batch_size=64)
     makers = {"score": scoring.score_alone, "a": scoring.detector_alone, "b": scoring.plain_loop}
     contenders = {name: make(detector) for name, make in makers.items()}
     names, seconds, processors = list(contenders), *({name: list[float]() for name in contenders} for _ in "ab")
