@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.options import Finite, arguments
 from clip4dm.scores import F_CLIP_SCORE
+from clip4dm.scoring.filtering.selection import BEST_OF
 
 if TYPE_CHECKING:
     from clip4dm.scoring.filtering.selection import Rules, Selection
@@ -64,9 +65,7 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--f_clip_score_above", type=SCORE, metavar="X", help="pairs with a higher F-CLIPScore, which is 0 at best"
     )
-    rules.add_argument(
-        "--best_of", choices=("image", "caption"), help="one pair of each: a picture's best caption, or the reverse"
-    )
+    rules.add_argument("--best_of", choices=BEST_OF, help="one pair of each: a picture's best caption, or the reverse")
     rules.add_argument("--keep_fraction", type=SHARE, metavar="F", help="this share of the pairs, the best first")
     rules.add_argument(
         "--by",

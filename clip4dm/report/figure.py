@@ -99,25 +99,24 @@ class _Pen:
 
     def draw(self, height: float) -> None:
         """All texts, once the figure's height in inches is known."""
+        from matplotlib.lines import Line2D
+
         for x, y, text, size, ground, underlined in self.texts:
             at = (x / WIDTH, 1 - y / height)
             box = {} if ground is None else {"bbox": {"facecolor": _hex(ground), "edgecolor": "none", "pad": 2.0}}
             self.figure.text(*at, text, fontsize=size, color=_hex(INK), parse_math=False, **box)
             if underlined:
-                from matplotlib.lines import Line2D
-
                 below = 1 - (y + 0.06) / height
                 ends = (at[0], at[0] + self._width(text, size) / WIDTH)
-                self.figure.add_artist(
-                    Line2D(ends, (below, below), color=_hex(INK), linewidth=1.6, zorder=9)
-                )  # above the ground
+                line = Line2D(ends, (below, below), color=_hex(INK), linewidth=1.6, zorder=9)  # above the grounds
+                self.figure.add_artist(line)
 
     def _set_words(self, text: str, size: float) -> None:
         for word in text.split(" "):
             self._set(word + " ", size, None, False)
 
     def _set(self, text: str, size: float, ground: Colour | None, underlined: bool) -> None:
-        text = " ".join(text.split("\n"))
+        text = text.replace("\n", " ")
         if len(text) > FITS_A_LINE:  # no space in it to wrap at
             for start in range(0, len(text), FITS_A_LINE):
                 self._set(text[start : start + FITS_A_LINE], size, ground, underlined)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clip4dm.detection import Detection, Word
+from clip4dm.scores import last_layers
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,6 @@ def settings_line(detection: Detection) -> str:
 
     settings_line(detection)  # 'clip4dm, all 2 text layers; words below -5e-05 do not fit'
     """
-    from clip4dm.scores import last_layers
-
     last = last_layers(detection.start_layer_text, detection.layers)
     if detection.layers == 1:
         layers = "the text tower as a whole"

@@ -225,9 +225,8 @@ class TextTower:
         shared = self.shared_tokens(captions)
         ids, pooled = self.batch(captions)
         with torch.no_grad():
-            (output,) = deque(
-                self.states(ids, shared, exact), maxlen=1
-            )  # the keys and values of all layers would be much
+            # The last state alone: the keys and values of all layers would be much.
+            (output,) = deque(self.states(ids, shared, exact), maxlen=1)
             x = output.x[torch.arange(len(ids)), pooled - shared]
             return self.last_layers(self.layers).feature(x.to(self.working_dtype))
 
