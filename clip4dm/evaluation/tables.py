@@ -34,6 +34,15 @@ def interval(low: float | None, high: float | None) -> str:
     return NOTHING if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
 
 
+def decimals(published: float) -> int:
+    """How many the paper prints of a number: two, or three where it has them.
+
+    >>> decimals(0.6), decimals(0.806)
+    (2, 3)
+    """
+    return 3 if round(published, 2) != published else 2
+
+
 def cell(figure: Figure | None) -> str:
     """A figure and its interval, where it has one, in a cell of a table.
 
@@ -83,8 +92,7 @@ def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
 
 
 def _as_published(value: float | None) -> str:
-    """Two decimals, three where the paper has them."""
-    return number(value, ".3f" if value is not None and round(value, 2) != value else ".2f")
+    return number(value, ".2f" if value is None else f".{decimals(value)}f")
 
 
 def _printable(text: str) -> str:
