@@ -46,7 +46,14 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
     )
     config._attn_implementation = "eager"
     made = CLIPModel(config).eval()
-    state = {
+    made.load_state_dict(hugging_face_state(model))
+    return made
+
+
+def hugging_face_state(model: nn.Module) -> dict[str, Tensor]:
+    """An open_clip CLIP's weights under the names that transformers.CLIPModel gives them: views, nothing is copied."""
+    visual = model.visual
+    return {
         "logit_scale": model.logit_scale,
         "text_model.embeddings.token_embedding.weight": model.token_embedding.weight,
         "text_model.embeddings.position_embedding.weight": model.positional_embedding,
@@ -61,8 +68,6 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
         **_blocks("text_model", model.transformer),
         **_blocks("vision_model", visual.transformer),
     }
-    made.load_state_dict(state)
-    return made
 
 
 def _sizes(transformer: nn.Module, act: str) -> dict:
