@@ -25,8 +25,8 @@ ATTRIBUTION = 1e-4  # of the caption's largest, the template's tokens included
 WEIGHT = 1e-3  # of a tensor's largest: one of two copies may be stored in fp16, which rounds by 5e-4
 COMPONENT = 1e-5  # of a unit feature: fp32, some ten layers, other kernels
 CLIP_SCORE = 0.005
-# The published example was computed in fp16. Attributions of fp16 towers against fp32, of the caption's largest: seen up
-# to 0.0124 on four small models (docs/numbers.md), up to 0.0094 on random text towers of 24 layers.
+# The published example was computed in fp16. Attributions of fp16 towers against fp32, of the caption's largest: seen
+# up to 0.0124 on four small models (docs/numbers.md), up to 0.0094 on random text towers of 24 layers.
 HALF = 0.03
 CAPTIONS = (  # words of one token and of several, punctuation, one word alone
     "a cup of coke",

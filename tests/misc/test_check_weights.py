@@ -261,6 +261,37 @@ def test_one_pair_in_the_wrong_order_fails():
     assert row.verdict == "FAIL" and row.remark == "4 of 5"
 
 
+def test_the_example_is_checked_on_its_model_and_picture(model, tmp_path, monkeypatch, capsys):
+    from checking import weights
+
+    monkeypatch.setattr(weights, "EXAMPLE_MODEL", ("model", "folder"))
+    status, found = check(model, tmp_path)
+    assert status == 0 and found["the published example"] == "not checked"
+    assert "5 passed, 0 failed, 1 not checked" in capsys.readouterr().out
+    status, found = check(model, tmp_path, "--example_image", str(checks_coffee()))
+    assert status == 1 and found["clip_score"] == "FAIL"  # random weights
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_was_checked_is_said_though_the_next_cannot_be_had(model, tmp_path, monkeypatch, capsys, damaged):
+    from clip4dm.models import sources
+
+    def nobody_answers():
+        raise OSError("nobody answers")
+
+    monkeypatch.setattr(sources, "check_hub_reachable", nobody_answers)
+    if damaged:
+        weights = load_file(model / THEIRS)
+        name = "text_projection.weight"
+        save_file(weights | {name: weights[name].flip(0).contiguous()}, model / THEIRS, metadata={"format": "pt"})
+    output = tmp_path / "report.json"
+    asked = ["--backbone", str(model), "hf-hub:nobody/nothing", "--device", "cpu", "--output", str(output)]
+    assert check_weights.main(asked) == (1 if damaged else 3)
+    assert (set(verdicts(output).values()) == {"pass"}) is not damaged
+    said = capsys.readouterr()
+    assert "| pass |" in said.out and "the hub cannot be reached: hf-hub:nobody/nothing" in said.err
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
