@@ -200,6 +200,14 @@ def test_a_perturbed_weight_fails(model, tmp_path, name, change, failing):
     assert status == 1 and found[failing] == "FAIL" and found["weights, of each tensor's largest"] == "FAIL"
 
 
+def test_a_copy_in_fp16_is_the_same_weights(model, tmp_path, capsys):
+    weights = load_file(model / THEIRS)
+    save_file({name: value.half() for name, value in weights.items()}, model / THEIRS, metadata={"format": "pt"})
+    status, found = check(model, tmp_path)
+    assert status == 0 and set(found.values()) == {"pass"}
+    assert "with our tensors, since its own are rounded otherwise" in capsys.readouterr().out
+
+
 def test_weights_that_are_no_numbers_fail(model, tmp_path):
     weights = load_file(model / THEIRS)
     name = "text_model.encoder.layers.3.mlp.fc2.bias"
