@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.files.provenance import fingerprint, versions
-from clip4dm.files.reading import FileError, read_json
+from clip4dm.files.reading import FileError, kind_of, read_json
 from clip4dm.files.writing import put_in_place
 from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.inputs.opening import is_remote
@@ -269,6 +269,8 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
         raise ScoringError(
             f"{folder} is not on a file system of this machine: scores are written to a folder, mounted ones too"
         )
+    if (kind := kind_of(Path(folder))) not in (None, "a folder"):
+        raise ScoringError(f"{folder} is {kind}, and scores are written to a folder: give another --output")
     model = detector.model
     made_by = {
         "settings": {

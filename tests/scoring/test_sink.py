@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import subprocess
-from pathlib import Path
 
 import contract
 import pyarrow.parquet as pq
@@ -246,9 +245,17 @@ def test_where_nothing_can_be_written(run, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, error = run(output="s3://bucket/scores")
     assert status == 2 and "s3://bucket/scores is not on a file system of this machine" in error
-    for output in (tmp_path / "file", tmp_path / "file" / "scores", Path("/proc/scores")):
-        status, _, error = run(output=output)
-        assert status == 2 and f"{output} cannot be written: " in error and len(error.splitlines()) == 1, error
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    for output, reason in (
+        ("file", "is a file, and scores are written to a folder"),
+        ("pipe", "is a pipe, and scores are written to a folder"),
+        ("link", "is a link to nothing, and scores are written to a folder"),
+        ("file/scores", "cannot be written: "),
+        ("/proc/scores", "cannot be written: "),
+    ):
+        status, _, error = run(output=tmp_path / output)
+        assert status == 2 and f"{tmp_path / output} {reason}" in error and len(error.splitlines()) == 1, error
     assert (tmp_path / "file").read_text() == ""
 
 
