@@ -138,6 +138,8 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
         check_extra("score", "pyarrow", "fsspec", "tqdm")
         engines.check(args)
         found = open_input(args)
+        for note in found.notes:
+            tell(f"{program}: note: {note}")
         detector = make_detector(args)
         sink = make_sink(args, found, detector)
         shards = found.shards()[args.shard[0] :: args.shard[1]]
