@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.commands import engines
@@ -32,6 +33,7 @@ from clip4dm.scoring.formats import INPUT_FORMATS, OUTPUT_FORMATS
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
     from clip4dm.scoring.inputs.base import Input, Shard
+    from clip4dm.scoring.maker import Maker
     from clip4dm.scoring.sink import Sink
     from clip4dm.scoring.writers import Summary
 
@@ -140,13 +142,12 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
         found = open_input(args)
         for note in found.notes:
             tell(f"{program}: note: {note}")
-        detector = make_detector(args)
-        sink = make_sink(args, found, detector)
         shards = found.shards()[args.shard[0] :: args.shard[1]]
         if args.dry_run:
-            sink.check(args.overwrite, found.shards())
-            print(plan(shards, [sink.done(shard) for shard in shards]))
+            print(plan(shards, look(args, found, shards, program)))
             return
+        detector = make_detector(args)
+        sink = make_sink(args, found, detector)
         sink.prepare(args.overwrite, found.shards())
         stored = score(args, shards, detector, sink)
     print(f"{summed(stored)} in {args.output}")
@@ -187,14 +188,34 @@ def make_detector(args: argparse.Namespace) -> CLIP4DM:
     return detector_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
 
 
-def make_sink(args: argparse.Namespace, found: Input, detector: CLIP4DM) -> Sink:
+def make_sink(args: argparse.Namespace, found: Input, by: CLIP4DM | Maker) -> Sink:
     """The folder for the scores, under the detector's settings. Errors: ScoringError for one that is not a folder here.
 
     make_sink(args, found, detector).prepare()
     """
     from clip4dm.scoring.sink import open_sink
 
-    return open_sink(args.output, found, detector, args.output_format)
+    return open_sink(args.output, found, by, args.output_format)
+
+
+def look(
+    args: argparse.Namespace, found: Input, shards: Sequence[Shard], program: str = "clip4dm score"
+) -> list[Summary | None]:
+    """What is stored of each shard, without loading the model. Errors: ScoringError, ModelError, InputError.
+
+    look(args, found, found.shards())
+    """
+    from clip4dm.scoring.maker import Maker, NotAtHand
+
+    try:
+        sink = make_sink(args, found, Maker.asked(recipe_of(args, DEFAULT_BACKBONE)))
+    except NotAtHand as error:
+        if any(Path(args.output).glob("*.*")):
+            raise
+        tell(f"{program}: note: {error}")
+        return [None for _ in shards]
+    sink.check(args.overwrite, found.shards())
+    return [sink.done(shard) for shard in shards]
 
 
 def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, sink: Sink) -> list[Summary]:
