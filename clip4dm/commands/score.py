@@ -215,7 +215,24 @@ def look(
         tell(f"{program}: note: {error}")
         return [None for _ in shards]
     sink.check(args.overwrite, found.shards())
-    return [sink.done(shard) for shard in shards]
+    done = [sink.done(shard) for shard in shards]
+    tell_of_newer([shard for shard, one in zip(shards, done, strict=True) if one is not None], sink)
+    return done
+
+
+def tell_of_newer(stored: Sequence[Shard], sink: Sink) -> None:
+    """A note of tars that were written after their scores: whether they hold the same, only reading them would tell.
+
+    tell_of_newer(found.shards(), sink)
+    """
+    from clip4dm.scoring.inputs.tars import TarShard
+
+    newer = [shard for shard in stored if isinstance(shard, TarShard) and shard.is_newer(sink.path(shard))]
+    if newer:
+        tell(
+            f"note: {len(newer)} tars were copied or changed after they were scored, {newer[0].path} first; of the "
+            f"same size and ends, they are taken for the same. Remove {sink.path(newer[0])} to have it scored again"
+        )
 
 
 def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, sink: Sink) -> list[Summary]:
@@ -231,6 +248,7 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
     missing = [shard for shard in shards if shard.name not in known]
     if stored:
         tell(f"{len(stored)} of {len(shards)} shards are stored already")
+        tell_of_newer([shard for shard in shards if shard.name in known], sink)
     if missing:
         recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
         with Progress(missing) as progress:

@@ -132,6 +132,24 @@ def test_another_tar_of_the_same_name_and_size_is_scored(run, pictures, pairs, t
     assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
 
 
+def test_a_tar_that_is_newer_than_its_scores_is_noted(run, pictures, pairs, tmp_path):
+    """A copy, or a change that neither its size nor its ends tell; removing its scores has it scored again."""
+    source = write_tars(tmp_path / "tars", pictures, pairs * 8, per_tar=80)
+    run(source=source)
+    path, scores = (tmp_path / "tars" / "00001.tar"), tmp_path / "scores" / "00001.parquet"
+    data = path.read_bytes()
+    caption = next(pair[1].encode() for pair in pairs if 1 << 16 < data.find(pair[1].encode()) < len(data) - (1 << 16))
+    assert "note: " not in run(source=source)[2]
+    path.write_bytes(data.replace(caption, caption[::-1]))
+    os.utime(path, ns=(0, scores.stat().st_mtime_ns + 10**9))
+    for more in ([], ["--dry_run"]):
+        status, _, error = run(*more, source=source)
+        assert status == 0 and f"note: 1 tars were copied or changed after they were scored, {path} first" in error
+    scores.unlink()
+    run(source=source)
+    assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
+
+
 def test_stored_tars_that_are_not_in_the_input_are_another_data_set(run, pictures, pairs, tmp_path):
     source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=7)
     folder, part = tmp_path / "scores", f"{tmp_path}/tars/0000[01].tar"
