@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -21,6 +22,20 @@ def test_a_folder_with_parts_missing(scored, pictures, pairs, tmp_path):
     assert rows[2]["error"].startswith("the caption is no UTF-8 text: byte 3 is 0xe9")
     note = "note: 2 .txt files without a picture of their name are left out, 000002.txt first"
     assert error.splitlines()[0] == f"clip4dm score: {note}"
+
+
+def test_pipes_are_not_waited_for(scored, pictures, pairs, tmp_path):
+    """A picture or a caption that is none, and a table: nobody may ever write to it."""
+    folder = write_folder(tmp_path / "folder", pictures, pairs[:3])
+    for path in (folder / "000001.txt", next(path for path in folder.glob("000002.*") if path.suffix != ".txt")):
+        path.unlink()
+        os.mkfifo(path)
+    status, rows, _ = scored(folder)
+    assert status == 1 and rows[0]["error"] is None and all("is a pipe" in row["error"] for row in rows[1:])
+    for name in ("captions.csv", "captions.json", "captions.parquet", "00000.tar"):
+        os.mkfifo(tmp_path / name)
+        status, rows, error = scored(tmp_path / name, output="none")
+        assert status == 2 and f"{name} is a pipe" in error and len(error.splitlines()) == 1
 
 
 def test_a_readme_is_no_caption(scored, pictures, pairs, tmp_path):
