@@ -59,6 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--begin", type=Path, metavar="FOLDER", help="begin with this model's weights, not with random ones"
     )
+    add_training_options(parser)
+    add_debug_option(parser)
+    return parser.parse_args(argv)
+
+
+def add_training_options(parser: ArgumentParser) -> None:
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
     training.add_argument(
@@ -89,8 +95,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
     training.add_argument("--threads", type=THREADS, default=os.cpu_count())
-    add_debug_option(parser)
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
