@@ -9,23 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_detections import detection_of
 from PIL import Image
 
-from clip4dm.captions.words import encode_caption
 from clip4dm.commands import infer
-from clip4dm.detection import make_detection
 from clip4dm.report.colours import FITS, FITS_NOT, INK, WHITE, colour, contrast, scale
 from clip4dm.report.figure import DPI, WIDTH, png
 from clip4dm.report.pieces import pieces, settings_line, summary
 
 PICTURE = Image.new("RGB", (60, 40), (10, 200, 30))
-
-
-def detection_of(tokenizer, caption, attributions, layers=1, **settings):
-    encoded = encode_caption(tokenizer, caption)
-    rows = np.resize(np.array(attributions, np.float32), (layers, len(encoded.units)))
-    usual = {"sorted_by": "threshold", "epsilon": -5e-5, "start_layer_text": -1}
-    return make_detection(encoded, rows, 0.25, layers=layers, **{**usual, **settings})
 
 
 def opened(data):
