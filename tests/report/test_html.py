@@ -7,9 +7,9 @@ import hashlib
 import io
 import re
 
-import html5lib
 import numpy as np
 import pytest
+from html_reading import HOSTILE, document_of, elements, parsed, seen
 from hypothesis import given
 from hypothesis import strategies as st
 from made_detections import detection_of
@@ -28,25 +28,6 @@ from clip4dm.report.html import (
     words_html,
 )
 
-HOSTILE = "<script>alert(1)</script> \"><img src=x onerror='alert(1)'> </style></p> &lt;b&amp; ${alert(1)} {{x}}"
-
-
-def parsed(html):
-    """Strict: an error where the HTML is not as it should be."""
-    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parseFragment(html)
-
-
-def elements(tree, kind):
-    return [one for one in tree.iter() if kind in (one.get("class") or "").split()]
-
-
-def seen(element):
-    """An element's text without what is for screen readers alone."""
-    own = element.text or ""
-    return own + "".join(
-        ("" if "heard" in (one.get("class") or "") else seen(one)) + (one.tail or "") for one in element
-    )
-
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Z", "M"]), max_size=60))
 def test_what_is_seen_is_the_caption(tokenizer, caption):
@@ -59,7 +40,7 @@ def test_what_is_seen_is_the_caption(tokenizer, caption):
 def test_any_text_makes_a_sound_page(tokenizer, caption):
     found = detection_of(tokenizer, caption, [-1e-4])
     document = page(caption, detection_html(found) + words_html(found) + legend_html(found))
-    tree = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(document)
+    tree = document_of(document)
     assert {one.tag for one in tree.iter() if isinstance(one.tag, str)} <= {
         *("html", "head", "meta", "title", "style", "body", "div", "p", "span"),
         *("table", "thead", "tbody", "tr", "th", "td"),
