@@ -62,9 +62,7 @@ def opened(chromium, url: str, size: str = "wide", scheme: str = "light") -> Ite
     context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     watched = Watched(context.new_page())
     watched.page.on("request", lambda request: watched.requests.append(request.url))
-    watched.page.on(
-        "console", lambda said: watched.complaints.append(said.text) if said.type in ("error", "warning") else None
-    )
+    watched.page.on("console", lambda said: watched.complaints.append(said.text) if said.type == "error" else None)
     watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
 
     def dismiss(dialog):

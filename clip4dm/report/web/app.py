@@ -126,7 +126,9 @@ class Page:
         with gr.Accordion("all words and numbers", open=False):
             self.tables = gr.HTML(elem_id="tables", apply_default_css=False)
         with gr.Accordion("JSON, as infer.py --json prints it", open=False):
-            self.json = gr.Textbox(label="JSON", lines=8, max_lines=16, interactive=False, buttons=["copy"])
+            self.json = gr.Textbox(
+                label="JSON", lines=8, max_lines=16, interactive=False, buttons=["copy"], elem_id="json"
+            )
 
     def _connect(self) -> None:
         settings = [self.slider, self.layers]
