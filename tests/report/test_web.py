@@ -7,51 +7,25 @@ import json
 import os
 import re
 import signal
-import socket
 import struct
-import subprocess
-import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from browser import opened
 from html_reading import HOSTILE
+from web_server import running
 
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.examples import SEEDS, example
 
 pytest.importorskip("gradio", reason="the page is made with Gradio: pip install 'clip4dm[web]'")
 httpx = pytest.importorskip("httpx")
+pytestmark = pytest.mark.slow
 
 SECONDS = 60_000  # milliseconds that a browser waits for an answer
 FISHES = example(SEEDS[2])
-
-
-@contextmanager
-def running(folder, *options):
-    """The command, as its own process. folder: for its temporary files."""
-    port = free_port()
-    command = [sys.executable, "-m", "clip4dm", "web", "--port", str(port), "--device", "cpu", *options]
-    environment = {**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    try:
-        line = process.stderr.readline()
-        address = re.search(r"http://\S+/", line)
-        assert address, line + process.stderr.read()
-        yield SimpleNamespace(process=process, url=address[0], port=port, folder=folder, said=line)
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
