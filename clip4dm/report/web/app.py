@@ -115,7 +115,7 @@ class Page:
             max(0, self.epsilon),
             self.epsilon,
             label="epsilon: words below it do not fit",
-            info="To the left, where words that fit are marked.",
+            info="Move it left where words that fit are marked.",
             elem_id="epsilon",
             buttons=[],
         )
