@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -196,12 +197,13 @@ def test_a_large_file_is_refused_on_the_page_and_by_the_server(chromium, server,
 
 
 def upload(server, data, name="x.png"):
-    return httpx.post(f"{server.url}gradio_api/upload", files={"files": (name, io.BytesIO(data))}, timeout=60)
+    return httpx.post(f"{server.url}gradio_api/upload", files={"files": (name, io.BytesIO(data))}, timeout=120)
 
 
-def function_of(server, outputs):
+@functools.cache
+def function_of(url, outputs):
     """The number of the button's function, by how many outputs it has, among those that are clicked."""
-    config = httpx.get(f"{server.url}config").json()
+    config = httpx.get(f"{url}config", timeout=120).json()
     (found,) = [
         one["id"]
         for one in config["dependencies"]
@@ -214,8 +216,8 @@ def answer_of(server, picture, captions):
     """What a program without a browser gets from the button: the last message of the queue."""
     session = uuid4().hex
     data = [picture and {"path": picture, "meta": {"_type": "gradio.FileData"}}, captions, -5e-5, 2]
-    body = {"data": data, "fn_index": function_of(server, 5), "session_hash": session}
-    joined = httpx.post(f"{server.url}gradio_api/queue/join", json=body, timeout=60)
+    body = {"data": data, "fn_index": function_of(server.url, 5), "session_hash": session}
+    joined = httpx.post(f"{server.url}gradio_api/queue/join", json=body, timeout=120)
     if joined.status_code != 200:
         return {"msg": "refused", "output": joined.text}
     with httpx.stream("GET", f"{server.url}gradio_api/queue/data?session_hash={session}", timeout=120) as answer:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import gradio as gr
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.detection import Detection
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.report.style import style_of
 from clip4dm.report.web.answers import Checker, as_json, captions_html, lowest_epsilon, problem_html, tables_html
 from clip4dm.report.web.examples import Offered
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 CACHE = (600, 3600)  # seconds: how often uploads are looked through, and how old they may be
 KEPT = 3600  # seconds that a session's detections are kept
@@ -52,6 +53,8 @@ def unopened(picture: gr.Image) -> gr.Image:
 
         unopened(gr.Image(type="filepath")).preprocess(None)  # None, where there is no picture
     """
+    import gradio as gr
+
     to_cache = picture.async_move_resource_to_block_cache
 
     async def of_files_alone(url_or_file_path: str | Path | None) -> str | None:
@@ -71,6 +74,8 @@ class Page:
     """
 
     def __init__(self, checker: Checker, examples: Sequence[Offered]) -> None:
+        import gradio as gr
+
         self.checker = checker
         self.epsilon = checker.detector.epsilon
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE) as self.app:
@@ -87,6 +92,8 @@ class Page:
         self.app.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
     def _asked(self, first: Offered) -> None:
+        import gradio as gr
+
         self.picture = unopened(
             gr.Image(
                 str(first.picture),
@@ -102,12 +109,16 @@ class Page:
         self.button = gr.Button("Check the captions", variant="primary")
 
     def _offer(self, examples: Sequence[Offered]) -> None:
+        import gradio as gr
+
         self.examples = []
         with gr.Row(elem_id="examples"):
             for one in examples:
                 self.examples.append((gr.Button(one.name, icon=str(one.picture), min_width=120, size="sm"), one))
 
     def _answered(self) -> None:
+        import gradio as gr
+
         self.found = gr.State([], time_to_live=KEPT)
         self.highlights = gr.HTML(elem_id="highlights", apply_default_css=False)
         self.slider = gr.Slider(
@@ -166,6 +177,8 @@ class Page:
         return picture, text, *self._check(picture, text, epsilon, layers)
 
     def _check(self, picture: str | None, text: str, epsilon: float, layers: int) -> tuple[Any, ...]:
+        import gradio as gr
+
         try:
             detections = self.checker.check(picture, text, epsilon, layers)
         except (CLIP4DMError, OSError) as error:
