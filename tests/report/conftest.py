@@ -1,0 +1,3 @@
+"""The browser, once for all tests of pages."""
+
+from browser import chromium  # noqa: F401
