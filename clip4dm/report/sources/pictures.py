@@ -53,7 +53,7 @@ class FolderPictures:
             raise ImageError("the picture lies outside of the folder of pictures")
         try:
             return load_image(path)
-        except ImageError as error:  # a report that is sent around need not name this machine's folders
+        except ImageError as error:  # a report is sent around, and need not name this machine's folders
             raise ImageError(str(error).replace(f"{folder}{os.sep}", "")) from None
 
 

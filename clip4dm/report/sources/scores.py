@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.detection import Word
+from clip4dm.files.reading import is_number
 from clip4dm.report.sources.base import Shown, Skipped, score_title
 from clip4dm.report.sources.pictures import FolderPictures, TarPictures, tar_pictures
 from clip4dm.report.sources.run import rule_of, versions_of
@@ -102,8 +103,8 @@ class ScoresSource:
     def pairs(self) -> Iterator[Shown | Skipped]:
         """Errors: ScoringError."""
         names = [name for name in COLUMNS if name in self.scores.schema.names]
-        for row in self.scores.batches(names, BATCH):
-            yield _shown(row, self.sorted_by)
+        for rows in self.scores.batches(names, BATCH):
+            yield from map(_shown, rows)
 
     def picture(self, name: str) -> Image:
         """Errors: ImageError."""
@@ -132,10 +133,12 @@ def open_scores_source(folder: Path, img_dir: str | None = None) -> ScoresSource
     return ScoresSource(scores, FolderPictures(img_dir or str(was)))
 
 
-def _shown(row: Mapping[str, Any], sorted_by: SortedBy) -> Shown | Skipped:
+def _shown(row: Mapping[str, Any]) -> Shown | Skipped:
     key, image, caption = (str(row.get(name) or "") for name in ("key", "image", "caption"))
-    if row.get("error") is not None or row.get("f_clip_score") is None:
-        return Skipped(key, image, caption, str(row.get("error") or "it has no score"))
+    if row.get("error") is not None or not all(
+        is_number(row.get(name)) for name in ("cosine", "f_clip_score", "score")
+    ):
+        return Skipped(key, image, caption, str(row.get("error") or "its scores are no numbers"))
     found = {(word["start"], word["end"]) for word in row["misaligned"] or []}
     words = tuple(
         Word(word["text"], word["start"], word["end"], word["attribution"], (word["start"], word["end"]) in found)
