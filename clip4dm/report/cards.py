@@ -39,7 +39,7 @@ class Cards:
         numbers = "".join(f' data-{name}="{value:.9g}"' for name, value in data.items())
         return (
             f'<li class="card pair" data-groups="{groups}"{numbers}>{self._picture(pair)}'
-            f'<div class="said"><h{level}><span class="rank">{rank}</span> {escaped(_short(pair.image or pair.key))}'
+            f'<div class="said"><h{level}><span class="rank">{rank}</span> {escaped(short(pair.image or pair.key))}'
             f"</h{level}>{self._caption(pair)}{self._verdict(pair)}{note}{self._facts(pair)}</div></li>"
         )
 
@@ -54,8 +54,8 @@ class Cards:
             address = picture_data_uri(picture, THUMBNAIL)
         except ImageError as error:
             self.without[name] = str(error)
-            return f'<p class="picture missing">No picture: {escaped(_short(str(error), 200))}</p>'
-        return f'<img class="picture" src="{address}" alt="{escaped(_short(name))}" loading="lazy">'
+            return f'<p class="picture missing">No picture: {escaped(short(str(error), 200))}</p>'
+        return f'<img class="picture" src="{address}" alt="{escaped(short(name))}" decoding="async">'
 
     def _caption(self, pair: Shown) -> str:
         spans = pair.label.spans if pair.label else ()
@@ -67,10 +67,10 @@ class Cards:
 
     def _verdict(self, pair: Shown) -> str:
         found = ", ".join(word.text for word in pair.misaligned)
-        said = f"<b>{escaped(_short(found, 300))}</b>" if found else "<i>nothing</i>"
+        said = f"<b>{escaped(short(found, 300))}</b>" if found else "<i>nothing</i>"
         parts = [f"<span>found {said}</span>"]
         if pair.label is not None and pair.label.misaligned:
-            parts.append(f"<span>labelled <b>{escaped(_short(pair.label.text, 300))}</b></span>")
+            parts.append(f"<span>labelled <b>{escaped(short(pair.label.text, 300))}</b></span>")
             if pair.label.hit is None:
                 parts.append('<span class="tag">label not in the caption</span>')
             else:
@@ -82,7 +82,7 @@ class Cards:
             parts.append('<span class="tag">truncated: its end lies beyond CLIP\'s context</span>')
         if pair.lowest is None:
             parts.append('<span class="tag">no word was scored</span>')
-        parts += [f'<span class="tag group">{escaped(_short(f"{k}={v}"))}</span>' for k, v in pair.groups.items()]
+        parts += [f'<span class="tag group">{escaped(short(f"{k}={v}"))}</span>' for k, v in pair.groups.items()]
         return f'<p class="verdict">{" ".join(parts)}</p>'
 
     def _facts(self, pair: Shown) -> str:
@@ -113,7 +113,7 @@ def controls_html(groups: Sequence[Group], score: str) -> str:
     ]
     order = "".join(f'<option value="{value}">{escaped(text)}</option>' for value, text in orders)
     options = "".join(
-        f'<option value="{number}">{escaped(_short(f"{key}={value}"))}</option>'
+        f'<option value="{number}">{escaped(short(f"{key}={value}"))}</option>'
         for number, (key, value) in enumerate(groups)
     )
     menu = f'<label>Group <select id="group"><option value="">all</option>{options}</select></label>' if groups else ""
@@ -123,5 +123,10 @@ def controls_html(groups: Sequence[Group], score: str) -> str:
     )
 
 
-def _short(text: str, most: int = 120) -> str:
+def short(text: str, most: int = 120) -> str:
+    """Text of at most so many characters.
+
+    >>> short("shapes_000.png", 7)
+    'shapes…'
+    """
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -12,7 +12,7 @@ from clip4dm.evaluation.report import flatten
 from clip4dm.evaluation.shown import Group, groups_of, metrics_of, overall
 from clip4dm.evaluation.tables import interval, number
 from clip4dm.report import plots
-from clip4dm.report.cards import Cards
+from clip4dm.report.cards import Cards, short
 from clip4dm.report.curves import best_cut, epsilon_curve
 from clip4dm.report.galleries import Tally, galleries_of
 from clip4dm.report.html import escaped, legend_html
@@ -37,10 +37,9 @@ def overview_page(frame: Frame, source: Source, tally: Tally, pairs: Mapping[int
     body = (
         _notices(source, tally, cards)
         + _tiles(source, tally)
-        + _figures(source.result)
-        + _scores(source, tally)
-        + _epsilons(source)
         + galleries
+        + _figures(source.result)
+        + _scores_and_epsilons(source, tally)
         + f"<h2>What made it</h2>{settings_table(source.about)}"
     )
     return frame.page("index.html", frame.title, body)
@@ -67,31 +66,37 @@ def _notices(source: Source, tally: Tally, cards: Cards) -> str:
     skipped = sum(tally.reasons.values())
     lines = [escaped(line) for line in source.notices]
     if skipped:
-        link = f'<a href="skipped.html">{skipped:,} pairs have no scores</a>'
+        link = f'<a href="skipped.html">{counted(skipped, "pair")} without scores</a>'
         reason, count = tally.reasons.most_common(1)[0]
-        lines.append(f"{link} and are part of no figure; {count:,} of them: {escaped(reason)}")
+        lines.append(f"{link}, part of no figure; {count:,} of them: {escaped(reason)}")
     if tally.truncated:
         lines.append(
             f"{tally.truncated:,} captions are truncated: their last words lie beyond CLIP's context, not scored"
         )
     if tally.unscored:
-        lines.append(f"{tally.unscored:,} captions have no word that was scored")
+        lines.append(f"{counted(tally.unscored, 'caption')} without any word that was scored")
     if tally.scored and not tally.with_misaligned:
         lines.append("no word of any caption was called misaligned")
     if tally.not_located:
-        lines.append(
-            f"{tally.not_located:,} labels do not stand in their captions: such captions are no hits or misses"
-        )
+        lines.append(f"{counted(tally.not_located, 'label')} not to be found in the caption: neither hit nor miss")
     if source.labelled and tally.scored and not len(tally.foiled_scores):
         lines.append("there is no misaligned caption: nothing to find")
     if not tally.scored:
         lines.append("no pair has scores")
     if cards.without and not any("--img_dir" in line for line in source.notices):
         name, reason = next(iter(cards.without.items()))
-        lines.append(
-            f"{len(cards.without):,} pictures of the cards cannot be shown, first {escaped(name)}: {escaped(reason)}"
-        )
+        many = counted(len(cards.without), "picture")
+        lines.append(f"{many} of the cards cannot be shown, first {escaped(name)}: {escaped(reason)}")
     return f'<ul class="notices">{"".join(f"<li>{line}</li>" for line in lines)}</ul>' if lines else ""
+
+
+def counted(count: int, what: str) -> str:
+    """So many of these.
+
+    >>> counted(1, "pair"), counted(2000, "pair")
+    ('1 pair', '2,000 pairs')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _tiles(source: Source, tally: Tally) -> str:
@@ -148,10 +153,13 @@ def _figures(result: Mapping[str, Any] | None) -> str:
 def _group_table(n: int, figures: Mapping[str, Figure], groups: Sequence[Group]) -> str:
     metrics = metrics_of([*groups])
     heads = ["group", "n", *map(breakable, metrics)]
-    first = [("all", ""), (f"{n:,}", n), *(figure_cell(figures.get(name)) for name in metrics)]
-    rows = [
-        [(escaped(group.name), ""), (f"{group.n:,}", group.n)]
-        + [figure_cell(group.figures.get(name)) for name in metrics]
+    first: list[Cell] = [("all", ""), (f"{n:,}", n), *(figure_cell(figures.get(name)) for name in metrics)]
+    rows: list[Sequence[Cell]] = [
+        [
+            (escaped(short(group.name)), ""),
+            (f"{group.n:,}", group.n),
+            *(figure_cell(group.figures.get(m)) for m in metrics),
+        ]
         for group in groups
     ]
     return table_html("figures of each group", heads, rows, [first])
@@ -173,6 +181,11 @@ def _overall_table(result: Mapping[str, Any]) -> str:
     return table_html("figures of all samples", heads, rows)
 
 
+def _scores_and_epsilons(source: Source, tally: Tally) -> str:
+    quantiles = _quantiles(source, tally) if source.result is None and tally.scored else ""
+    return f'<div class="side">{_scores(source, tally)}{quantiles}{_epsilons(source)}</div>'
+
+
 def _scores(source: Source, tally: Tally) -> str:
     if not tally.scored:
         return ""
@@ -183,8 +196,8 @@ def _scores(source: Source, tally: Tally) -> str:
     if cut is not None:
         said.append(
             f"Cut at {cut.score:.4g}, {cut.true_kept:.1%} of the true captions lie at or above it and "
-            f"{cut.foiled_left:.1%} of the misaligned ones below: a balanced accuracy of {cut.balanced_accuracy:.3f}. It is "
-            "the best cut of these very captions; on others it will do a little worse."
+            f"{cut.foiled_left:.1%} of the misaligned ones below: a balanced accuracy of {cut.balanced_accuracy:.3f}. "
+            "It is the best cut of these very captions; on others it will do a little worse."
         )
     if name == "F-CLIPScore":
         kinds = [("captions", true)] if not source.labelled else [("true captions", true), ("misaligned ones", foiled)]
@@ -194,20 +207,18 @@ def _scores(source: Source, tally: Tally) -> str:
     picture = plots.scores_plot(true, foiled if source.labelled else None, name, cut.score if cut else None)
     alt = f"Distribution of {name} of {len(true):,} {'true captions and ' if source.labelled else 'captions'}"
     alt += f"{len(foiled):,} misaligned ones" if source.labelled else ""
-    parts = [f"<h2>Scores</h2>{plot_html(picture, alt, text)}"]
-    if source.result is None:
-        parts.append(_quantiles(source, tally))
-    return "".join(parts)
+    return f"<section><h2>Scores</h2>{plot_html(picture, alt, text)}</section>"
 
 
 def _quantiles(source: Source, tally: Tally) -> str:
-    columns = [(source.score_name, np.array(tally.scores)), ("cosine", np.array(tally.cosines))]
+    names = ["lowest", *(f"{share:.0%} are lower" for share in QUANTILES[1:-1]), "highest"]
+    columns = [np.quantile(values, QUANTILES).tolist() for values in (tally.scores, tally.cosines)]
     rows: list[Sequence[Cell]] = [
-        [(escaped(name), ""), *((f"{float(value):.4g}", float(value)) for value in np.quantile(values, QUANTILES))]
-        for name, values in columns
+        [(name, ""), (f"{score:.4g}", score), (f"{cosine:.3f}", cosine)]
+        for name, score, cosine in zip(names, *columns, strict=True)
     ]
-    heads = ["score", "lowest", *(f"{share:.0%}" for share in QUANTILES[1:-1]), "highest"]
-    return table_html("quantiles of the scores", heads, rows)
+    table = table_html("quantiles of the scores", ["of all pairs", escaped(source.score_name), "cosine"], rows)
+    return f"<section><h2>Quantiles</h2>{table}</section>"
 
 
 def _epsilons(source: Source) -> str:
@@ -223,7 +234,7 @@ def _epsilons(source: Source) -> str:
     )
     picture = plots.epsilon_plot(curve.epsilons, curve.figures, source.epsilon)
     alt = f"Precision, recall and f1 over epsilon. {text}"
-    return f"<h2>Precision and recall over epsilon</h2>{plot_html(picture, alt, text)}"
+    return f"<section><h2>Precision and recall over epsilon</h2>{plot_html(picture, alt, text)}</section>"
 
 
 def _galleries(source: Source, tally: Tally, pairs: Mapping[int, Shown], cards: Cards) -> str:

@@ -1,11 +1,11 @@
-"""A report's other pages: galleries, words, pairs without scores. A gallery too large for a page goes on on the next."""
+"""A report's other pages: galleries, words, pairs without scores. What is too large for a page goes on on the next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clip4dm.report.cards import Cards, Group, controls_html
+from clip4dm.report.cards import Cards, Group, controls_html, short
 from clip4dm.report.galleries import SKIPPED, Gallery, Tally
 from clip4dm.report.html import escaped, legend_html, page
 from clip4dm.report.parts import STYLE, Cell, nav_html, table_html
@@ -97,12 +97,13 @@ def skipped_page(frame: Frame, tally: Tally) -> str:
         [(escaped(reason), ""), (f"{count:,}", count)] for reason, count in tally.reasons.most_common(50)
     ]
     rows: list[Sequence[Cell]] = [
-        [(escaped(_cut(one.key)), "")] + [(escaped(_cut(text)), None) for text in (one.image, one.caption, one.reason)]
+        [(escaped(short(one.key)), "")]
+        + [(escaped(short(text, LONGEST)), None) for text in (one.image, one.caption, one.reason)]
         for one in tally.skipped
     ]
     first = f"<p>The first {SKIPPED} of {total:,}.</p>" if total > SKIPPED else ""
     body = (
-        f"<p>{total:,} pairs have no scores, and are part of no figure.</p>"
+        "<p>What has no scores is part of no figure.</p>"
         f"{table_html('reasons', ['reason', 'pairs'], reasons)}<h2>Which</h2>{first}"
         f"{table_html('pairs without scores', ['pair', 'picture', 'caption', 'reason'], rows)}"
     )
@@ -140,7 +141,3 @@ def _word_row(count: Count, labelled: bool) -> list[Cell]:
         (f"{count.share:.1%}", count.share),
     ]
     return row + ([(f"{count.right:,}", count.right), (f"{count.on_true:,}", count.on_true)] if labelled else [])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

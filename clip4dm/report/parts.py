@@ -24,13 +24,14 @@ background:var(--card);border-radius:.3rem;overflow-wrap:anywhere}
 .tiles small{display:block;font-size:.8rem;color:var(--faint)}
 .wide{overflow-x:auto;margin:.6rem 0;background:var(--card);border:1px solid var(--line);border-radius:.6rem}
 .wide table{border-collapse:collapse;font-size:.9rem;min-width:100%}
-.wide th,.wide td{padding:.4rem .8rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;
+.wide th,.wide td{padding:.4rem .55rem;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;
 font-variant-numeric:tabular-nums}
 .wide tr:last-child>*{border-bottom:0}
 .wide thead th{color:var(--faint);font-weight:600;vertical-align:bottom}
-.wide th:first-child,.wide .text{text-align:left;overflow-wrap:anywhere;min-width:7rem}
+.wide th:first-child,.wide .text{text-align:left}
+.wide .text{overflow-wrap:anywhere;min-width:10rem}
 .wide tbody th{font-weight:600}
-.wide small{display:block;color:var(--faint);white-space:nowrap;font-size:.8rem}
+.wide small{display:block;color:var(--faint);white-space:nowrap;font-size:.75rem}
 .wide .settings td{text-align:left;overflow-wrap:anywhere}
 .wide .settings th{font-weight:normal;color:var(--faint);white-space:nowrap;min-width:0}
 th button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit}
@@ -38,7 +39,10 @@ th button::after{content:" \\2195";opacity:.55}
 th[aria-sort=descending] button::after{content:" \\2193";opacity:1}
 th[aria-sort=ascending] button::after{content:" \\2191";opacity:1}
 .plot{margin:.8rem 0 1.4rem}
-.plot img{background:#fff;border:1px solid var(--line);border-radius:.6rem;padding:.6rem;display:block}
+.plot>div{overflow-x:auto;background:#fff;border:1px solid var(--line);border-radius:.6rem;padding:.6rem}
+.plot img{display:block;max-width:none;width:100%;min-width:30rem;border-radius:0;margin:0 auto}
+.side{display:grid;gap:0 1.2rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr));align-items:start}
+.side h2{margin-bottom:0}
 .plot figcaption{color:var(--faint);font-size:.9rem;margin-top:.4rem}
 .cards{list-style:none;margin:1rem 0;padding:0;display:grid;gap:1rem;
 grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr))}
@@ -47,7 +51,7 @@ grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr))}
 .picture{width:100%;border-radius:.4rem;margin:0}
 .missing{color:var(--faint);font-size:.8rem;border:1px dashed var(--line);padding:1.2rem .6rem;text-align:center;
 overflow-wrap:anywhere}
-.pair h2,.pair h3{font-size:.85rem;font-weight:normal;color:var(--faint);margin:0 0 .15rem;overflow-wrap:anywhere}
+.pair :is(h2,h3,h4){font-size:.85rem;font-weight:normal;color:var(--faint);margin:0 0 .15rem;overflow-wrap:anywhere}
 .rank{font-weight:700;color:var(--text)}
 .pair .caption{font-size:1.1rem;line-height:1.95}
 .verdict{margin:.45rem 0 0;font-size:.9rem;overflow-wrap:anywhere}
@@ -130,13 +134,14 @@ def settings_table(rows: Iterable[tuple[str, str]]) -> str:
 def plot_html(svg: str, alt: str, caption: str) -> str:
     """An SVG as a picture with a line below. alt, caption: text.
 
-    >>> plot_html("<svg/>", "points", "Figures by group.")[:53]
-    '<figure class="plot"><img src="data:image/svg+xml;base'
+    >>> '<img src="data:image/svg+xml;base64,PHN2Zy8+" alt="points">' in plot_html("<svg/>", "points", "By group.")
+    True
     """
     address = f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
     return (
-        f'<figure class="plot"><img src="{address}" alt="{escaped(alt)}"><figcaption>{escaped(caption)}</figcaption>'
-        "</figure>"
+        '<figure class="plot"><div tabindex="0" role="region" aria-label="plot">'
+        f'<img src="{address}" alt="{escaped(alt)}"></div>'
+        f"<figcaption>{escaped(caption)}</figcaption></figure>"
     )
 
 

@@ -20,6 +20,9 @@ TRUE, FOILED, GREY, INK = "#2f6fb3", "#d8741a", "#6b7480", "#1b1f24"  # 3 : 1 at
 BINS = 60
 LONGEST_NAME = 28  # characters of a group's name that are drawn
 Floats = NDArray[np.float64]
+_ABOVE: dict[str, Any] = {
+    "loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 4, "frameon": False, "fontsize": 8.5, "columnspacing": 1.2,
+}  # fmt: skip
 
 
 def svg(drawing: Any) -> str:
@@ -66,7 +69,7 @@ def scores_plot(true: Floats, foiled: Floats | None, name: str, cut: float | Non
 
         scores_plot(np.array([-0.01, 0.0]), np.array([-0.2]), "F-CLIPScore", cut=-0.1)
     """
-    drawing, (axis,) = _axes(1, height=3.3, width=7.5)
+    drawing, (axis,) = _axes(1, height=3.5, width=5.8)
     drawn = [("true captions" if foiled is not None else "captions", true, TRUE)]
     if foiled is not None:
         drawn.append(("misaligned captions", foiled, FOILED))
@@ -88,7 +91,7 @@ def scores_plot(true: Floats, foiled: Floats | None, name: str, cut: float | Non
     axis.set_ylim(bottom=0)
     axis.grid(axis="y", color="#e6e9ed")
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(frameon=False, loc="upper left")
+        axis.legend(**_ABOVE)
     return svg(drawing)
 
 
@@ -97,7 +100,7 @@ def epsilon_plot(epsilons: Sequence[float], figures: Mapping[str, Sequence[float
 
     epsilon_plot([-2e-4, -1e-4], {"precision": [0.9, 0.8], "recall": [0.5, 0.6]}, -5e-5)
     """
-    drawing, (axis,) = _axes(1, height=3.3, width=7.5)
+    drawing, (axis,) = _axes(1, height=3.5, width=5.8)
     styles = {"precision": (TRUE, "o-"), "recall": (FOILED, "s-"), "f1": (INK, "--")}
     for name, values in figures.items():
         colour, style = styles[name]
@@ -109,7 +112,7 @@ def epsilon_plot(epsilons: Sequence[float], figures: Mapping[str, Sequence[float
     axis.set_xlabel("epsilon: words below it are said not to fit")
     axis.set_ylim(0, 1.03)
     axis.grid(color="#e6e9ed")
-    axis.legend(frameon=False)
+    axis.legend(**_ABOVE)
     return svg(drawing)
 
 
