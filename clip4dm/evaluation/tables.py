@@ -91,8 +91,8 @@ def format_groups(metrics: Sequence[str], rows: Iterable[tuple[str, int, Sequenc
     >>> from clip4dm.evaluation.metrics.metrics import Figure
     >>> figures = [Figure(0.973, 0.957, 0.988, 450), Figure(0.5, None, None, 900)]
     >>> print(format_groups(["LA", "AP/F-CLIPScore"], [("kind=colour", 900, figures)]))
-                 n           LA           AP
-                             /F-CLIPScore
+                   n          LA            AP
+                                  /F-CLIPScore
     kind=colour  900  0.973±.016         0.500
     """
     lines: list[tuple[str, ...]] = [("", "n", *map(_wrapped, metrics))]
@@ -101,7 +101,7 @@ def format_groups(metrics: Sequence[str], rows: Iterable[tuple[str, int, Sequenc
         lines.append((_printable(name), str(n), *map(_with_half_width, figures)))
         for metric, figure in zip(metrics, figures, strict=True):
             if figure is not None and figure.reason:
-                missing.setdefault(figure.reason, []).append(_printable(f"{name} {metric}"))
+                missing.setdefault(_without_count(figure.reason), []).append(_printable(f"{name} {metric}"))
     text = tabulate(lines, tablefmt="plain", colalign=("left", *["right"] * (len(metrics) + 1)), disable_numparse=True)
     return "\n".join([text, *(f"{_printable(reason)}: {_listed(where)}" for reason, where in missing.items())])
 
@@ -116,6 +116,11 @@ def _with_half_width(figure: Figure | None) -> str:
 def _wrapped(metric: str) -> str:
     """A metric's name over several lines, cut where it has a sign."""
     return "\n".join(filter(None, re.split("(?<=.)(?=[/_ ])", metric)))
+
+
+def _without_count(reason: str) -> str:
+    """Alike where groups differ by how many resamples are left out; result.json has the numbers."""
+    return re.sub(r"^\d+ of \d+ resamples", "some resamples", reason)
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:

@@ -118,7 +118,7 @@ def controls_html(groups: Sequence[Group], score: str) -> str:
     )
     menu = f'<label>Group <select id="group"><option value="">all</option>{options}</select></label>' if groups else ""
     return (
-        '<div class="controls" role="group" aria-label="which cards, in which order" hidden>'
+        '<div class="controls" role="group" aria-label="what is shown" hidden>'
         f'{menu}<label>Order <select id="order">{order}</select></label><output aria-live="polite"></output></div>'
     )
 

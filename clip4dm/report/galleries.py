@@ -171,7 +171,10 @@ class Tally:
 
 
 def tally_of(source: Source, cards: int) -> Tally:
-    """Go through all pairs once. cards: how many a gallery shows of all; of each group up to GROUPS_FIRST beside."""
+    """Go through all pairs once. cards: how many a gallery shows of all; of each group up to GROUPS_FIRST beside.
+
+    tally_of(source, cards=100).chosen["hits"]
+    """
     tally = Tally()
     galleries = galleries_of(source)
     first = {gallery.name: First(cards) for gallery in galleries}

@@ -71,7 +71,7 @@ def _notices(source: Source, tally: Tally, cards: Cards) -> str:
         lines.append(f"{link}, part of no figure; {count:,} of them: {escaped(reason)}")
     if tally.truncated:
         lines.append(
-            f"{tally.truncated:,} captions are truncated: their last words lie beyond CLIP's context, not scored"
+            f"{counted(tally.truncated, 'caption')} truncated: the last words lie beyond CLIP's context, not scored"
         )
     if tally.unscored:
         lines.append(f"{counted(tally.unscored, 'caption')} without any word that was scored")
@@ -173,7 +173,7 @@ def _overall_table(result: Mapping[str, Any]) -> str:
             (interval(figure.low, figure.high), "" if figure.low is None else figure.low),
             (f"{figure.n:,}", figure.n),
             (number(published), "" if published is None else published),
-            (escaped(figure.reason or ""), None),
+            (escaped(str(figure.reason or "")), None),
         ]
         for name, figure, published in overall(result)
     ]

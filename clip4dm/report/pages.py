@@ -44,7 +44,10 @@ class Frame:
 def gallery_pages(
     frame: Frame, gallery: Gallery, tally: Tally, pairs: Mapping[int, Shown], cards: Cards, source: Source
 ) -> Iterator[tuple[str, str]]:
-    """(file, page) of a gallery, one after another."""
+    """(file, page) of a gallery, one after another.
+
+    dict(gallery_pages(frame, LABELLED[0], tally, pairs, cards, source))["hits.html"]
+    """
     places = tally.chosen[gallery.name]
     many = tally.members[gallery.name]
     shown = f"{len(places):,} of {many:,} such captions are shown." if many else ""
@@ -67,7 +70,10 @@ def gallery_pages(
 
 
 def words_page(frame: Frame, counts: Sequence[Count], pairs: Mapping[int, Shown], cards: Cards, source: Source) -> str:
-    """The words most often called misaligned: a table, and a card of each of the first ones."""
+    """The words most often called misaligned: a table, and a card of each of the first ones.
+
+    words_page(frame, tally.words.most_called(WORDS), pairs, cards, source)
+    """
     heads = ["word", "times called misaligned", "times in captions", "share"]
     heads += ["of these labelled", "in true captions"] if source.labelled else []
     rows = [_word_row(count, source.labelled) for count in counts]
@@ -91,7 +97,10 @@ def words_page(frame: Frame, counts: Sequence[Count], pairs: Mapping[int, Shown]
 
 
 def skipped_page(frame: Frame, tally: Tally) -> str:
-    """Pairs without scores: how many for which reason, and the first of them."""
+    """Pairs without scores: how many for which reason, and the first of them.
+
+    skipped_page(frame, tally)
+    """
     total = sum(tally.reasons.values())
     reasons: list[Sequence[Cell]] = [
         [(escaped(reason), ""), (f"{count:,}", count)] for reason, count in tally.reasons.most_common(50)
@@ -111,7 +120,12 @@ def skipped_page(frame: Frame, tally: Tally) -> str:
 
 
 def groups_of(tally: Tally, most: int) -> dict[Group, int]:
-    """Numbers of the groups that can be chosen, in the order of their names."""
+    """Numbers of the groups that can be chosen, in the order of their names.
+
+    >>> tally = Tally()
+    >>> tally.groups.update([("kind", "size"), ("kind", "colour"), ("kind", "size")]); groups_of(tally, most=9)
+    {('kind', 'colour'): 0, ('kind', 'size'): 1}
+    """
     return {group: number for number, group in enumerate(sorted(tally.groups)[:most])}
 
 

@@ -12,6 +12,7 @@ from clip4dm.report.html import escaped
 STYLE = """
 nav{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;margin:0 0 1.2rem;padding:0 0 .7rem;
 border-bottom:1px solid var(--line)}
+.legend p{line-height:2}
 nav [aria-current]{color:var(--text);font-weight:600;text-decoration:none}
 .lead{color:var(--faint);margin:-.6rem 0 1.2rem;overflow-wrap:anywhere}
 .faint{color:var(--faint);font-size:.9rem}
@@ -35,9 +36,9 @@ font-variant-numeric:tabular-nums}
 .wide .settings td{text-align:left;overflow-wrap:anywhere}
 .wide .settings th{font-weight:normal;color:var(--faint);white-space:nowrap;min-width:0}
 th button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;text-align:inherit}
-th button::after{content:" \\2195";opacity:.55}
-th[aria-sort=descending] button::after{content:" \\2193";opacity:1}
-th[aria-sort=ascending] button::after{content:" \\2191";opacity:1}
+th button::after{content:" \\2195";content:" \\2195" / "";opacity:.55}
+th[aria-sort=descending] button::after{content:" \\2193";content:" \\2193" / "";opacity:1}
+th[aria-sort=ascending] button::after{content:" \\2191";content:" \\2191" / "";opacity:1}
 .plot{margin:.8rem 0 1.4rem}
 .plot>div{overflow-x:auto;background:#fff;border:1px solid var(--line);border-radius:.6rem;padding:.6rem}
 .plot img{display:block;max-width:none;width:100%;min-width:30rem;border-radius:0;margin:0 auto}
@@ -85,7 +86,9 @@ def figure_cell(figure: Figure | None) -> Cell:
     if figure is None:
         return NOTHING, ""
     low = f"<small>{interval(figure.low, figure.high)}</small>" if figure.low is not None else ""
-    reason = f' <span class="heard">{escaped(figure.reason)}</span>' if figure.value is None and figure.reason else ""
+    reason = (
+        f' <span class="heard">{escaped(str(figure.reason))}</span>' if figure.value is None and figure.reason else ""
+    )
     return f"{number(figure.value)}{low}{reason}", "" if figure.value is None else figure.value
 
 

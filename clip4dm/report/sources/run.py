@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.benchmarks import Benchmark, get_benchmark
-from clip4dm.errors import InputError
+from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.metrics.calibration import read_words
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
+from clip4dm.evaluation.shown import groups_of, overall
 from clip4dm.evaluation.store.finished import FinishedRun, open_run, stored_records
 from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, DamagedRun, read_object
 from clip4dm.report.sources.base import Label, Shown, Skipped, score_title
@@ -163,7 +164,18 @@ def open_run_source(folder: Path, img_dir: str | None = None) -> RunSource:
             last_layers(settings.start_layer_text, run.settings.layers)
         except (KeyError, TypeError, InputError):
             raise DamagedRun(f"{folder / RESULT} has settings that cannot be; {REMEDY}") from None
+    _check_figures(folder / RESULT, result)
     return RunSource(run, settings, result, FolderPictures(img_dir or run.config["args"]["img_dir"]))
+
+
+def _check_figures(path: Path, result: Mapping[str, Any]) -> None:
+    """Errors: DamagedRun for figures that are none, or not those of this version."""
+    try:
+        overall(result)
+        groups_of(result)
+        result["n"] + 0
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DamagedRun(f"{path} has figures that cannot be ({short_reason(error)}); {REMEDY}") from None
 
 
 def rule_of(sorted_by: SortedBy, epsilon: float) -> str:

@@ -143,6 +143,8 @@ def _shown(row: Mapping[str, Any]) -> Shown | Skipped:
     words = tuple(
         Word(word["text"], word["start"], word["end"], word["attribution"], (word["start"], word["end"]) in found)
         for word in row["words"] or []
+        if None not in (word["text"], word["start"], word["end"])
+        if word["attribution"] is None or is_number(word["attribution"])
     )
     return Shown(
         key, image, caption, words, row["cosine"], row["f_clip_score"], row["score"], bool(row.get("truncated"))
