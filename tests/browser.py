@@ -1,70 +1,79 @@
-"""A real browser on pages, Debian's chromium by playwright: what it asks for, what it complains of, axe-core's findings.
-
-Tests that use it are skipped, with their reason, where it is not installed.
-"""
+"""A real browser for pages: Debian's chromium by playwright, and axe's checks of accessibility in it."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SIZES = {"wide": (1280, 900), "narrow": (390, 844)}  # pixels
 
 
 @dataclass
 class Watched:
-    """A page and all that was asked for and complained of since it was opened."""
+    """A page, and what it asked for and complained of. dialogs: what scripts had the browser say."""
 
-    page: Any
+    page: object
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
 
-    def serious_violations(self) -> list[str]:
-        """axe-core's findings that are serious or critical, with the elements."""
+    def asked_beyond(self, *origins: str) -> list[str]:
+        """Requests that went elsewhere."""
+        return [url for url in self.requests if not url.startswith(("data:", "blob:", *origins))]
+
+    def violations(self) -> list[str]:
+        """What axe finds serious or critical."""
         from axe_playwright_python.sync_playwright import Axe
 
         found = Axe().run(self.page).response["violations"]
         return [
-            f"{one['id']}: {[node['html'][:120] for node in one['nodes']][:3]}"
+            f"{one['impact']} {one['id']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
             for one in found
             if one["impact"] in ("serious", "critical")
         ]
 
+    def overflows(self) -> bool:
+        """Whether it is wider than the window."""
+        return self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The browser; skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pages are opened by playwright")
+    if not shutil.which(CHROMIUM):
+        pytest.skip("pages are opened in chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
 
 @contextlib.contextmanager
-def browser() -> Iterator[Any]:
-    """Chromium, started; skips the test where there is none."""
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright is not installed")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not there (Debian's package chromium)")
-    from playwright.sync_api import sync_playwright
+def opened(chromium, url: str, size: str = "wide", scheme: str = "light") -> Iterator[Watched]:
+    """A page in a context of its own. scheme: light or dark."""
+    width, height = SIZES[size]
+    context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    watched = Watched(context.new_page())
+    watched.page.on("request", lambda request: watched.requests.append(request.url))
+    watched.page.on(
+        "console", lambda said: watched.complaints.append(said.text) if said.type in ("error", "warning") else None
+    )
+    watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
 
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        try:
-            yield opened
-        finally:
-            opened.close()
+    def dismiss(dialog):
+        watched.dialogs.append(dialog.message)
+        dialog.dismiss()
 
-
-@contextlib.contextmanager
-def watched(opened: Any, width: int = 1280, **options: Any) -> Iterator[Watched]:
-    """A fresh page. options: of playwright's new_context, color_scheme="dark" for one."""
-    context = opened.new_context(viewport={"width": width, "height": 900}, **options)
+    watched.page.on("dialog", dismiss)
     try:
-        found = Watched(context.new_page())
-        found.page.on("request", lambda request: found.requests.append(request.url))
-        found.page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
-        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-        found.page.on("dialog", lambda dialog: (found.complaints.append("a dialog"), dialog.dismiss()))
-        yield found
+        watched.page.goto(url)
+        yield watched
     finally:
         context.close()

@@ -102,7 +102,7 @@ def legend_html(detection: Detection | None = None, labelled: bool = False) -> s
     >>> "found wrong by people" in legend_html(labelled=True), "found wrong by people" in legend_html()
     (True, False)
     """
-    label = '<span><span class="label">word</span> found wrong by people</span>' if labelled else ""
+    label = '<span><span class="labelled">word</span> found wrong by people</span>' if labelled else ""
     settings = f'<p class="settings">{escaped(settings_line(detection))}</p>' if detection else ""
     return (
         '<div class="legend"><p><span>does not fit <span class="scale"></span> fits</span>'
@@ -207,5 +207,5 @@ def _marked(caption: str, start: int, end: int, labelled: Collection[tuple[int, 
     parts = []
     for one, other in zip(cuts, cuts[1:], strict=False):
         text = escaped(caption[one:other])
-        parts.append(f'<span class="label">{text}</span>' if _overlaps(one, other, labelled) else text)
+        parts.append(f'<span class="labelled">{text}</span>' if _overlaps(one, other, labelled) else text)
     return "".join(parts)

@@ -24,11 +24,11 @@ box-decoration-break:clone;-webkit-box-decoration-break:clone;print-color-adjust
 .word[style]{background:var(--light);color:var(--ink)}
 .word.misaligned{text-decoration:underline solid 2.5px;text-underline-offset:.2em}
 .word.unscored{color:var(--faint);font-style:italic;outline:1px dashed var(--faint);outline-offset:-1px}
-.label{border-top:3px dotted currentColor;padding-top:.1em}
+.labelled{border-top:3px dotted currentColor;padding-top:.1em}
 .heard{position:absolute;left:0;bottom:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;
 user-select:none;-webkit-user-select:none}
 .summary,.legend,.settings{color:var(--faint);font-size:.9rem;line-height:1.6;margin:.35rem 0 0;overflow-wrap:anywhere}
-.legend p{margin:.35rem 0 0}
+.legend p{margin:.35rem 0 0;color:inherit}
 .legend p>span{display:inline-block;margin-right:1.6em;white-space:nowrap}
 .scale{display:inline-block;width:7em;height:.85em;vertical-align:-.1em;margin:0 .35em;border:1px solid var(--line);
 border-radius:.25em;background:linear-gradient(90deg,var(--fits-not),var(--zero),var(--fits));
@@ -58,7 +58,7 @@ summary{cursor:pointer;color:var(--link);font-size:.9rem}
 def style_of(root: str, dark: str) -> str:
     """Colours and words for a page of another's making. root, dark: selectors of its root, always and when dark.
 
-    >>> style_of(".gradio-container", ".dark").startswith(".gradio-container{--zero:#ffffff;")
+    >>> style_of(":root", ".dark").startswith(":root{--zero:#ffffff;")
     True
     """
     return f"{root}{{{_LIGHT}}}{dark}{{{_DARK}}}{WORDS}{dark} .word[style]{{background:var(--dark)}}"

@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from browser import chromium  # noqa: F401  (once for all tests of pages)
 from hostile_run import HOSTILE_GROUP, HOSTILE_NAME, PAIRS
 from html_reading import HOSTILE
 

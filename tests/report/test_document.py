@@ -6,11 +6,15 @@ import base64
 import io
 import json
 
+import pytest
+from browser import opened
 from html_reading import HOSTILE, document_of, elements, seen
+from made_detections import detection_of
 from PIL import Image
 
 from clip4dm.commands import infer
-from clip4dm.report.document import document
+from clip4dm.report.colours import DARK, LIGHT
+from clip4dm.report.document import document, write_html
 
 
 def test_infer_writes_picture_captions_and_numbers_into_one_file(tiny_folder, tmp_path, capsys):
@@ -35,3 +39,24 @@ def test_infer_writes_picture_captions_and_numbers_into_one_file(tiny_folder, tm
 
 def test_a_page_without_captions_is_a_page():
     assert not elements(document_of(document("x", Image.new("L", (5, 5)), [])), "caption")
+
+
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_browser_shows_it_and_asks_for_nothing(chromium, tokenizer, tmp_path, size, scheme):
+    path = tmp_path / "page.html"
+    found = [detection_of(tokenizer, text, [2e-4, -3e-4, -4e-5]) for text in ("a red cup", HOSTILE, "dog " * 90)]
+    write_html(path, HOSTILE, Image.new("RGB", (900, 300)), found)
+    with opened(chromium, path.as_uri(), size, scheme) as watched:
+        page = watched.page
+        assert page.title() == " ".join(HOSTILE.split())
+        word = page.locator(".word.misaligned").first
+        assert "underline" in word.evaluate("one => getComputedStyle(one).textDecorationLine")
+        ground = word.evaluate("one => getComputedStyle(one).backgroundColor")
+        assert ground == f"rgb{(LIGHT if scheme == 'light' else DARK).fits_not}"
+        assert page.locator("img").evaluate("one => one.complete && one.naturalWidth") == 640
+        page.locator("summary").first.click()
+        assert page.locator("table.words").first.is_visible()
+        assert not watched.overflows() and not watched.violations()
+        assert not watched.asked_beyond(path.as_uri())
+        assert not watched.dialogs and not watched.complaints

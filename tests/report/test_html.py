@@ -69,7 +69,7 @@ def test_a_word_says_its_colour_line_number_and_label():
         "-0.0004: does not fit",
         "not scored, beyond CLIP's context",
     ]
-    assert [one.text for one in elements(tree, "label")] == ["coke"]
+    assert [one.text for one in elements(tree, "labelled")] == ["coke"]
     assert [one.text for one in elements(tree, "heard")] == [
         " (0.0002) ",
         " (minus 0.0004, does not fit, found wrong by people) ",
@@ -80,7 +80,7 @@ def test_a_word_says_its_colour_line_number_and_label():
 def test_a_label_may_cut_words_and_run_over_many():
     words = [Word("coffee", 2, 8, -4e-4, True), Word("cup", 9, 12, 1e-4, False)]
     tree = parsed(caption_html("a coffee cup", words, -5e-5, labelled=[(6, 10)]))
-    assert [one.text for one in elements(tree, "label")] == ["ee", " ", "c"]
+    assert [one.text for one in elements(tree, "labelled")] == ["ee", " ", "c"]
     assert "people" not in caption_html("a coffee cup", words, -5e-5, labelled=[(0, 2), (5, 5)]).partition("coffee<")[2]
 
 
