@@ -17,7 +17,7 @@ from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, 
 from clip4dm.evaluation.options import Whole, arguments
 
 if TYPE_CHECKING:
-    from clip4dm.report.write import Report
+    from clip4dm.report.runs.write import Report
 
 CARDS = 100
 NUMBER_OF_CARDS = Whole(1, 10_000)
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None, program: str = "clip4dm report") -> None
         check_extra("eval", "sklearn", "scipy", "tabulate")
         if (Path(args.run) / "_score.json").exists():
             check_extra("score", "pyarrow")
-        from clip4dm.report.write import write_report
+        from clip4dm.report.runs.write import write_report
 
         report = write_report(
             Path(args.run), Path(args.output), img_dir=args.img_dir, cards=args.cards, overwrite=args.overwrite

@@ -16,10 +16,10 @@ from clip4dm.commands.main import COMMANDS
 from clip4dm.evaluation.rescoring import rescore
 from clip4dm.evaluation.store.runfiles import DamagedRun
 from clip4dm.files.images import ImageError
-from clip4dm.report.folder import ReportFolder
-from clip4dm.report.sources.base import ReportError
-from clip4dm.report.sources.pictures import FolderPictures
-from clip4dm.report.write import write_report
+from clip4dm.report.runs.folder import ReportFolder
+from clip4dm.report.runs.sources.base import ReportError
+from clip4dm.report.runs.sources.pictures import FolderPictures
+from clip4dm.report.runs.write import write_report
 
 
 def read(folder, name="index"):

@@ -9,14 +9,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from browser import browser, watched
+from browser import opened
 from hostile_run import HOSTILE_GROUP, HOSTILE_NAME
 from html_reading import HOSTILE, document_of, elements, seen
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, precision_score, recall_score
 
 from clip4dm.evaluation.shown import groups_of, metrics_of, table
-from clip4dm.report import pages
-from clip4dm.report.write import write_report
+from clip4dm.report.runs import pages
+from clip4dm.report.runs.write import write_report
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_galleries_hold_what_the_records_say_in_the_order_they_say(records, read
             assert tag[2:] == {"hits": "hit", "misses": "miss"}.get(name, "ue caption")
             assert float(card.get("data-score")) == pytest.approx(one["f_clip_score"], rel=1e-6)
             spans = [one["caption"][start:end] for start, end in one["label"]["spans"]]
-            assert "".join(map(seen, elements(card, "label"))) == "".join(spans)
+            assert "".join(map(seen, elements(card, "labelled"))) == "".join(spans)
 
 
 def test_words_are_counted_as_the_records_have_them(records, read):
@@ -202,29 +202,26 @@ def test_a_gallery_too_large_for_a_page_goes_on_on_the_next(shapes_run, tmp_path
     assert sum("hits" in name for name in one_each.files) == len(ranks)
 
 
-@pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])
-def test_in_a_browser(report, scheme, width):
+@pytest.mark.parametrize("scheme, size", [("light", "wide"), ("dark", "narrow"), ("dark", "wide")])
+def test_in_a_browser(report, chromium, scheme, size):
     """From file://: nothing is asked of anywhere, nothing complains, no serious finding of axe-core, links lead on."""
-    with browser() as opened, watched(opened, width, color_scheme=scheme) as seen_by:
-        page = seen_by.page
-        page.goto(report.index.as_uri())
+    with opened(chromium, report.index.as_uri(), size, scheme) as watched:
+        page = watched.page
         for link in ["Surest hits", "Worst misses", "False alarms", "Words", "Overview"]:
             page.get_by_role("navigation", name="pages", exact=True).get_by_role("link", name=link).click()
             assert page.evaluate("document.images.length && [...document.images].every((i) => i.naturalWidth > 0)")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-            assert seen_by.serious_violations() == []
+            assert not watched.overflows()
+            assert watched.violations() == []
         page.get_by_role("link", name=re.compile("All .* shown of .*: Surest hits")).click()
         assert page.url == (report.folder / "hits.html").as_uri()
-        assert seen_by.complaints == []
-        assert {url.split(":")[0] for url in seen_by.requests} <= {"file", "data"}
-        files = {url for url in seen_by.requests if url.startswith("file:")}
-        assert files <= {(report.folder / name).as_uri() for name in report.files}
+        assert watched.complaints == [] and watched.dialogs == []
+        assert watched.asked_beyond(*((report.folder / name).as_uri() for name in report.files)) == []
+        assert watched.requests
 
 
-def test_cards_by_group_and_in_another_order_and_tables_by_column(report):
-    with browser() as opened, watched(opened) as seen_by:
-        page = seen_by.page
-        page.goto((report.folder / "hits.html").as_uri())
+def test_cards_by_group_and_in_another_order_and_tables_by_column(report, chromium):
+    with opened(chromium, (report.folder / "hits.html").as_uri()) as watched:
+        page = watched.page
         ranks, scores = (
             f"[...document.querySelectorAll('.pair:not([hidden])')].map((c) => +c.dataset.{name})"
             for name in ("rank", "score")
@@ -256,12 +253,14 @@ def test_cards_by_group_and_in_another_order_and_tables_by_column(report):
         groups.get_by_role("button", name="LA", exact=True).click()
         assert values() == sorted(before)
         assert groups.locator("tbody").first.inner_text().startswith("all")
-        assert seen_by.complaints == []
+        assert watched.complaints == []
 
 
-def test_complete_without_scripts(report):
-    with browser() as opened, watched(opened, java_script_enabled=False) as seen_by:
-        seen_by.page.goto((report.folder / "hits.html").as_uri())
-        assert seen_by.page.locator(".controls").is_hidden()
-        cards = len(cards_of(document_of((report.folder / "hits.html").read_text())))
-        assert seen_by.page.locator(".pair:visible").count() == cards >= 12
+def test_complete_without_scripts(report, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((report.folder / "hits.html").as_uri())
+    assert page.locator(".controls").is_hidden()
+    cards = len(cards_of(document_of((report.folder / "hits.html").read_text())))
+    assert page.locator(".pair:visible").count() == cards >= 12
+    context.close()

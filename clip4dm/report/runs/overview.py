@@ -11,14 +11,14 @@ from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.evaluation.report import flatten
 from clip4dm.evaluation.shown import Group, groups_of, metrics_of, overall
 from clip4dm.evaluation.tables import interval, number
-from clip4dm.report import plots
-from clip4dm.report.cards import Cards, short
-from clip4dm.report.curves import best_cut, epsilon_curve
-from clip4dm.report.galleries import Tally, galleries_of
 from clip4dm.report.html import escaped, legend_html
-from clip4dm.report.pages import Frame
-from clip4dm.report.parts import Cell, breakable, figure_cell, plot_html, settings_table, table_html, tiles_html
-from clip4dm.report.sources.base import Shown, Source
+from clip4dm.report.runs import plots
+from clip4dm.report.runs.cards import Cards, short
+from clip4dm.report.runs.curves import best_cut, epsilon_curve
+from clip4dm.report.runs.galleries import Tally, galleries_of
+from clip4dm.report.runs.pages import Frame
+from clip4dm.report.runs.parts import Cell, breakable, figure_cell, plot_html, settings_table, table_html, tiles_html
+from clip4dm.report.runs.sources.base import Shown, Source
 
 # The figures that stand first and are drawn, of those that a benchmark has.
 MAIN = ("LA", "precision", "recall", "f1", "AP/{score}", "pearson/{score}", "tau_c/{score}", "tau_b/{score}",

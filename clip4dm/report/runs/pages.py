@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clip4dm.report.cards import Cards, Group, controls_html, short
-from clip4dm.report.galleries import SKIPPED, Gallery, Tally
 from clip4dm.report.html import escaped, legend_html, page
-from clip4dm.report.parts import STYLE, Cell, nav_html, table_html
-from clip4dm.report.script import SCRIPT
-from clip4dm.report.sources.base import Shown, Source
-from clip4dm.report.wordcounts import Count
+from clip4dm.report.runs.cards import Cards, Group, controls_html, short
+from clip4dm.report.runs.galleries import SKIPPED, Gallery, Tally
+from clip4dm.report.runs.parts import STYLE, Cell, nav_html, table_html
+from clip4dm.report.runs.script import SCRIPT
+from clip4dm.report.runs.sources.base import Shown, Source
+from clip4dm.report.runs.wordcounts import Count
 
 MOST_BYTES = 6_000_000  # of a page's cards
 MOST_CARDS = 300  # on a page

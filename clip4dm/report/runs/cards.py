@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clip4dm.files.images import ImageError
 from clip4dm.report.html import caption_html, escaped, picture_data_uri
-from clip4dm.report.sources.base import Shown, Source
+from clip4dm.report.runs.sources.base import Shown, Source
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from clip4dm.files.reading import FileError, read_json
-from clip4dm.report.sources.base import ReportError
+from clip4dm.report.runs.sources.base import ReportError
 
 MANIFEST = "report.json"
 MADE_BY = "clip4dm report"
@@ -80,7 +80,7 @@ def check_place(folder: Path, overwrite: bool) -> None:
 
     >>> check_place(Path("/"), overwrite=True)
     Traceback (most recent call last):
-    clip4dm.report.sources.base.ReportError: / is there and holds other things than a report: give another --output
+    clip4dm.report.runs.sources.base.ReportError: / is there and holds other things than a report: give another --output
     """
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise ReportError(f"{folder} is there and no folder: give another --output")

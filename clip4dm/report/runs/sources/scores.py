@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.detection import Word
 from clip4dm.files.reading import is_number
-from clip4dm.report.sources.base import Shown, Skipped, score_title
-from clip4dm.report.sources.pictures import FolderPictures, TarPictures, tar_pictures
-from clip4dm.report.sources.run import rule_of, versions_of
+from clip4dm.report.runs.sources.base import Shown, Skipped, score_title
+from clip4dm.report.runs.sources.pictures import FolderPictures, TarPictures, tar_pictures
+from clip4dm.report.runs.sources.run import rule_of, versions_of
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, SORTED_BY, SortedBy
 from clip4dm.scoring.filtering.stored import Scores, read_scores
 

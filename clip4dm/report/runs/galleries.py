@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clip4dm.report.sources.base import Shown, Skipped, Source
-from clip4dm.report.wordcounts import WordCounts
+from clip4dm.report.runs.sources.base import Shown, Skipped, Source
+from clip4dm.report.runs.wordcounts import WordCounts
 
 Rank = tuple[float, ...]  # the lower, the earlier
 GROUPS_FIRST = 8  # of each group in a gallery, whatever their place among all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip4dm.report.sources.base import Shown
+from clip4dm.report.runs.sources.base import Shown
 
 LONGEST = 60  # characters by which words are told apart
 

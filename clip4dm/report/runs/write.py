@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip4dm import __version__
-from clip4dm.report.cards import Cards
-from clip4dm.report.folder import ReportFolder, check_place
-from clip4dm.report.galleries import MOST_GROUPS, Tally, fetch, galleries_of, tally_of
-from clip4dm.report.overview import overview_page
-from clip4dm.report.pages import EXAMPLES, WORDS, Frame, gallery_pages, groups_of, skipped_page, words_page
-from clip4dm.report.sources.base import ReportError, Source
+from clip4dm.report.runs.cards import Cards
+from clip4dm.report.runs.folder import ReportFolder, check_place
+from clip4dm.report.runs.galleries import MOST_GROUPS, Tally, fetch, galleries_of, tally_of
+from clip4dm.report.runs.overview import overview_page
+from clip4dm.report.runs.pages import EXAMPLES, WORDS, Frame, gallery_pages, groups_of, skipped_page, words_page
+from clip4dm.report.runs.sources.base import ReportError, Source
 
 CARDS = 100  # of a gallery, of all groups together
 
@@ -70,7 +70,7 @@ def open_source(run: Path, img_dir: str | None = None) -> Source:
     if not run.is_dir():
         raise ReportError(f"{run} is no folder: give one that main.py or `clip4dm score` wrote")
     if (run / SCORE_FILE).exists():
-        from clip4dm.report.sources.scores import open_scores_source
+        from clip4dm.report.runs.sources.scores import open_scores_source
 
         return open_scores_source(run, img_dir)
     begun = (run / CONFIG).exists() or (run / SAMPLES).exists() or part_files(run)
@@ -81,7 +81,7 @@ def open_source(run: Path, img_dir: str | None = None) -> Source:
             f"{run} holds neither a run of main.py nor scores of `clip4dm score`: give the folder that main.py "
             'printed behind "run:", or the --output of `clip4dm score`'
         )
-    from clip4dm.report.sources.run import open_run_source
+    from clip4dm.report.runs.sources.run import open_run_source
 
     return open_run_source(run, img_dir)
 

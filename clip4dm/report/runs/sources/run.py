@@ -15,8 +15,8 @@ from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.shown import groups_of, overall
 from clip4dm.evaluation.store.finished import FinishedRun, open_run, stored_records
 from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, DamagedRun, read_object
-from clip4dm.report.sources.base import Label, Shown, Skipped, score_title
-from clip4dm.report.sources.pictures import FolderPictures
+from clip4dm.report.runs.sources.base import Label, Shown, Skipped, score_title
+from clip4dm.report.runs.sources.pictures import FolderPictures
 from clip4dm.scores import SortedBy, last_layers
 
 if TYPE_CHECKING:
