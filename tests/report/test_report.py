@@ -45,6 +45,16 @@ def words_of(card, kind="misaligned"):
     return [seen(one) for one in elements(card, kind)]
 
 
+def labelled_words(record):
+    """Of each scored word of a record whether it overlaps a label, and the mean of its layers' attributions."""
+    values = np.frombuffer(base64.b64decode(record["layer_attributions"]), "<f4").reshape(2, -1).mean(0)
+    return [
+        (any(a < end and start < b for a, b in record["label"]["spans"]), float(value))
+        for (start, end, kind, scored), value in zip(record["units"], values, strict=True)
+        if kind == 0 and scored
+    ]
+
+
 def text_of(page):
     return " ".join("".join(page.itertext()).split())
 
@@ -107,16 +117,8 @@ def test_the_average_precision_and_the_cut_are_sklearns(records, read):
 
 
 def test_precision_and_recall_at_the_runs_epsilon_are_sklearns(records, read):
-    """Of the words in the records, whose captions but the hostile ones have no punctuation."""
-    labelled, low = [], []
-    for one in records:
-        units = [unit for unit in one["units"] if unit[2] == 0 and unit[3]]
-        values = np.frombuffer(base64.b64decode(one["layer_attributions"]), "<f4").reshape(2, -1).mean(0)
-        for (start, end, kind, scored), value in zip(one["units"], values, strict=True):
-            if kind == 0 and scored:
-                labelled.append(any(a < end and start < b for a, b in one["label"]["spans"]))
-                low.append(value < -5e-5)
-        assert units
+    words = [word for one in records for word in labelled_words(one)]
+    labelled, low = [wrong for wrong, _ in words], [value < -5e-5 for _, value in words]
     said = re.search(r"At the run's epsilon of -5e-05: precision (\S+), recall (\S+), f1", text_of(read["index"]))
     assert said.groups() == (f3(precision_score(labelled, low)), f3(recall_score(labelled, low)))
 
@@ -138,6 +140,9 @@ def test_galleries_hold_what_the_records_say_in_the_order_they_say(records, read
         assert f"{len(shown)} of {len(all_of_it)} such" in text_of(read[name])
         if name == "hits":
             assert [one["id"] for one in shown[:5]] == sorted((one["id"] for one in all_of_it), key=lowest.get)[:5]
+        if name == "misses":  # the labelled word that seems to fit best comes first
+            fits = [min(value for wrong, value in labelled_words(one) if wrong) for one in shown]
+            assert len(set(fits)) > 3 and fits == sorted(fits, reverse=True)
         if name == "alarms":
             scores = [one["f_clip_score"] for one in shown]
             assert scores == sorted(scores) and scores[0] == min(one["f_clip_score"] for one in all_of_it)

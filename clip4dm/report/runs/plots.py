@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clip4dm.evaluation.metrics.metrics import Figure
 
 TRUE, FOILED, GREY, INK = "#2f6fb3", "#d8741a", "#6b7480", "#1b1f24"  # 3 : 1 at least on white
-BINS = 60
+FEWEST_BINS, MOST_BINS = 12, 60
 LONGEST_NAME = 28  # characters of a group's name that are drawn
 Floats = NDArray[np.float64]
 _ABOVE: dict[str, Any] = {
@@ -79,7 +79,8 @@ def scores_plot(true: Floats, foiled: Floats | None, name: str, cut: float | Non
     everything = np.concatenate([values for _, values, _ in drawn])
     low, high = np.quantile(everything, [0.01, 1.0]) if len(everything) else (-1.0, 0.0)
     low, high = (low, high) if high > low else (low - max(abs(low), 1e-9), high)
-    edges = np.linspace(low, high, BINS + 1)
+    bins = int(np.clip(1.5 * np.sqrt(len(everything)), FEWEST_BINS, MOST_BINS))
+    edges = np.linspace(low, high, bins + 1)
     for label, values, colour in drawn:
         if len(values):
             counts = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
