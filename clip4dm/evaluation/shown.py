@@ -74,9 +74,9 @@ def table(result: Mapping[str, Any]) -> str:
     """
     figures = format_table(overall(result))
     groups = groups_of(result)
-    if not groups:
-        return figures
     metrics = metrics_of(groups)
+    if not metrics:
+        return figures
     rows = [(group.name, group.n, [group.figures.get(name) for name in metrics]) for group in groups]
     return f"{figures}\n\n{format_groups(metrics, rows)}"
 

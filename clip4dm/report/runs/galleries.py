@@ -35,8 +35,10 @@ class Gallery:
 
 
 def _hit(pair: Shown) -> Rank | None:
-    found = [word.attribution for word in pair.misaligned if word.attribution is not None]
-    return (min(found),) if found and pair.label is not None and pair.label.misaligned and pair.label.hit else None
+    if pair.label is None or not pair.label.misaligned or not pair.label.hit:
+        return None
+    found = [word.attribution for word in pair.misaligned if word.attribution is not None and pair.labelled(word)]
+    return (min(found, default=0.0),)
 
 
 def _miss(pair: Shown) -> Rank | None:
@@ -63,7 +65,7 @@ LABELLED = (
     Gallery(
         "hits",
         "Surest hits",
-        "Misaligned captions whose labelled word was found; the lowest attribution comes first.",
+        "Misaligned captions whose labelled word was found; the lowest attribution of such a word comes first.",
         _hit,
     ),
     Gallery(

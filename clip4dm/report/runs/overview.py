@@ -24,6 +24,7 @@ from clip4dm.report.runs.sources.base import Shown, Source
 MAIN = ("LA", "precision", "recall", "f1", "AP/{score}", "pearson/{score}", "tau_c/{score}", "tau_b/{score}",
         "AP/CLIPScore", "pearson/CLIPScore", "tau_c/CLIPScore", "tau_b/CLIPScore", "NLI")  # fmt: skip
 PANELS, DRAWN_ROWS = 4, 30  # metrics and groups that are drawn
+VALUE = "value"  # of the panel, where there are no groups
 PREVIEW = 2  # cards of each gallery
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -111,7 +112,7 @@ def _tiles(source: Source, tally: Tally) -> str:
         share = tally.with_misaligned / tally.scored
         tiles += [
             ("with misaligned words", f"{share:.1%}", f"{tally.with_misaligned:,} captions"),
-            (f"median {source.score_name}", f"{float(np.median(tally.scores)):.3g}", "0 at best"),
+            (f"median {source.score_name}", f"{float(np.median(tally.scores)):.3g}", "the higher, the better"),
             ("mean cosine", f"{float(np.mean(tally.cosines)):.3f}", "of picture and caption"),
         ]
     return tiles_html(tiles)
@@ -144,7 +145,12 @@ def _figures(result: Mapping[str, Any] | None) -> str:
                 f"Each group's figures; the bars are 95 % intervals, the dotted line is all samples' figure.{more}",
             )
         )
-    if groups:
+    if not groups and panels:
+        known = [(name, {VALUE: figure}) for name, figure in figures.items() if figure.value is not None]
+        drawn = plots.figures_plot([VALUE], known, first_through_all=False)
+        text = "All samples' figures; the bars are 95 % intervals."
+        parts.append(plot_html(drawn, f"{text} The table below has all numbers.", text))
+    if groups and metrics_of(groups):
         parts.append(_group_table(result["n"], figures, groups))
     parts.append(_overall_table(result))
     return "".join(parts)

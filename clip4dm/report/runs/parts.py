@@ -111,10 +111,13 @@ def table_html(
     >>> '<th scope="row">a</th><td data-value="1">1</td>' in table_html("counts", ["", "n"], [[("a", ""), ("1", 1)]])
     True
     """
-    head = "".join(f'<th scope="col">{one}</th>' for one in heads)
-    fixed, body = (
-        f"<tbody>{''.join(map(_row, some))}</tbody>" if some else "" for some in (list(first), list(rows) or [[]])
+    above, below = list(first), list(rows) or [[]]
+    texts = [key is None for _, key in below[0]] or [False] * len(heads)
+    head = "".join(
+        f'<th scope="col"{" class=" + chr(34) + "text" + chr(34) if is_text else ""}>{one}</th>'
+        for one, is_text in zip(heads, texts, strict=True)
     )
+    fixed, body = (f"<tbody>{''.join(map(_row, some))}</tbody>" if some else "" for some in (above, below))
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escaped(name)}"><table class="sortable">'
         f"<thead><tr>{head}</tr></thead>{fixed}{body}</table></div>"

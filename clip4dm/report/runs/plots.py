@@ -39,8 +39,10 @@ def svg(drawing: Any) -> str:
     return re.sub(r"<\?xml.*?<svg", "<svg", file.getvalue(), count=1, flags=re.DOTALL)
 
 
-def figures_plot(panels: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Figure]]]) -> str:
-    """Points with their intervals: a panel a metric, a row a group; the first row's value as a line through all.
+def figures_plot(
+    panels: Sequence[str], rows: Sequence[tuple[str, Mapping[str, Figure]]], *, first_through_all: bool = True
+) -> str:
+    """Points with their intervals: a panel a metric, a row a group. first_through_all: the first row's value as a line.
 
     figures_plot(["LA"], [("all", {"LA": figure}), ("kind=colour", {"LA": figure})])
     """
@@ -53,7 +55,7 @@ def figures_plot(panels: Sequence[str], rows: Sequence[tuple[str, Mapping[str, F
             if figure.low is not None and figure.high is not None:
                 axis.plot([figure.low, figure.high], [y, y], color=TRUE, linewidth=5, alpha=0.3, solid_capstyle="butt")
             axis.plot(figure.value, y, "o", color=INK if name == "all" else TRUE, markersize=5)
-            if y == 0 and len(rows) > 1:
+            if y == 0 and first_through_all:
                 axis.axvline(figure.value, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
         axis.set_title(metric.replace("AP/", "AP of "), fontsize=10, loc="left", parse_math=False)
         axis.grid(axis="x", color="#e6e9ed")
