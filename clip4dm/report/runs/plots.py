@@ -46,7 +46,8 @@ def figures_plot(
 
     figures_plot(["LA"], [("all", {"LA": figure}), ("kind=colour", {"LA": figure})])
     """
-    drawing, axes = _axes(len(panels), height=0.9 + 0.27 * len(rows), width=min(4.2, 10.5 / len(panels)), share=True)
+    width = 10.0 if len(panels) == 1 else min(4.2, 10.5 / len(panels))
+    drawing, axes = _axes(len(panels), height=0.9 + 0.27 * len(rows), width=width, share=True)
     for axis, metric in zip(axes, panels, strict=True):
         for y, (name, figures) in enumerate(rows):
             figure = figures.get(metric)
