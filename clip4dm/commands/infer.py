@@ -198,19 +198,22 @@ def demo_scene(args: argparse.Namespace, program: str) -> Image:
 
     from clip4dm.benchmarks.shapes.captions import write_caption
     from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.examples import what_to_look_at
     from clip4dm.benchmarks.shapes.foils import make_foil
     from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     scene, random = sample_scene(args.demo), Random(f"demo {args.demo}")
+    look = ""
     if args.text is None:
         caption = write_caption(scene, random)
         foil = make_foil(scene, caption, random)
         args.text = [caption.text] + ([foil.caption.text] if foil else [])
+        look = f"; {what_to_look_at(foil)}" if foil else ""
     picture = draw(scene, DEMO_SIZE)
     DEMO_IMAGE.parent.mkdir(exist_ok=True)
     picture.save(DEMO_IMAGE)
     args.image = str(DEMO_IMAGE)
-    print(f"{program}: drew {DEMO_IMAGE}: {' | '.join(args.text)}", file=sys.stderr)
+    print(f"{program}: drew {DEMO_IMAGE}: {' | '.join(args.text)}{look}", file=sys.stderr)
     return picture
 
 

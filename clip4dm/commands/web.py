@@ -7,6 +7,7 @@ clip4dm web --backbone ViT-B-32 --port 8000    photographs
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import threading
 
@@ -18,6 +19,7 @@ from clip4dm.commands.arguments import (
     detector_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
+from clip4dm.errors import InputError
 from clip4dm.evaluation import options
 
 BACKBONE = "demo"
@@ -57,8 +59,27 @@ def main(argv: list[str] | None = None, program: str = "clip4dm web") -> None:
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         check_extra("web", "gradio")
+        check_place(args.host, args.port)
         from clip4dm.report.web.serving import served
 
         with served(detector_of(args, BACKBONE), args.host, args.port) as address:
             print(f"{program}: open {address} in a browser; Ctrl-C ends it", file=sys.stderr, flush=True)
             threading.Event().wait()
+
+
+def check_place(host: str, port: int | None) -> None:
+    """Where it cannot listen, said before the model is loaded. Errors: InputError.
+
+    >>> check_place("no.such.host.invalid", 8000)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: --host no.such.host.invalid is no address of this machine
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise InputError(f"--host {host} is no address of this machine") from None
+    try:
+        socket.create_server(address[:2], family=family).close()
+    except OSError as error:
+        where = f"--port {port} of {host}" if port else f"--host {host}"
+        raise InputError(f"{where} cannot be listened on ({error.strerror}); take another") from None

@@ -213,11 +213,13 @@ def test_in_a_browser(report, chromium, scheme, size):
     with opened(chromium, report.index.as_uri(), size, scheme) as watched:
         page = watched.page
         for link in ["Surest hits", "Worst misses", "False alarms", "Words", "Overview"]:
-            page.get_by_role("navigation", name="pages", exact=True).get_by_role("link", name=link).click()
+            with page.expect_navigation():  # until all of it is loaded
+                page.get_by_role("navigation", name="pages", exact=True).get_by_role("link", name=link).click()
             assert page.evaluate("document.images.length && [...document.images].every((i) => i.naturalWidth > 0)")
             assert not watched.overflows()
             assert watched.violations() == []
-        page.get_by_role("link", name=re.compile("All .* shown of .*: Surest hits")).click()
+        with page.expect_navigation():
+            page.get_by_role("link", name=re.compile("All .* shown of .*: Surest hits")).click()
         assert page.url == (report.folder / "hits.html").as_uri()
         assert watched.complaints == [] and watched.dialogs == []
         assert watched.asked_beyond(*((report.folder / name).as_uri() for name in report.files)) == []

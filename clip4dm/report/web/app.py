@@ -32,7 +32,7 @@ STYLE = (
 #examples button{flex:1 0 8.5rem;flex-direction:column;justify-content:flex-start;gap:.4rem;padding:.6rem;
 white-space:normal;font-weight:normal;line-height:1.3}
 #examples img{width:4.5rem;height:4.5rem;object-fit:cover;border-radius:.4rem;margin:0}
-.block:has(#highlights),.block:has(#tables){padding:0!important}
+#highlights>*,#tables>*{padding:0}
 .detection{background:var(--block-background-fill);border:1px solid var(--line);border-radius:.6rem;
 padding:.6rem 1rem .8rem;margin-bottom:.8rem}
 .numbers{margin-bottom:1.4rem}
@@ -111,7 +111,13 @@ class Page:
         self.found = gr.State([], time_to_live=KEPT)
         self.highlights = gr.HTML(elem_id="highlights", apply_default_css=False)
         self.slider = gr.Slider(
-            -0.01, 0, self.epsilon, label="epsilon: words below it do not fit", elem_id="epsilon", buttons=[]
+            min(-0.01, 2 * self.epsilon),
+            max(0, self.epsilon),
+            self.epsilon,
+            label="epsilon: words below it do not fit",
+            info="Move it left where words that fit are marked.",
+            elem_id="epsilon",
+            buttons=[],
         )
         self.layers = gr.Slider(
             1,
@@ -126,7 +132,9 @@ class Page:
         with gr.Accordion("all words and numbers", open=False):
             self.tables = gr.HTML(elem_id="tables", apply_default_css=False)
         with gr.Accordion("JSON, as infer.py --json prints it", open=False):
-            self.json = gr.Textbox(label="JSON", lines=8, max_lines=16, interactive=False, buttons=["copy"])
+            self.json = gr.Textbox(
+                label="JSON", lines=8, max_lines=16, interactive=False, buttons=["copy"], elem_id="json"
+            )
 
     def _connect(self) -> None:
         settings = [self.slider, self.layers]

@@ -58,46 +58,54 @@ def served(detector: CLIP4DM, host: str, port: int | None = None) -> Iterator[st
     with TemporaryDirectory(prefix="clip4dm-web-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # read when Gradio is imported, as is the next
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        import gradio
-        from starlette.middleware import Middleware
-
         from clip4dm.report.web.answers import Checker
         from clip4dm.report.web.app import STYLE, Page
         from clip4dm.report.web.examples import offered
 
         examples = offered(Path(folder), drawn_first=detector.model.backbone == "demo")
         app = Page(Checker(detector), examples).app
-        _, address, _ = app.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            prevent_thread_lock=True,
-            quiet=True,
-            inbrowser=False,
-            footer_links=[],
-            run_history=False,
-            enable_monitoring=False,
-            max_file_size=LARGEST_FILE,
-            max_threads=THREADS,
-            state_session_capacity=SESSIONS,
-            ssr_mode=False,
-            pwa=False,
-            mcp_server=False,
-            strict_cors=True,
-            app_kwargs={"middleware": [Middleware(Guarded)], "docs_url": None, "redoc_url": None, "openapi_url": None},
-            theme=gradio.themes.Default(
-                primary_hue="blue",  # orange is what does not fit
-                neutral_hue="slate",
-                font=["system-ui", "sans-serif"],
-                font_mono=["ui-monospace", "monospace"],
-            ).set(  # contrasts of 4.5 : 1, which Gradio's own do not have
-                button_primary_background_fill="*primary_600",
-                button_primary_background_fill_hover="*primary_700",
-                body_text_color_subdued="*neutral_500",
-            ),
-            css=STYLE,
-        )
+        _, address, _ = app.launch(server_name=host, server_port=port, css=STYLE, theme=_theme(), **_at_home())
         try:
             yield address
         finally:
             app.close(verbose=False)
+
+
+def _at_home() -> dict[str, Any]:
+    """Gradio's options under which nothing is shared, kept, told or downloaded, each said though some are its own."""
+    from starlette.middleware import Middleware
+
+    no_pages_of_fastapi = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    return dict(
+        share=False,
+        inbrowser=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        max_file_size=LARGEST_FILE,
+        max_threads=THREADS,
+        state_session_capacity=SESSIONS,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        strict_cors=True,
+        app_kwargs={"middleware": [Middleware(Guarded)], **no_pages_of_fastapi},
+    )
+
+
+def _theme() -> Any:
+    """Fonts of the reader's own; contrasts of 4.5 : 1, which Gradio's usual buttons and small print do not have."""
+    import gradio
+
+    return gradio.themes.Default(
+        primary_hue="blue",  # orange is what does not fit
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        body_text_color_subdued="*neutral_500",
+    )
