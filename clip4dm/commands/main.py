@@ -14,6 +14,7 @@ COMMANDS = {
     "score": "any pairs of pictures and captions: a table, a folder, tar shards",
     "filter": "the scored pairs to keep: the best of each, a share, those above a score",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
+    "report": "pages to send around: figures, plots and examples of what evaluate or score wrote",
 }
 
 
