@@ -1,4 +1,4 @@
-"""From samples.jsonl to result.json and the table on the terminal: pure functions of stored records.
+"""From samples.jsonl to the figures of result.json: pure functions of stored records.
 
 A group ("all", and each value of the benchmark's groups) gets every figure its benchmark knows, with n and a 95 %
 bootstrap interval in which all samples of an image move together. What is not defined is null, with its reason.
@@ -21,10 +21,8 @@ from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.kendall import agreement
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.metrics.nli import Entailment
-from clip4dm.evaluation.paper import beside, published_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
-from clip4dm.evaluation.tables import format_table
 from clip4dm.scores import F_CLIP_SCORE, ScoreName
 
 PAPER_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum")
@@ -226,26 +224,6 @@ def _plain(figures: Mapping[str, int | Figure | dict[str, Figure]]) -> dict[str,
         name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure) else value
         for name, value in figures.items()
     }
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The figures of a result as text, the paper's beside them where its model and settings are this run's.
-
-    print(table(read_json(folder / "result.json")))
-    """
-    rows = [
-        (name, beside(result["benchmark"], name, figure), published_value(result, name))
-        for name, figure in flatten(result)
-        if not name.startswith(AS_PUBLISHED)
-    ]
-    rows += [
-        (f"{AS_PUBLISHED} {name}", figure, published_value(result, name, quirks=True))
-        for name, figure in flatten(result.get(AS_PUBLISHED, {}))
-    ]
-    for key, values in result["groups"].items():
-        for value, figures in values.items():
-            rows += [(f"{key}={value} {name}", figure, None) for name, figure in flatten(figures)]
-    return format_table(rows)
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:

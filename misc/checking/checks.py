@@ -6,7 +6,7 @@ Each check gives rows of `Checked`, with its tolerance and its source. Everythin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from clip4dm.attribution.attribute import attribute
 from clip4dm.detection import Detection
 from clip4dm.detector import CLIP4DM
+from clip4dm.errors import ModelError
 from clip4dm.scores import EPSILON, TEMPLATE
 
 COSINE = 1e-4
@@ -153,18 +154,28 @@ def check_hugging_face(
 
 @torch.no_grad()
 def check_tensors(ours: nn.Module, theirs: nn.Module, source: str) -> Checked:
-    """Every weight of an open_clip CLIP against transformers' CLIPModel: also those that no caption here reads."""
-    state = theirs.state_dict()
+    """Every weight of an open_clip CLIP against transformers' CLIPModel: also those that no caption here reads.
+
+    Errors: ModelError where they are not of one architecture.
+    """
+    state, found = dict(theirs.named_parameters()), hugging_face_state(ours)
+    other = [name for name in state.keys() | found.keys() if _shape(state, name) != _shape(found, name)]
+    if other:
+        name = min(other)
+        raise ModelError(
+            f"{source} is another architecture than the model: its {name} is {_shape(state, name)}, "
+            f"not {_shape(found, name)}"
+        )
     differences = {}
-    for name, tensor in hugging_face_state(ours).items():
-        other = state[name]
-        if other.shape != tensor.shape:
-            differences[name] = math.nan
-        else:
-            largest = float(other.abs().max()) or 1.0
-            differences[name] = float((tensor.float() - other.float()).abs().max()) / largest
+    for name, tensor in found.items():
+        largest = float(state[name].abs().max()) or 1.0
+        differences[name] = float((tensor.float() - state[name].float()).abs().max()) / largest
     worst = max(differences, key=lambda name: math.inf if math.isnan(differences[name]) else differences[name])
     return _within("weights, of each tensor's largest", source, differences, WEIGHT, remark=f"most: {worst}")
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return " x ".join(map(str, tensors[name].shape)) or "a number" if name in tensors else "missing"
 
 
 @torch.no_grad()

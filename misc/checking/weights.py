@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from checking.checks import (
 )
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
-from speed.published_procedure import hugging_face_state, to_hugging_face
+from speed.published_procedure import check_plain_clip, hugging_face_state, to_hugging_face
 from torch import nn
 
 from clip4dm.detector import CLIP4DM
@@ -74,6 +75,7 @@ def check_model(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     begun = time.perf_counter()
     detector = _detector(asked)
     loaded = detector.model
+    check_plain_clip(loaded.model)
     image = detector.encode_images(COFFEE)
     pixels = loaded.preprocess(_picture())[None].to(loaded.device)
     report = {
@@ -121,11 +123,13 @@ def _detector(asked: Asked) -> CLIP4DM:
 
 
 def _hub_said_no(error: BaseException) -> bool:
-    """Whether a server answered that there is no such thing, or not for us: fetching again would not help."""
+    """Whether a server answered that there is no such thing, or not for us, or there is no room for it here."""
     seen: BaseException | None = error
     while seen is not None:
         status = getattr(getattr(seen, "response", None), "status_code", 0) or 0
         if isinstance(seen, HFValidationError) or (isinstance(seen, HfHubHTTPError) and 400 <= status < 500):
+            return True
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -300,6 +300,27 @@ def test_what_was_checked_is_said_though_the_next_cannot_be_had(model, tmp_path,
     assert "| pass |" in said.out and "the hub cannot be reached: hf-hub:nobody/nothing" in said.err
 
 
+def test_a_folder_without_a_copy_says_where_to_name_one(model, tmp_path, capsys):
+    (model / "config.json").unlink()
+    with pytest.raises(SystemExit) as stopped:
+        check(model, tmp_path)
+    assert stopped.value.code == 2
+    assert "no copy of model:folder in Hugging Face's format is known; name one with --huggingface" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_copy_of_another_architecture_is_one_line(model, tmp_path, capsys):
+    path = model / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"]["num_hidden_layers"] = 5
+    path.write_text(json.dumps(config))
+    with pytest.raises(SystemExit) as stopped:
+        check(model, tmp_path)
+    assert stopped.value.code == 2
+    assert "is another architecture than the model: its text_model.encoder.layers.4." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -308,7 +329,7 @@ def test_what_was_checked_is_said_though_the_next_cannot_be_had(model, tmp_path,
         (["--huggingface", "lab/none"], "name it with --backbone or --pretrained"),
         (["--backbone", "ViT-B-320"], "unknown backbone 'ViT-B-320'"),
         (["--example_image", "none.jpg"], "no such picture: none.jpg"),
-        (["--backbone", "demo"], "no copy of demo:scenes in Hugging Face's format is known"),
+        (["--backbone", "demo"], "this model is none: CLIP with ModifiedResNet"),
     ],
 )
 def test_wrong_usage_is_status_2(asked, message, capsys):
