@@ -1,5 +1,6 @@
 """Thresholds with a guarantee: from words that people labelled to an epsilon whose risk is bounded, and a file of it.
 
+    names.py        what may be asked for
     bounds.py       what a mean over images says of a risk: the p-value of Hoeffding and Bentkus
     risks.py        labelled words, and what a threshold costs an image: fdr, fpr, recall
     thresholds.py   the epsilon: fixed-sequence testing, or conformal risk control

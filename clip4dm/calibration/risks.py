@@ -19,21 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clip4dm.errors import CLIP4DMError
+from clip4dm.calibration.names import CalibrationError, Control
 from clip4dm.scores import below
 
-Control = Literal["fdr", "fpr", "recall"]
-CONTROLS: tuple[Control, ...] = get_args(Control)
 Floats = NDArray[np.float64]
-
-
-class CalibrationError(CLIP4DMError, ValueError):
-    """Labels, thresholds or a file of them that cannot be: what was given, what would do."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +73,13 @@ class LabelledWords:
 
         >>> LabelledWords.of_rows([("a.jpg", 1.0, False)]).check_both_kinds()
         Traceback (most recent call last):
-        clip4dm.calibration.risks.CalibrationError: no word is labelled wrong, of 1 words of 1 images: both kinds are needed
+        clip4dm.calibration.names.CalibrationError: no word is labelled wrong (words: 1, images: 1); ...
         """
         wrong = int(self.wrong.sum())
         if not 0 < wrong < len(self.wrong):
             kind = "true" if wrong else "labelled wrong"
             raise CalibrationError(
-                f"no word is {kind}, of {len(self.wrong)} words of {self.images} images: both kinds are needed"
+                f"no word is {kind} (words: {len(self.wrong)}, images: {self.images}); it takes some of each kind"
             )
 
     def count(self, chosen: NDArray[np.bool_]) -> Floats:
@@ -97,7 +91,7 @@ def losses(words: LabelledWords, control: Control, epsilon: float) -> Floats:
     """The losses at a threshold of the images that count, 0..1 each.
 
     >>> words = LabelledWords.of_rows([("a", -2.0, True), ("a", -1.0, False), ("a", 1.0, False), ("b", 2.0, True)])
-    >>> [losses(words, control, 0.0).tolist() for control in CONTROLS]
+    >>> [losses(words, control, 0.0).tolist() for control in ("fdr", "fpr", "recall")]
     [[0.5], [0.5], [0.0, 1.0]]
     """
     called = np.asarray(below(words.attribution, epsilon))

@@ -10,11 +10,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from clip4dm.calibration.risks import CalibrationError
+from clip4dm.calibration.names import AUTO, CalibrationError
 from clip4dm.calibration.stored import AttributedBy, Calibration, read_calibration
+from clip4dm.scores import EPSILON
 
 SHIPPED = Path(__file__).parent / "shipped"
-AUTO = "auto"  # of --epsilon
 
 
 def user_folder() -> Path:
@@ -51,6 +51,31 @@ def find(attributed_by: AttributedBy, tell: Callable[[str], None]) -> tuple[Path
         others = ", ".join(str(path) for path, _ in fitting[1:])
         tell(f"{len(fitting)} calibrations fit, and the first is taken; others, to be given as --epsilon: {others}")
     return fitting[0] if fitting else None
+
+
+def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str], None]) -> Calibration | None:
+    """What --epsilon asks for: a file's calibration, or for "auto" the one that fits, None where there is none.
+
+    tell: takes a line that says which it is, or that there is none. Errors: CalibrationError for a file that is none,
+    or one of other attributions.
+
+        calibration_for("auto", detector.attributed_by(), print)
+    """
+    if asked != AUTO:
+        calibration = read_calibration(Path(asked))
+        calibration.check_fits(attributed_by)
+        return calibration
+    found = find(attributed_by, tell)
+    if found is None:
+        by = attributed_by
+        tell(
+            f"no calibration fits {by.backbone}/{by.pretrained} with {by.method}, layers {by.layers}: epsilon is the "
+            f"published {EPSILON:g}; `clip4dm calibrate` makes one"
+        )
+        return None
+    path, calibration = found
+    tell(f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}")
+    return calibration
 
 
 def _files(tell: Callable[[str], None]) -> list[Path]:

@@ -11,19 +11,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from clip4dm.calibration.curve import KINDS, Curve
-from clip4dm.calibration.risks import CONTROLS, CalibrationError, Control
+from clip4dm.calibration.names import CONTROLS, GUARANTEES, CalibrationError, Control, Guarantee
 from clip4dm.files.reading import FileError, is_number, read_json
 from clip4dm.files.writing import replace_file
 
 FORMAT = "clip4dm calibration"
 VERSION = 1
 LARGEST_CURVE = 100_000  # corners
-
-Guarantee = Literal["confidence", "expectation"]
-GUARANTEES: tuple[Guarantee, ...] = get_args(Guarantee)
 
 
 @dataclass(frozen=True)
@@ -172,6 +169,17 @@ def read_calibration(path: Path) -> Calibration:
         raise CalibrationError(
             f"{path} is a damaged calibration: {error} is missing or cannot be; fetch it again, or calibrate again"
         ) from None
+
+
+def parse_attributed_by(content: Any) -> AttributedBy:
+    """Of JSON, as `dataclasses.asdict` makes it. Errors: CalibrationError.
+
+    parse_attributed_by(asdict(detector.attributed_by()))
+    """
+    try:
+        return AttributedBy(**_fields({"attributed_by": content}, "attributed_by", AttributedBy))
+    except _Damaged as error:
+        raise CalibrationError(f"{error} is missing or cannot be") from None
 
 
 class _Damaged(Exception):

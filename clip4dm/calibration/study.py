@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clip4dm.calibration.curve import fit, reliability
-from clip4dm.calibration.risks import CalibrationError, Floats, LabelledWords, losses, risk
+from clip4dm.calibration.names import CalibrationError
+from clip4dm.calibration.risks import Floats, LabelledWords, losses, risk
 from clip4dm.calibration.stored import AttributedBy, Calibration, Data, Rule
 from clip4dm.calibration.thresholds import choose
 from clip4dm.scores import below
@@ -21,27 +24,40 @@ LEVEL = 0.95  # of the percentile intervals
 Figures = dict[str, dict[str, float | int | None]]
 
 
-def calibrate(
-    words: LabelledWords, rule: Rule, attributed_by: AttributedBy, name: str, sha256: str, versions: Mapping[str, str]
-) -> Calibration:
-    """The calibration that keeps the rule. name, sha256: of the data.
+@dataclass(frozen=True)
+class Source:
+    """What is learned from: words, whose attributions they have, and name and SHA-256 of the data.
+
+    source_of_run(Path("output/foil/demo-scenes/SETTINGS")).words.images
+    """
+
+    words: LabelledWords
+    attributed_by: AttributedBy
+    name: str
+    sha256: str
+
+
+def calibrate(source: Source, rule: Rule, versions: Mapping[str, str]) -> Calibration:
+    """The calibration that keeps the rule.
 
     Errors: CalibrationError where no threshold keeps it, with what can be had; where all words are of one kind.
 
-        calibrate(words, Rule("fdr", 0.2, 0.1, "confidence", 0.5, 0), attributed_by, "foil", sha256, versions)
+        calibrate(source, Rule("fdr", 0.2, 0.1, "confidence", 0.5, 0), versions("scikit-learn")).epsilon
     """
-    words.check_both_kinds()
-    deciding, rest = split(words, rule.holdout, rule.seed)
+    source.words.check_both_kinds()
+    deciding, rest = split(source.words, rule.holdout, rule.seed)
     expectation = rule.guarantee == "expectation"
     found = choose(deciding, rule.control, rule.alpha, rule.delta, in_expectation=expectation, seed=rule.seed)
     curve = fit(deciding)
     wrong = int(deciding.wrong.sum())
-    data = Data(name, sha256, deciding.images, len(deciding.wrong), wrong, found.risk)
+    data = Data(source.name, source.sha256, deciding.images, len(deciding.wrong), wrong, found.risk)
     figures: Figures = {}
     if rest.images:
         figures = held_out(rest, rule, found.epsilon)
         error = reliability(curve.at(rest.attribution), rest.wrong).error if len(rest.wrong) else None
         figures["ece"] = {"value": error, "low": None, "high": None, "n": len(rest.wrong)}
+    by = source.attributed_by  # of a file or folder, its name and not where it lay
+    attributed_by = replace(by, backbone=PurePath(by.backbone).name, pretrained=PurePath(by.pretrained).name)
     return Calibration(attributed_by, rule, data, found.epsilon, figures, curve, versions)
 
 

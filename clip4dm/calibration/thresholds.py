@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip4dm.calibration.bounds import fewest_images, hoeffding_bentkus, images_needed, upper_bound
-from clip4dm.calibration.risks import CalibrationError, Control, Floats, LabelledWords, risk
+from clip4dm.calibration.names import CalibrationError, Control
+from clip4dm.calibration.risks import Floats, LabelledWords, risk
 from clip4dm.scores import below
 
 TUNING = 0.25  # of the images, where the order of thresholds has to be learned
@@ -78,7 +79,8 @@ def _monotone(words: LabelledWords, control: Control, alpha: float, delta: float
     found = np.flatnonzero(passing)
     # recall: calling every word misses none, so that enough images always give a threshold.
     if rising and (not len(found) or found[-1] == 0):  # the first one calls nothing
-        raise CalibrationError(_nothing_found(words, control, alpha, delta, values))
+        first = Threshold(float(values[1]), float(risks[1]), n)
+        raise CalibrationError(_nothing_found(words, control, alpha, delta, first))
     exact = float(values[found[-1] if rising else found[0]])
     epsilon = rounded(exact, up=not rising)
     if rising and not below(words.attribution, epsilon).any():
@@ -125,12 +127,13 @@ def _in_sequence(words: LabelledWords, alpha: float, delta: float, seed: int) ->
     thresholds = sequence(tuning, alpha)
     last: Threshold | None = None
     for epsilon in thresholds:
-        mean, n = risk(testing, "fdr", epsilon)
-        if hoeffding_bentkus(mean, n, alpha) > delta:
+        tried = Threshold(epsilon, *risk(testing, "fdr", epsilon))
+        if hoeffding_bentkus(tried.risk, tried.images, alpha) > delta:
+            if last is None:
+                raise CalibrationError(_nothing_found(words, "fdr", alpha, delta, tried))
             break
-        last = Threshold(epsilon, mean, n)
-    if last is None:
-        raise CalibrationError(_nothing_found(words, "fdr", alpha, delta, np.array(_grid(words))))
+        last = tried
+    assert last is not None  # the grid is not empty
     return last
 
 
@@ -179,25 +182,22 @@ def _check_number(n: int, needed: int, control: Control, alpha: float, delta: fl
         )
 
 
-def _nothing_found(words: LabelledWords, control: Control, alpha: float, delta: float, thresholds: Floats) -> str:
-    """No threshold gives it: what could be had on these images, and how many would do."""
-    shown = thresholds[np.linspace(0, len(thresholds) - 1, min(STEPS, len(thresholds))).astype(int)]
-    best, fewest = (1.0, 0.0), math.inf
-    for epsilon in map(float, shown):
-        if not below(words.attribution, epsilon).any():
-            continue
+def _nothing_found(words: LabelledWords, control: Control, alpha: float, delta: float, tried: Threshold) -> str:
+    """What could be had, and how many images would do. tried: the first threshold that was tested, and failed."""
+    share = 1 - TUNING if control == "fdr" else 1.0  # of the images, those that test
+    fewest = math.inf
+    for epsilon in _grid(words):
         mean, n = risk(words, control, epsilon)
-        best = min(best, (upper_bound(mean, n, delta), epsilon))
-        needed = images_needed(mean, alpha, delta)
+        needed = images_needed(mean, alpha, delta) if n else None
         if needed is not None:
-            fewest = min(fewest, needed * words.images / max(n, 1))
-    tuning = 1 / (1 - TUNING) if control == "fdr" else 1.0
+            fewest = min(fewest, needed * words.images / n / share)
     enough = (
-        f"about {math.ceil(fewest * tuning):,} images like these would do"
+        f"about {math.ceil(fewest):,} images like these would do"
         if fewest < math.inf
         else "more images like these would not do either"
     )
+    had = upper_bound(tried.risk, tried.images, delta)
     return (
         f"no threshold that calls a word has {control} at most {alpha:g} with confidence {1 - delta:g} on these "
-        f"{words.images} images. The best that can be had is about {best[0]:.3g}, at epsilon {best[1]:.4g}; {enough}"
+        f"{words.images:,} images. What can be had is {had:.3g}, at epsilon {tried.epsilon:.4g}; {enough}"
     )

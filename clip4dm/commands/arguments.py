@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
+from clip4dm.commands.cli import tell
 from clip4dm.evaluation import options
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import (
@@ -23,6 +24,12 @@ from clip4dm.scores import (
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
+
+
+EPSILON_HELP = (
+    "the file of `clip4dm calibrate`; auto: the calibration that fits this model, method and layers, of those in "
+    "~/.config/clip4dm/calibrations and those that come along"
+)
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -122,7 +129,11 @@ def add_verdict_options(group: argparse._ArgumentGroup) -> None:
         help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
     )
     group.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+        "--epsilon",
+        type=options.EPSILON_OR_FILE,
+        default=EPSILON,
+        metavar="X",
+        help=f"a word is misaligned below it: a number; {EPSILON_HELP} (default: %(default)s)",
     )
 
 
@@ -164,17 +175,24 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
 def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> CLIP4DM:
     """The detector that the options above ask for. settings: further ones of its constructor.
 
-    Errors: ModelError, InputError.
+    What --epsilon auto took is said on standard error. Errors: ModelError, InputError, CalibrationError.
 
         detector_of(args, "ViT-B-32", batch_size=16)
     """
     from clip4dm import CLIP4DM
+    from clip4dm.calibration.shelf import calibration_for
 
-    return CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
+    detector = CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
+    if not isinstance(args.epsilon, str):
+        return detector
+    calibration = calibration_for(args.epsilon, detector.attributed_by(), lambda line: tell(f"note: {line}"))
+    return detector if calibration is None else detector.calibrated(calibration)
 
 
 def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> dict[str, Any]:
     """What `CLIP4DM.from_pretrained` makes that detector of: plain values, which another process can be sent.
+
+    epsilon: the number given; where a calibration is asked for, the published one until the model is known.
 
     recipe_of(args, "ViT-B-32", batch_size=16)["template"]
     """
@@ -191,7 +209,7 @@ def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) 
         image_masks=args.image_masks,
         start_layer_text=args.start_layer_text,
         sorted_by=args.sorted_by,
-        epsilon=args.epsilon,
+        epsilon=EPSILON if isinstance(args.epsilon, str) else args.epsilon,
         score=args.score,
         score_weight=args.score_weight,
         **settings,

@@ -12,6 +12,7 @@ COMMANDS = {
     "infer": "the words of a caption that are not true of a picture",
     "score": "any pairs of pictures and captions: a table, a folder, tar shards",
     "filter": "the scored pairs to keep: the best of each, a share, those above a score",
+    "calibrate": "an epsilon with a guarantee, from pairs whose wrong words are known",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
 }
 

@@ -209,7 +209,8 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
     if stored:
         tell(f"{len(stored)} of {len(shards)} shards are stored already")
     if missing:
-        recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
+        recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size, curve=detector.curve)
+        recipe["epsilon"] = detector.epsilon  # a calibration's, where one was asked for
         with Progress(missing) as progress:
             for summary in engines.run(args, missing, recipe, detector, sink, progress.pairs):
                 progress.shard(summary)

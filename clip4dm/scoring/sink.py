@@ -169,7 +169,8 @@ class Sink:
         temporary = temporary_name(path)
         try:
             with writing(path):
-                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
+                kind = ParquetWriter if self.output_format == "parquet" else JsonlWriter
+                writer = kind(path, temporary, shard, calibrated="calibration" in self.made_by.get("settings", {}))
             try:
                 yield writer
                 assert writer.summary is not None
@@ -282,6 +283,8 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
             "epsilon": detector.epsilon,
             "score": detector.score,
             "score_weight": detector.score_weight,
+            # Unsaid without one: scores from before there were calibrations are the same scores.
+            **({} if detector.curve is None else {"calibration": fingerprint(asdict(detector.curve))}),
         },
         "model": {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu},
         "weights_sha256": model.weights_sha256(),
@@ -289,4 +292,5 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
     }
     came = {"given": list(found.given), "shards": len(found.shards())}
     remarks = {**came, "pretrained": model.pretrained, "versions": versions("pyarrow")}
+    remarks["attributed_by"] = asdict(detector.attributed_by())
     return Sink(Path(folder), made_by, remarks, output_format)
