@@ -50,7 +50,7 @@ class Curve:
 def fit(words: LabelledWords, kind: Kind | None = None) -> Curve:
     """The curve of labelled words. kind: None for isotonic where there are words enough.
 
-    Isotonic levels are pulled to what a word more of each kind would make of them: no curve says 0 or 1.
+    Isotonic ends of 0 and 1 are drawn in to what a word more of each kind would make of them: no curve is sure.
     Errors: CalibrationError where all words are of one kind.
 
     >>> words = LabelledWords.of_rows([(str(i), i / 10, i < 4) for i in range(10)])
@@ -71,13 +71,13 @@ def _isotonic(words: LabelledWords) -> Curve:
     fitted = IsotonicRegression(increasing=False, out_of_bounds="clip").fit(words.attribution, words.wrong)
     levels, place = np.unique(fitted.predict(words.attribution), return_inverse=True)
     count = np.bincount(place)
-    smoothed = (levels * count + 1) / (count + 2)  # Laplace's
-    smoothed = np.maximum.accumulate(smoothed)  # rising with the levels, as these do
+    lowest, highest = ((levels[end] * count[end] + 1) / (count[end] + 2) for end in (0, -1))  # Laplace's rule
+    drawn_in = np.clip(levels, lowest if levels[0] <= 0 else 0.0, highest if levels[-1] >= 1 else 1.0)
     corners: list[tuple[float, float]] = []
     for level in range(len(levels) - 1, -1, -1):  # the highest first: it has the lowest attributions
         mine = words.attribution[place == level]
         ends = sorted({float(mine.min()), float(mine.max())})
-        corners += [(end, float(smoothed[level])) for end in ends]
+        corners += [(end, float(drawn_in[level])) for end in ends]
     return Curve(tuple(x for x, _ in corners), tuple(y for _, y in corners), "isotonic")
 
 

@@ -162,8 +162,7 @@ def read_calibration(path: Path) -> Calibration:
             "update clip4dm, or calibrate again"
         )
     try:
-        if version != VERSION:
-            raise _Damaged("version")
+        _must(version == VERSION and not isinstance(version, bool), "version")
         return _calibration(content)
     except _Damaged as error:
         raise CalibrationError(
