@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clip4dm.calibration.study import Source
 
 ALPHAS, DELTA = (0.1, 0.2), 0.1
+UNSURE = 0.05  # most words are surely true, and would hide the others in a mean
 DRAWN_IMAGES = 300  # to calibrate by, of the drawn numbers
 
 
@@ -72,8 +73,8 @@ def seconds_of(folder: Path) -> str:
     return f"{timing['seconds']:.1f} ({timing['samples_per_second']:.0f} pairs/s)"
 
 
-def probabilities(source: Source, path: Path) -> Reliability:
-    """The reliability of one half's curve on the other half's words, drawn to a PNG."""
+def probabilities(source: Source, path: Path) -> tuple[Reliability, Reliability]:
+    """The reliability of one half's curve on the other half's words, drawn to a PNG; and of those not surely true."""
     from calibrating.figure import draw_reliability
 
     from clip4dm.calibration.curve import fit, reliability
@@ -83,7 +84,8 @@ def probabilities(source: Source, path: Path) -> Reliability:
     curve = fit(deciding)
     found = reliability(curve.at(rest.attribution), rest.wrong)
     draw_reliability(found, path)
-    return found
+    unsure = curve.at(rest.attribution) >= UNSURE
+    return found, reliability(curve.at(rest.attribution)[unsure], rest.wrong[unsure])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -110,8 +112,11 @@ def main(argv: list[str] | None = None) -> None:
         powers = markdown_table(list(power_rows(sources)), head)
         print(f"\nThe same promise by each run, on held-out pictures:\n\n{powers}")
         args.out.mkdir(parents=True, exist_ok=True)
-        found = probabilities(first, args.out / "reliability.png")
-        print(f"\nProbabilities on held-out pictures: ECE {found.error:.4f} of {sum(found.words):,} words")
+        found, unsure = probabilities(first, args.out / "reliability.png")
+        print(
+            f"\nProbabilities on held-out pictures: ECE {found.error:.4f} of {sum(found.words):,} words, "
+            f"{unsure.error:.4f} of the {sum(unsure.words):,} with {UNSURE:g} or more"
+        )
         print(f"drawn: {args.out / 'reliability.png'}")
 
 
