@@ -85,7 +85,7 @@ class Method:
             return None
         return (
             f"epsilon {epsilon:g} is the paper's, for its own attributions; those of {self.name} are of another size: "
-            "misc/epsilon_study.py fits one for it"
+            "`clip4dm calibrate` finds one for it"
         )
 
     def start(self, given: int | None, layers: int) -> int:

@@ -16,7 +16,7 @@ from places import ROOT
 from clip4dm import CLIP4DM
 from clip4dm.benchmarks.shapes.benchmark import make_benchmark
 from clip4dm.calibration import shelf
-from clip4dm.calibration.names import CONTROLS
+from clip4dm.calibration.names import CONTROLS, CalibrationError
 from clip4dm.calibration.risks import risk
 from clip4dm.calibration.stored import read_calibration
 from clip4dm.calibration.study import split
@@ -24,6 +24,7 @@ from clip4dm.commands import calibrate, infer, score
 from clip4dm.commands import evaluate as main
 from clip4dm.evaluation.labelled import source_of_run
 from clip4dm.evaluation.run import Options, evaluate, rescore
+from clip4dm.scoring.labelled import label_spans
 
 PAIRS = 300
 
@@ -251,3 +252,21 @@ def test_runs_that_cannot_be_calibrated(run, argv, message, capsys):
 
 def test_a_folder_that_is_none(tmp_path, capsys):
     assert "holds no finished run" in refused(calibrate.main, [str(tmp_path)], capsys)
+
+
+def test_the_labels_in_the_docs_are_labels():
+    """The table of docs/calibration.md, as a CSV reader sees it."""
+    page = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    table = page.partition("```\nimage,caption,wrong\n")[2].partition("```")[0]
+    rows = list(csv.reader(table.splitlines()))
+    found = [label_spans(label, caption, "row") for _, caption, label in rows]
+    assert found == [((9, 13),), (), ((11, 14),)]
+    assert [rows[2][1][start:end] for start, end in found[2]] == ["dog"]
+
+
+@pytest.mark.parametrize(
+    "label", ['["coffee"]', "[[0, 99]]", "[[3, 2]]", "[7]", "7", "{}", "coke", "[[0, 1.5]]", "[[true, 2]]"]
+)
+def test_labels_that_cannot_be_name_their_row(label):
+    with pytest.raises(CalibrationError, match="^row 3: "):
+        label_spans(label, "a cup of coke", "row 3")
