@@ -31,11 +31,12 @@ from demo_training.training_data import (
     normalised,
     scenes_of_step,
     seen_tokens,
+    words_alone,
 )
 from training.optimising import contrastive_loss, encode_cut_text, optimise, same_settings
 
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
-from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, THREADS
+from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, SHARE, THREADS
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,6 +56,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--image_tower", type=Path, metavar="FOLDER", help="take this model's image tower as it is; train text alone"
     )
+    model.add_argument(
+        "--begin", type=Path, metavar="FOLDER", help="begin with this model's weights, not with random ones"
+    )
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
     training.add_argument(
@@ -67,6 +71,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default=1,
         metavar="N",
         help="a batch's scenes come in groups of N with the same shapes and colours (default: %(default)s, in none)",
+    )
+    training.add_argument(
+        "--alone",
+        type=SHARE,
+        default=0.0,
+        metavar="SHARE",
+        help="of captions in which no word reads another, of the new text tower (default: %(default)s)",
     )
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
@@ -127,8 +138,9 @@ def train(args: argparse.Namespace, pictures) -> None:
         chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
         random = Random(f"captions for text alone {args.seed} {step}")
         tokens = captions(chosen, random, tokenizer, without_articles=0.5)
+        mask = words_alone(model, tokens, [random.random() < args.alone for _ in chosen]) if args.alone else None
         with torch.autocast("cpu", torch.bfloat16):
-            text_features = encode_cut_text(model, tokens)
+            text_features = encode_cut_text(model, tokens, mask)
         return contrastive_loss(model, torch.from_numpy(features[chosen]), text_features.float())
 
     text_losses, text_seconds = optimise(args, "text", model, args.text_steps, text_loss)
@@ -154,6 +166,8 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
         trained = load_model(pretrained=str(args.image_tower), device="cpu")
         model.visual.load_state_dict(trained.model.visual.state_dict())
         return model, [], 0.0
+    if args.begin:
+        model.load_state_dict(load_model(pretrained=str(args.begin), device="cpu").model.state_dict())
 
     def joint_loss(step: int):
         chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)

@@ -43,12 +43,18 @@ def attribute_gradient_value(tower: TextTower, batch: Batch, start: int, shared:
         _, mask = tower.embed(batch.ids)
     last, dtype = tower.last_layers(start), tower.working_dtype
     x = state.x[batch.pairs].to(dtype)  # (P, T - shared, width)
+    row = (torch.arange(len(x), device=x.device), batch.row - shared)
     if mask is not None:
         mask = (mask[batch.pairs] if mask.ndim == 4 else mask)[..., shared:, :]
     values: list[Tensor] = []
     with torch.enable_grad():
         for number, block in enumerate(last.blocks):
-            q, k, v = block.heads(x)  # (P, heads, T - shared, head width)
+            if number < len(last.blocks) - 1:
+                q, k, v = block.heads(x)  # (P, heads, T - shared, head width)
+            else:  # of the last layer nothing is read but the feature's row
+                read = x[row][:, None]
+                q, k, v = block.heads(x, queried=read)
+                x, mask = read, _mask_of_rows(mask, batch.row - shared)
             values.append(v if v.requires_grad else v.requires_grad_())
             v = values[-1]
             if shared:
@@ -57,9 +63,18 @@ def attribute_gradient_value(tower: TextTower, batch: Batch, start: int, shared:
                     for first, own in ((head[number].k, k), (head[number].v, v))
                 )
             x = block.rest(x, attend(q, k, v, mask))
-        text_features = last.feature(x[torch.arange(len(x), device=x.device), batch.row - shared])
+        text_features = last.feature(x[:, 0])
         cosine = (text_features * batch.image_features).sum(-1)
         gradients = torch.autograd.grad(cosine.sum(), values)
     layers = [(v.detach() * g).sum(-1).mean(1) for v, g in zip(values, gradients, strict=True)]  # (P, T - shared) each
     per_layer = torch.nn.functional.pad(torch.stack(layers, dim=1), (shared, 0))
     return Attribution(per_layer[..., : batch.ids.shape[1]], text_features.detach(), cosine.detach())
+
+
+def _mask_of_rows(mask: Tensor | None, rows: Tensor) -> Tensor | None:
+    """A mask's rows (P,), one of each pair: (tokens, keys) or (P, heads, tokens, keys) -> (P, 1 or heads, 1, keys)."""
+    if mask is None:
+        return None
+    if mask.ndim == 2:
+        return mask[rows][:, None, None]
+    return mask[torch.arange(len(rows), device=rows.device), :, rows][:, :, None]

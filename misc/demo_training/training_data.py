@@ -144,6 +144,33 @@ def captions(seeds: list[int], random: Random, tokenizer, without_articles: floa
     return tokens[:, : int((tokens != 0).sum(1).max())]
 
 
+def words_alone(tower, tokens, alone: list[bool]):
+    """An attention mask (n * heads, length, length) with which, in the captions chosen, no word reads another.
+
+    Every token of such a caption reads itself and the template; the end token, where the feature is read, reads all.
+    tower: with a causal mask. tokens: (n, length), each caption with the template before it.
+    """
+    import torch
+
+    length, template = tokens.shape[1], template_tokens()
+    causal = tower.attn_mask[:length, :length]
+    own = causal.masked_fill(~torch.eye(length, dtype=torch.bool), float("-inf"))
+    own[:, :template] = causal[:, :template]
+    masks = torch.stack([own if one else causal for one in alone])
+    ends = tokens.argmax(1)
+    rows = torch.arange(len(tokens))
+    masks[rows, ends] = causal[ends]
+    return masks.repeat_interleave(tower.transformer.resblocks[0].attn.num_heads, 0)
+
+
+@cache
+def template_tokens() -> int:
+    """How many tokens stand before a caption: the start, and the template's."""
+    from open_clip import SimpleTokenizer
+
+    return 1 + len(SimpleTokenizer().encode(TEMPLATE))
+
+
 def seen_tokens(tokenizer) -> list[int]:
     """The ids of all tokens that training can meet, in order."""
     from clip4dm.benchmarks.shapes.captions import every_word

@@ -116,16 +116,18 @@ def contrastive_loss(model, image_features, text_features, label_smoothing: floa
     return sum(cross_entropy(one, target, label_smoothing=label_smoothing) for one in (logits, logits.T)) / 2
 
 
-def encode_cut_text(tower, tokens):
+def encode_cut_text(tower, tokens, mask=None):
     """The tower's text features, normalised, of captions cut to the longest (n, length): nothing after it is read.
 
-    tower: a CLIP or its TextTransformer, with the causal attention mask.
+    tower: a CLIP or its TextTransformer, with the causal attention mask. mask: another one, added to the logits,
+    (n * heads, length, length).
     """
     import torch.nn.functional as F
 
     length = tokens.shape[1]
     x = tower.token_embedding(tokens) + tower.positional_embedding[:length]
-    x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask[:length, :length]))  # (n, length, width)
+    mask = tower.attn_mask[:length, :length] if mask is None else mask
+    x = tower.ln_final(tower.transformer(x, attn_mask=mask))  # (n, length, width)
     return F.normalize(x[range(len(x)), tokens.argmax(1)] @ tower.text_projection, dim=-1)
 
 

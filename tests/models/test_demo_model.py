@@ -6,17 +6,20 @@ import subprocess
 import sys
 
 import make_shapes_benchmark
+import open_clip
 import pytest
 import torch
 import train_demo_model
-from demo_training.training_data import scenes_of_step
+from demo_training.training_data import scenes_of_step, template_tokens, words_alone
 from making import make_tiny_clip
 from places import ROOT
+from safetensors.torch import load_file
 from training import optimising
 
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.scenes import sample_scene
-from clip4dm.models.compact import is_compact, load_compact, save_compact
+from clip4dm.models.compact import WEIGHTS_NAME, is_compact, load_compact, save_compact
+from clip4dm.scores import TEMPLATE
 
 # Compact weights
 
@@ -117,6 +120,35 @@ def test_the_same_seed_trains_to_the_same_losses_and_an_interrupted_training_goe
     assert losses(tmp_path / "c") == losses(tmp_path / "a")
     weights = [(tmp_path / name / "model" / "open_clip_model.safetensors").read_bytes() for name in "abc"]
     assert weights[0] == weights[1] == weights[2]
+
+
+def test_where_words_are_read_alone_each_token_hears_of_itself_and_the_template_and_the_end_of_all():
+    model = open_clip.CLIP(**train_demo_model.model_config(train_demo_model.parse_args(["folder", *SMALL]))).eval()
+    tokenizer = open_clip.SimpleTokenizer(context_length=40)
+    tokens = tokenizer([TEMPLATE + "a red disc", TEMPLATE + "two striped houses on sand"])[:, :13]
+    masks = words_alone(model, tokens, [True, False])
+    x = (model.token_embedding(tokens) + model.positional_embedding[:13]).detach().requires_grad_()
+    out = model.transformer(x, attn_mask=masks)
+    template, end = template_tokens(), int(tokens[0].argmax())
+    assert tokenizer.decode(tokens[0, template:end].tolist()).strip() == "a red disc"
+
+    def heard(caption: int, place: int) -> list[int]:
+        (gradient,) = torch.autograd.grad(out[caption, place].square().sum(), x, retain_graph=True)
+        return gradient[caption].abs().sum(-1).nonzero().flatten().tolist()
+
+    for place in range(template, end):
+        assert heard(0, place) == [*range(template), place]
+    assert heard(0, end) == list(range(end + 1))
+    assert heard(1, template + 2) == list(range(template + 3))  # the other caption is read as ever
+
+
+def test_a_training_may_begin_with_a_models_weights(tmp_path):
+    train_demo_model.main([str(tmp_path / "first"), *SMALL, "--steps", "1", "--text_steps", "1"])
+    begun = [str(tmp_path / "second"), *SMALL, "--steps", "1", "--text_steps", "1", "--lr", "0"]
+    train_demo_model.main([*begun, "--begin", str(tmp_path / "first" / "model"), "--alone", "0.5"])
+    first, second = (load_file(tmp_path / name / "model" / WEIGHTS_NAME) for name in ("first", "second"))
+    parts = [name for name in first if name.startswith("visual.") and name.endswith("weight")]
+    assert parts and all(torch.equal(first[name], second[name]) for name in parts)
 
 
 def test_a_folder_of_another_training_is_not_taken_up(tmp_path, capsys):
