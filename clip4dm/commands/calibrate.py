@@ -142,7 +142,7 @@ def summary(calibration: Calibration) -> str:
 
     print(summary(calibration))
     """
-    from tabulate import tabulate
+    from clip4dm.evaluation.tables import markdown_table
 
     data, rule = calibration.data, calibration.rule
     lines = [
@@ -158,6 +158,5 @@ def summary(calibration: Calibration) -> str:
             value, low, high = (figure[part] for part in ("value", "low", "high"))
             interval = "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
             rows.append([shown.get(name, name), "" if value is None else f"{value:.3f}", interval, figure["n"]])
-        table = tabulate(rows, ["on the other images", "value", "95 % interval", "n"], disable_numparse=True)
-        lines += ["", table, ""]
+        lines += ["", markdown_table(rows, ["on the other images", "value", "95 % interval", "n"]), ""]
     return "\n".join(lines)
