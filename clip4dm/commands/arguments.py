@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from clip4dm.scores import (
 )
 
 if TYPE_CHECKING:
+    from clip4dm.calibration.stored import AttributedBy, Calibration
     from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.maker import Maker
 
 
 EPSILON_HELP = (
@@ -180,13 +183,36 @@ def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any
         detector_of(args, "ViT-B-32", batch_size=16)
     """
     from clip4dm import CLIP4DM
-    from clip4dm.calibration.shelf import calibration_for
 
     detector = CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
-    if not isinstance(args.epsilon, str):
-        return detector
-    calibration = calibration_for(args.epsilon, detector.attributed_by(), lambda line: tell(f"note: {line}"))
+    calibration = calibration_of(args, detector.attributed_by)
     return detector if calibration is None else detector.calibrated(calibration)
+
+
+def maker_of(args: argparse.Namespace, default_backbone: str) -> Maker:
+    """What tells that detector's scores from others, without loading the model. Errors: as `detector_of`, NotAtHand.
+
+    maker_of(args, "ViT-B-32").weights_sha256
+    """
+    from clip4dm.scoring.maker import Maker
+
+    maker = Maker.asked(recipe_of(args, default_backbone))
+    calibration = calibration_of(args, lambda: maker.attributed_by)
+    return maker if calibration is None else maker.calibrated(calibration.curve, calibration.epsilon)
+
+
+def calibration_of(args: argparse.Namespace, attributed_by: Callable[[], AttributedBy]) -> Calibration | None:
+    """The calibration that --epsilon asks for, None for a number. attributed_by: asked where one is.
+
+    Errors: CalibrationError.
+
+        calibration_of(args, detector.attributed_by)
+    """
+    from clip4dm.calibration.shelf import calibration_for
+
+    if not isinstance(args.epsilon, str):
+        return None
+    return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"))
 
 
 def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> dict[str, Any]:

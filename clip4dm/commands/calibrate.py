@@ -157,6 +157,6 @@ def summary(calibration: Calibration) -> str:
         for name, figure in calibration.held_out.items():
             value, low, high = (figure[part] for part in ("value", "low", "high"))
             interval = "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
-            rows.append([shown.get(name, name), "" if value is None else f"{value:.3f}", interval, figure["n"]])
+            rows.append([shown.get(name, name), "" if value is None else f"{value:.3f}", interval, str(figure["n"])])
         lines += ["", markdown_table(rows, ["on the other images", "value", "95 % interval", "n"]), ""]
     return "\n".join(lines)

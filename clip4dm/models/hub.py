@@ -65,7 +65,8 @@ def weights_at_hand(backbone: str | None, pretrained: str | None = None, cache_d
     >>> weights_at_hand("demo"), weights_at_hand("hf-hub:nobody/nothing")
     (True, False)
     """
-    if backbone == DEMO or (pretrained and Path(pretrained).exists()):
+    places = [Path(given.removeprefix("local-dir:")).expanduser() for given in (backbone, pretrained) if given]
+    if (backbone or "").lower() == DEMO or any(place.exists() for place in places[-1:]):
         return True
     for name in (backbone or "", pretrained or ""):
         if name.startswith("hf-hub:"):
