@@ -19,6 +19,7 @@ from speed.fresh import run_fresh
 
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, run_command
 from clip4dm.evaluation.options import AT_LEAST_ONE
+from clip4dm.scores import CLIPSCORE_SCALE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +112,7 @@ def made_rows(start: int, count: int, random: np.random.Generator, schema: pa.Sc
         "image": [f"pictures/{n:08d}.jpg" for n in numbers],
         "caption": [f"{' '.join(WORDS)} {n // PER_CAPTION}" for n in numbers],
         "cosine": cosines,
-        "clip_score": 2.5 * np.maximum(cosines, 0),
+        "clip_score": CLIPSCORE_SCALE * np.maximum(cosines, 0),
         "f_clip_score": scores,
         "score": scores,
         "misaligned": words(wrong.astype(int), "misaligned"),

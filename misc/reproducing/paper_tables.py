@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clip4dm.attribution.variants import Variant
 from clip4dm.evaluation.paper import paper_value
-from clip4dm.evaluation.report import PAPER_NAMES
+from clip4dm.evaluation.shown import PAPER_NAMES
 
 
 @dataclass(frozen=True)
