@@ -53,6 +53,15 @@ def find(attributed_by: AttributedBy, tell: Callable[[str], None]) -> tuple[Path
     return fitting[0] if fitting else None
 
 
+def shipped_calibration(attributed_by: AttributedBy) -> Calibration | None:
+    """The first that fits of those that come along, whatever the user has; None where none does.
+
+    shipped_calibration(detector.attributed_by())
+    """
+    found = map(read_calibration, sorted(SHIPPED.glob("*.json")))
+    return next((one for one in found if not one.attributed_by.differences(attributed_by)), None)
+
+
 def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str], None]) -> Calibration | None:
     """What --epsilon asks for: a file's calibration, or for "auto" the one that fits, None where there is none.
 

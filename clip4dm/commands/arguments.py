@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clip4dm.attribution.methods import METHODS
 from clip4dm.commands.cli import tell
 from clip4dm.evaluation import options
-from clip4dm.models.names import PRECISIONS
+from clip4dm.models.names import DEMO, PRECISIONS
 from clip4dm.scores import (
     CLIP4DM_METHOD,
     EPSILON,
@@ -123,7 +123,7 @@ def add_verdict_options(group: argparse._ArgumentGroup) -> None:
     >>> parser = argparse.ArgumentParser()
     >>> add_verdict_options(parser.add_argument_group("method"))
     >>> parser.parse_args([])
-    Namespace(sorted_by='threshold', epsilon=-5e-05)
+    Namespace(sorted_by='threshold', epsilon=None)
     """
     group.add_argument(
         "--sorted_by",
@@ -134,9 +134,9 @@ def add_verdict_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--epsilon",
         type=options.EPSILON_OR_FILE,
-        default=EPSILON,
         metavar="X",
-        help=f"a word is misaligned below it: a number; {EPSILON_HELP} (default: %(default)s)",
+        help=f"a word is misaligned below it: a number; {EPSILON_HELP} (default: {EPSILON}, the paper's; of the demo "
+        "model the calibration that comes along)",
     )
 
 
@@ -185,7 +185,7 @@ def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any
     from clip4dm import CLIP4DM
 
     detector = CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
-    calibration = calibration_of(args, detector.attributed_by)
+    calibration = calibration_of(args, detector.model.backbone, detector.attributed_by)
     return detector if calibration is None else detector.calibrated(calibration)
 
 
@@ -197,28 +197,30 @@ def maker_of(args: argparse.Namespace, default_backbone: str) -> Maker:
     from clip4dm.scoring.maker import Maker
 
     maker = Maker.asked(recipe_of(args, default_backbone))
-    calibration = calibration_of(args, lambda: maker.attributed_by)
+    calibration = calibration_of(args, maker.attributed_by.backbone, lambda: maker.attributed_by)
     return maker if calibration is None else maker.calibrated(calibration.curve, calibration.epsilon)
 
 
-def calibration_of(args: argparse.Namespace, attributed_by: Callable[[], AttributedBy]) -> Calibration | None:
-    """The calibration that --epsilon asks for, None for a number. attributed_by: asked where one is.
+def calibration_of(
+    args: argparse.Namespace, backbone: str, attributed_by: Callable[[], AttributedBy]
+) -> Calibration | None:
+    """The calibration that --epsilon asks for; not given, of the demo model the one that comes along; else None.
 
-    Errors: CalibrationError.
+    attributed_by: called where it matters, since it reads the weights. Errors: CalibrationError.
 
-        calibration_of(args, detector.attributed_by)
+        calibration_of(args, "demo", detector.attributed_by)
     """
-    from clip4dm.calibration.shelf import calibration_for
+    from clip4dm.calibration.shelf import calibration_for, shipped_calibration
 
-    if not isinstance(args.epsilon, str):
-        return None
-    return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"))
+    if isinstance(args.epsilon, str):
+        return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"))
+    return shipped_calibration(attributed_by()) if args.epsilon is None and backbone == DEMO else None
 
 
 def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> dict[str, Any]:
     """What `CLIP4DM.from_pretrained` makes that detector of: plain values, which another process can be sent.
 
-    epsilon: the number given; where a calibration is asked for, the published one until the model is known.
+    epsilon: the number given; else the published one, until the model is known and its calibration.
 
     recipe_of(args, "ViT-B-32", batch_size=16)["template"]
     """
@@ -235,7 +237,7 @@ def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) 
         image_masks=args.image_masks,
         start_layer_text=args.start_layer_text,
         sorted_by=args.sorted_by,
-        epsilon=EPSILON if isinstance(args.epsilon, str) else args.epsilon,
+        epsilon=EPSILON if args.epsilon is None or isinstance(args.epsilon, str) else args.epsilon,
         score=args.score,
         score_weight=args.score_weight,
         **settings,

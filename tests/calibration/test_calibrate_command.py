@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 
+import make_demo_calibration
 import numpy as np
 import pytest
 from calibrating.violations import broken, calibrated, splits_of
@@ -27,6 +28,7 @@ from clip4dm.evaluation.run import Options, evaluate, rescore
 from clip4dm.scoring.labelled import label_spans
 
 PAIRS = 300
+SHIPPED = shelf.SHIPPED
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +141,31 @@ def test_without_a_fitting_one_auto_says_so_and_is_the_published(capsys, tmp_pat
     )
     shown = json.loads(captured.out.splitlines()[0])
     assert shown["epsilon"] == -5e-5 and {word["probability"] for word in shown["words"]} == {None}
+
+
+def test_the_demo_models_calibration_comes_along_and_is_its_usual(capsys, tmp_path, monkeypatch, home):
+    """One file a method of misc/make_demo_calibration.py, for the weights that come along; a number is obeyed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shelf, "SHIPPED", SHIPPED)
+    for method in make_demo_calibration.METHODS:
+        detector = CLIP4DM.from_pretrained("demo", device="cpu", method=method)
+        found = shelf.shipped_calibration(detector.attributed_by())
+        assert found is not None, "the weights have changed: python misc/make_demo_calibration.py"
+        assert found.rule.promise() == "fdr <= 0.2 with confidence 0.9"
+        assert found.held_out["risk"]["value"] <= 0.2 and found.held_out["ece"]["value"] < 0.02
+        infer.main(["--demo", "--device", "cpu", "--json", "--method", method])
+        captured = capsys.readouterr()
+        assert {json.loads(line)["epsilon"] for line in captured.out.splitlines()} == {found.epsilon}
+        assert captured.err.count("\n") == 1, "what is usual needs no note"
+    infer.main(["--demo", "--device", "cpu", "--json", "--epsilon", "-5e-5"])
+    assert {json.loads(line)["epsilon"] for line in capsys.readouterr().out.splitlines()} == {-5e-5}
+
+
+def test_the_demo_calibration_is_made_by_one_command(tmp_path, capsys):
+    make_demo_calibration.main(["--output", str(tmp_path), "--pairs", "200"])
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in SHIPPED.iterdir()}
+    for path in tmp_path.iterdir():
+        assert read_calibration(path).attributed_by == read_calibration(SHIPPED / path.name).attributed_by
 
 
 def test_a_run_takes_it_and_records_the_number(shapes, run, file, capsys):
