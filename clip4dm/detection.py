@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clip4dm import published, scores
-from clip4dm.captions.words import EncodedCaption
+from clip4dm.calibration.curve import Curve
+from clip4dm.captions.words import EncodedCaption, Unit
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, ScoreName, SortedBy
 
@@ -25,7 +26,7 @@ class Word:
 
     attribution: mean over the word's tokens, in units of the cosine; None where the word was not scored: it lies
     beyond CLIP's context, or the tokenizer has no token for it. misaligned: not true of the image, by the rule of the
-    detection's `sorted_by` (`scores.misaligned`).
+    detection's `sorted_by` (`scores.misaligned`). probability: of being wrong, 0..1; None without a calibration.
 
     >>> Word("coke", 9, 13, attribution=-2e-4, misaligned=True).scored
     True
@@ -37,6 +38,7 @@ class Word:
     attribution: float | None
     misaligned: bool
     beyond_context: bool = False
+    probability: float | None = None
 
     @property
     def scored(self) -> bool:
@@ -54,6 +56,7 @@ class Detection:
     from which `with_settings` takes any other number of layers; a method's single row is of start_layer_text alone.
     encoded: units and tokens behind the words. method: whose attributions these are (`attribution.methods`).
     score_name, score_weight, score: one of `scores.SCORES`, its weight (None for F-CLIPScore), and its value.
+    curve: a calibration's, of these attributions, behind the words' probabilities; None where there is none.
 
     >>> from open_clip import get_tokenizer
     >>> from clip4dm.captions.words import encode_caption
@@ -81,6 +84,7 @@ class Detection:
     method: str = CLIP4DM_METHOD
     score_name: ScoreName = F_CLIP_SCORE
     score_weight: float | None = None
+    curve: Curve | None = field(default=None, repr=False)
 
     @property
     def score(self) -> float:
@@ -115,7 +119,7 @@ class Detection:
         score_weight: float | None = None,
     ) -> Detection:
         """The same pair under other settings, without the model. Errors: InputError for layers not explained, for a
-        score without its weight.
+        score without its weight. Other layers have no probabilities: the curve is of these.
 
             detection.with_settings(sorted_by="most_negative", start_layer_text=-1).misaligned
         """
@@ -124,6 +128,7 @@ class Detection:
             scores.last_layers(start, 1)  # refuses what a row cannot be taken for
             start = self.start_layer_text
         name, weight = scores.weight_kept((self.score_name, self.score_weight), score, score_weight)
+        same = _rows(start, self.layers) == _rows(self.start_layer_text, self.layers)
         return make_detection(
             self.encoded,
             self.layer_attributions,
@@ -135,6 +140,7 @@ class Detection:
             method=self.method,
             score=name,
             score_weight=weight,
+            curve=self.curve if same else None,
         )
 
     def as_published(self) -> dict[str, Any]:
@@ -160,6 +166,7 @@ class Detection:
                     "attribution": w.attribution,
                     "misaligned": w.misaligned,
                     "beyond_context": w.beyond_context,
+                    "probability": w.probability,
                 }
                 for w in self.words
             ],
@@ -190,6 +197,7 @@ def make_detection(
     method: str = CLIP4DM_METHOD,
     score: ScoreName = F_CLIP_SCORE,
     score_weight: float | None = None,
+    curve: Curve | None = None,
 ) -> Detection:
     """A Detection from numbers. layer_attributions: (explained layers, units), the last row the last layer.
 
@@ -207,10 +215,7 @@ def make_detection(
     ]
     attributions = [value for _, value in units]
     found = set(scores.misaligned(attributions, sorted_by, epsilon))
-    words = tuple(
-        Word(unit.text, unit.start, unit.end, value, i in found, unit.beyond_context)
-        for i, (unit, value) in enumerate(units)
-    )
+    words = tuple(_word(*one, i in found, curve) for i, one in enumerate(units))
     return Detection(
         caption=encoded.caption,
         words=words,
@@ -227,7 +232,13 @@ def make_detection(
         method=method,
         score_name=score,
         score_weight=score_weight,
+        curve=curve,
     )
+
+
+def _word(unit: Unit, attribution: float | None, misaligned: bool, curve: Curve | None) -> Word:
+    probability = None if curve is None else curve.probability(attribution)
+    return Word(unit.text, unit.start, unit.end, attribution, misaligned, unit.beyond_context, probability)
 
 
 def make_averaged_detection(
@@ -242,26 +253,6 @@ def make_averaged_detection(
     return make_detection(
         encoded, means[None], cosine, layers=1, sorted_by=sorted_by, epsilon=epsilon, start_layer_text=-1
     )
-
-
-def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaption) -> NDArray[np.float32]:
-    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units.
-
-    >>> from open_clip import get_tokenizer
-    >>> from clip4dm.captions.words import encode_caption
-    >>> encoded = encode_caption(get_tokenizer("ViT-B-32"), "red cup")  # tokens: start, red, cup, end
-    >>> mean_over_units(np.array([[9.0, 1.0, 2.0, 9.0]]), encoded).tolist()
-    [[1.0, 2.0]]
-    """
-    means = np.zeros((len(per_token), len(encoded.units)), dtype=np.float32)
-    tokens: dict[int, list[int]] = {}
-    for token, unit in enumerate(encoded.unit_of):
-        tokens.setdefault(unit, []).append(token)
-    tokens.pop(-1, None)  # special tokens, the template, and words that do not fit whole
-    exact = per_token.astype(np.float64)
-    for unit, mine in tokens.items():
-        means[:, unit] = scores.mean_over_tokens(exact, mine)
-    return means
 
 
 def check_settings(
@@ -290,7 +281,7 @@ def _check_finite(caption: str, layer_attributions: NDArray[np.float32], cosine:
 
 def _unit_means(layer_attributions: NDArray[np.float32], start_layer_text: int, layers: int) -> list[float]:
     """(explained layers, units) -> for each unit the mean from start_layer_text on."""
-    last = 1 if layers == 1 else scores.last_layers(start_layer_text, layers)
+    last = _rows(start_layer_text, layers)
     if last > len(layer_attributions):
         raise InputError(
             f"start_layer_text {start_layer_text} needs the last {last} layers, but only the last "
@@ -298,3 +289,8 @@ def _unit_means(layer_attributions: NDArray[np.float32], start_layer_text: int, 
         )
     means: list[float] = scores.mean_over_layers(layer_attributions.astype(np.float64), last).tolist()
     return means
+
+
+def _rows(start_layer_text: int, layers: int) -> int:
+    """How many rows of attributions are averaged, of a method's one row that one."""
+    return 1 if layers == 1 else scores.last_layers(start_layer_text, layers)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
-from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
-from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
+from clip4dm.calibration.curve import Curve
+from clip4dm.calibration.stored import AttributedBy, Calibration
+from clip4dm.captions.words import EncodedCaption, encode_caption, mean_over_units, neutral_ids
+from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
+from clip4dm.files.several import as_several, distinct
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
@@ -37,6 +40,7 @@ class CLIP4DM:
     (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
     image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
+    curve: of words' probabilities; `calibrated` gives it with its epsilon.
     Errors: InputError for settings that cannot be.
 
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -67,6 +71,7 @@ class CLIP4DM:
         image_masks: int = 0,
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
+        curve: Curve | None = None,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
         self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin, steps)
@@ -83,6 +88,7 @@ class CLIP4DM:
         self.epsilon = epsilon
         self.score, self.score_weight = score, score_weight
         self.batch_size = batch_size
+        self.curve = curve
 
     @classmethod
     def from_pretrained(
@@ -101,6 +107,24 @@ class CLIP4DM:
         """
         return cls(load_model(backbone, pretrained, device, precision), **settings)
 
+    def attributed_by(self) -> AttributedBy:
+        """What makes its attributions what they are: what a calibration is for. Reads the weights' file."""
+        method = self.method.identity(self.start_layer_text, self.method.rows(self.model.tower.layers))
+        own: dict[str, Any] = {"image_masks": self.image_masks, "template": self.template}
+        return AttributedBy(**self.model.identity(), **method, **own)
+
+    def calibrated(self, calibration: Calibration) -> CLIP4DM:
+        """This detector with a calibration's epsilon and curve, sharing the model.
+
+        Errors: CalibrationError for a calibration of other attributions.
+
+            detector = detector.calibrated(read_calibration(Path("fdr.json")))
+        """
+        calibration.check_fits(self.attributed_by())
+        twin = copy.copy(self)
+        twin.epsilon, twin.curve = calibration.epsilon, calibration.curve
+        return twin
+
     def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
         """Images -> unit features (images, features), fp32, on the model's device; no gradient is ever recorded.
 
@@ -114,7 +138,7 @@ class CLIP4DM:
         """
         rows: list[int] = []
         features = []
-        for batch in batches(ahead(self._pixels, _distinct(_as_several(images), rows)), self.batch_size):
+        for batch in batches(ahead(self._pixels, distinct(as_several(images), rows)), self.batch_size):
             features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
@@ -230,6 +254,7 @@ class CLIP4DM:
                 method=self.method.name,
                 score=self.score,
                 score_weight=self.score_weight,
+                curve=self.curve,
             )
             for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
         ]
@@ -273,27 +298,3 @@ class CLIP4DM:
                 "tensor or a PIL image to have it preprocessed."
             )
         return pixels
-
-
-def _as_several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
-    if isinstance(images, (Tensor, np.ndarray)):
-        return [images] if images.ndim <= 3 else images
-    if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
-        return [images]
-    return images
-
-
-def _distinct(images: Iterable[ImageLike], rows: list[int]) -> Iterator[ImageLike]:
-    """The images, a path's first appearance alone; appends to rows, for each image, its place among these."""
-    places: dict[str, int] = {}
-    count = 0
-    for image in images:
-        name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
-        if name in places:
-            rows.append(places[name])
-            continue
-        if name is not None:
-            places[name] = count
-        rows.append(count)
-        count += 1
-        yield image

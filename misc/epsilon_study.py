@@ -1,11 +1,12 @@
-"""Which epsilon for this backbone, and which weight? From a finished run, without the model.
+"""Figures as a function of epsilon, and which weight? From a finished run, without the model.
 
     python misc/epsilon_study.py output/foil/ViT-B-32-openai/SETTINGS
 
 Writes epsilon.csv and epsilon.png into the run's folder (or --out), and prints the epsilon of the best F1 on a
-calibration half of the images, with its figures on the other half beside those of the run's own epsilon. Then the
-weights of the additive scores (--score_weight of main.py and infer.py), fitted on the same half by average precision,
-and what they give on the other beside CLIPScore.
+calibration half of the images, with its figures on the other half beside those of the run's own epsilon. It promises
+nothing: `clip4dm calibrate` finds an epsilon whose risk is bounded. Then the weights of the additive scores
+(--score_weight of main.py and infer.py), fitted on the same half by average precision, and what they give on the other
+beside CLIPScore.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         table = markdown_table(rows, ["epsilon", *FIGURES])
         print(
             f"suggested epsilon: {found['suggested']:g} (best F1 of words on the calibration half of the images)\n\n"
-            f"On the other half:\n\n{table}"
+            f"On the other half:\n\n{table}\n\nAn epsilon with a guarantee: clip4dm calibrate {args.run_folder}"
         )
         weighed = weights_table(weights(args.run_folder, args.start_layer_text))
         print(

@@ -101,7 +101,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
     ("folders", "extras"),
     [
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
-        (["benchmarks", "evaluation"], ["eval"]),
+        (["benchmarks", "calibration", "evaluation"], ["eval"]),
         (["scoring"], ["score", "ray", "metric", "report"]),
         (["report"], ["report", "web", "eval", "score"]),
         (["../misc"], ["eval", "score", "download", "report"]),

@@ -85,7 +85,7 @@ class Method:
             return None
         return (
             f"epsilon {epsilon:g} is the paper's, for its own attributions; those of {self.name} are of another size: "
-            "misc/epsilon_study.py fits one for it"
+            "`clip4dm calibrate` finds one for it"
         )
 
     def start(self, given: int | None, layers: int) -> int:
@@ -139,6 +139,13 @@ class Method:
         """
         own = {name: getattr(self, name) for name in ("margin", "steps") if getattr(self, name) is not None}
         return self.run(tower, captions, image_features, caption_of, start, **own)
+
+    def identity(self, start: int, rows: int) -> dict[str, Any]:
+        """What tells its attributions from others (`calibration.stored.AttributedBy`). rows: that start counts."""
+        layers = (
+            "all" if self.fixed_layers else f"from {start}" if self.one_layer else f"last {last_layers(start, rows)}"
+        )
+        return {"method": self.name, "margin": self.margin, "steps": self.steps, "layers": layers}
 
     def rows(self, layers: int) -> int:
         """How many rows of attributions a caption gets from a tower of so many layers, all layers explained."""

@@ -17,8 +17,12 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from clip4dm import published
+import numpy as np
+from numpy.typing import NDArray
+
+from clip4dm import published, scores
 from clip4dm.captions.tokens import Tokenizer, Tokens, tokenize
 from clip4dm.captions.tracked import Span, Tracked
 from clip4dm.errors import CLIP4DMError
@@ -213,3 +217,22 @@ def _touched(span: Span | None, pieces: list[Piece]) -> range:
         bisect_right(pieces, span[0], key=lambda piece: piece.clean_end),
         bisect_left(pieces, span[1], key=lambda piece: piece.clean_start),
     )
+
+
+def mean_over_units(per_token: NDArray[np.floating[Any]], encoded: EncodedCaption) -> NDArray[np.float32]:
+    """(layers, T) token attributions -> (layers, units), the mean over each unit's tokens; 0 for unscored units.
+
+    >>> from open_clip import get_tokenizer
+    >>> encoded = encode_caption(get_tokenizer("ViT-B-32"), "red cup")  # tokens: start, red, cup, end
+    >>> mean_over_units(np.array([[9.0, 1.0, 2.0, 9.0]]), encoded).tolist()
+    [[1.0, 2.0]]
+    """
+    means = np.zeros((len(per_token), len(encoded.units)), dtype=np.float32)
+    tokens: dict[int, list[int]] = {}
+    for token, unit in enumerate(encoded.unit_of):
+        tokens.setdefault(unit, []).append(token)
+    tokens.pop(-1, None)  # special tokens, the template, and words that do not fit whole
+    exact = per_token.astype(np.float64)
+    for unit, mine in tokens.items():
+        means[:, unit] = scores.mean_over_tokens(exact, mine)
+    return means

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
+from clip4dm.commands.cli import tell
 from clip4dm.evaluation import options
-from clip4dm.models.names import PRECISIONS
+from clip4dm.models.names import DEMO, PRECISIONS
 from clip4dm.scores import (
     CLIP4DM_METHOD,
     EPSILON,
@@ -22,7 +24,15 @@ from clip4dm.scores import (
 )
 
 if TYPE_CHECKING:
+    from clip4dm.calibration.stored import AttributedBy, Calibration
     from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.maker import Maker
+
+
+EPSILON_HELP = (
+    "the file of `clip4dm calibrate`; auto: the calibration that fits this model, method and layers, of those in "
+    "~/.config/clip4dm/calibrations and those that come along"
+)
 
 
 def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
@@ -113,7 +123,7 @@ def add_verdict_options(group: argparse._ArgumentGroup) -> None:
     >>> parser = argparse.ArgumentParser()
     >>> add_verdict_options(parser.add_argument_group("method"))
     >>> parser.parse_args([])
-    Namespace(sorted_by='threshold', epsilon=-5e-05)
+    Namespace(sorted_by='threshold', epsilon=None)
     """
     group.add_argument(
         "--sorted_by",
@@ -122,7 +132,11 @@ def add_verdict_options(group: argparse._ArgumentGroup) -> None:
         help="threshold: the words below epsilon; most_negative: the lowest one (default: %(default)s)",
     )
     group.add_argument(
-        "--epsilon", type=options.EPSILON, default=EPSILON, help="a word is misaligned below it (default: %(default)s)"
+        "--epsilon",
+        type=options.EPSILON_OR_FILE,
+        metavar="X",
+        help=f"a word is misaligned below it: a number; {EPSILON_HELP} (default: {EPSILON}, the paper's; of the demo "
+        "model the calibration that comes along)",
     )
 
 
@@ -164,17 +178,49 @@ def model_arguments(args: argparse.Namespace, default_backbone: str) -> tuple[st
 def detector_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> CLIP4DM:
     """The detector that the options above ask for. settings: further ones of its constructor.
 
-    Errors: ModelError, InputError.
+    What --epsilon auto took is said on standard error. Errors: ModelError, InputError, CalibrationError.
 
         detector_of(args, "ViT-B-32", batch_size=16)
     """
     from clip4dm import CLIP4DM
 
-    return CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
+    detector = CLIP4DM.from_pretrained(**recipe_of(args, default_backbone, **settings))
+    calibration = calibration_of(args, detector.model.backbone, detector.attributed_by)
+    return detector if calibration is None else detector.calibrated(calibration)
+
+
+def maker_of(args: argparse.Namespace, default_backbone: str) -> Maker:
+    """What tells that detector's scores from others, without loading the model. Errors: as `detector_of`, NotAtHand.
+
+    maker_of(args, "ViT-B-32").weights_sha256
+    """
+    from clip4dm.scoring.maker import Maker
+
+    maker = Maker.asked(recipe_of(args, default_backbone))
+    calibration = calibration_of(args, maker.attributed_by.backbone, lambda: maker.attributed_by)
+    return maker if calibration is None else maker.calibrated(calibration.curve, calibration.epsilon)
+
+
+def calibration_of(
+    args: argparse.Namespace, backbone: str, attributed_by: Callable[[], AttributedBy]
+) -> Calibration | None:
+    """The calibration that --epsilon asks for; not given, of the demo model the one that comes along; else None.
+
+    attributed_by: called where it matters, since it reads the weights. Errors: CalibrationError.
+
+        calibration_of(args, "demo", detector.attributed_by)
+    """
+    from clip4dm.calibration.shelf import calibration_for, shipped_calibration
+
+    if isinstance(args.epsilon, str):
+        return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"))
+    return shipped_calibration(attributed_by()) if args.epsilon is None and backbone == DEMO else None
 
 
 def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) -> dict[str, Any]:
     """What `CLIP4DM.from_pretrained` makes that detector of: plain values, which another process can be sent.
+
+    epsilon: the number given; else the published one, until the model is known and its calibration.
 
     recipe_of(args, "ViT-B-32", batch_size=16)["template"]
     """
@@ -191,7 +237,7 @@ def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) 
         image_masks=args.image_masks,
         start_layer_text=args.start_layer_text,
         sorted_by=args.sorted_by,
-        epsilon=args.epsilon,
+        epsilon=EPSILON if args.epsilon is None or isinstance(args.epsilon, str) else args.epsilon,
         score=args.score,
         score_weight=args.score_weight,
         **settings,

@@ -15,12 +15,18 @@ import os
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
-from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
+from clip4dm.commands.arguments import (
+    EPSILON_HELP,
+    add_method_options,
+    add_model_options,
+    add_score_options,
+    model_arguments,
+)
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
-    EPSILON,
+    EPSILON_OR_FILE,
     IMAGES_PER_BLOCK,
     PROCESSES,
     SEED,
@@ -77,7 +83,12 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         choices=SORTED_BY,
         help="default: the benchmark's (most_negative for FOIL and nocaps, else threshold)",
     )
-    method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
+    method.add_argument(
+        "--epsilon",
+        type=EPSILON_OR_FILE,
+        metavar="X",
+        help=f"a number; {EPSILON_HELP} (default: the benchmark's, -1e-5 for Rich-HF, else -5e-5)",
+    )
     add_score_options(method)
     parser.set_defaults(score=None, image_masks=None)  # not given: the re-scored run's, or the usual
     method.add_argument(

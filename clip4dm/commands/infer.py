@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         check_figures(args)
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
         detector = detector_of(args, BACKBONE)
-        note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
+        note = detector.method.epsilon_note(detector.epsilon) if args.sorted_by == "threshold" else None
         if note:
             print(f"{program}: note: {note}", file=sys.stderr)
         detections = detector.detect([picture], args.text)

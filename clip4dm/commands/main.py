@@ -13,6 +13,7 @@ COMMANDS = {
     "web": "the same on a page of your own browser: pictures, captions, sliders",
     "score": "any pairs of pictures and captions: a table, a folder, tar shards",
     "filter": "the scored pairs to keep: the best of each, a share, those above a score",
+    "calibrate": "an epsilon with a guarantee, from pairs whose wrong words are known",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
     "report": "pages to send around: figures, plots and examples of what evaluate or score wrote",
 }

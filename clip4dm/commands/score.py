@@ -23,6 +23,7 @@ from clip4dm.commands.arguments import (
     add_score_options,
     add_verdict_options,
     detector_of,
+    maker_of,
     recipe_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
@@ -205,10 +206,10 @@ def look(
 
     look(args, found, found.shards())
     """
-    from clip4dm.scoring.maker import Maker, NotAtHand
+    from clip4dm.scoring.maker import NotAtHand
 
     try:
-        sink = make_sink(args, found, Maker.asked(recipe_of(args, DEFAULT_BACKBONE)))
+        sink = make_sink(args, found, maker_of(args, DEFAULT_BACKBONE))
     except NotAtHand as error:
         if any(Path(args.output).glob("*.*")):
             raise
@@ -250,7 +251,8 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
         tell(f"{len(stored)} of {len(shards)} shards are stored already")
         tell_of_newer([shard for shard in shards if shard.name in known], sink)
     if missing:
-        recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
+        recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size, curve=detector.curve)
+        recipe["epsilon"] = detector.epsilon  # a calibration's, where one was asked for
         with Progress(missing) as progress:
             for summary in engines.run(args, missing, recipe, detector, sink, progress.pairs):
                 progress.shard(summary)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from clip4dm.detection import Detection, make_averaged_detection, mean_over_units
+from clip4dm.captions.words import mean_over_units
+from clip4dm.detection import Detection, make_averaged_detection
 
 if TYPE_CHECKING:
     from torch import Tensor

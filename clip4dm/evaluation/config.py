@@ -15,7 +15,7 @@ from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
     COPIES,
-    EPSILON,
+    EPSILON_OR_FILE,
     IMAGES_PER_BLOCK,
     MARGIN,
     PROCESSES,
@@ -23,6 +23,7 @@ from clip4dm.evaluation.options import (
     WEIGHT,
     YES_NO,
     Finite,
+    Threshold,
     Whole,
     YesNo,
 )
@@ -58,7 +59,7 @@ class Bears(Flag):
     IDENTITY = auto()  # a finished run that was given another value does not stand in for this one
 
 
-def _option(bears_on: Bears, rule: Whole | Finite | YesNo | None = None) -> dict[str, Any]:
+def _option(bears_on: Bears, rule: Whole | Finite | Threshold | YesNo | None = None) -> dict[str, Any]:
     """An option's metadata. rule: what it may be, beside the None that it is where the run decides."""
     return {"bears_on": bears_on, "rule": rule}
 
@@ -95,7 +96,7 @@ class Options:
     steps: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
     image_masks: int = field(default=0, metadata=_option(_ALL, COPIES))
     sorted_by: SortedBy | None = field(default=None, metadata=_option(_RESOLVED))
-    epsilon: float | None = field(default=None, metadata=_option(_RESOLVED, EPSILON))
+    epsilon: float | str | None = field(default=None, metadata=_option(_RESOLVED, EPSILON_OR_FILE))
     score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
     score_weight: float | None = field(default=None, metadata=_option(_RESOLVED, WEIGHT))
     get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))

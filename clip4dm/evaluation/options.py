@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clip4dm.calibration.names import AUTO
 from clip4dm.errors import InputError
 
 
@@ -89,6 +90,35 @@ class Finite:
 
 
 @dataclass(frozen=True)
+class Threshold:
+    """A number, or what to take it from: "auto", the calibration that fits, or a calibration's file.
+
+    >>> threshold = Threshold(Finite("-5e-05"))
+    >>> threshold("-1e-5"), threshold("auto"), threshold("mine/fdr.json")
+    (-1e-05, 'auto', 'mine/fdr.json')
+    """
+
+    number: Finite
+
+    def __call__(self, text: str) -> float | str:
+        """For argparse."""
+        if self._names(text):
+            return text
+        try:
+            return self.number(text)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentTypeError(f"{error}, nor {AUTO}, nor a calibration's file") from None
+
+    def check(self, name: str, value: Any) -> float | str:
+        """Errors: InputError, also for other types."""
+        return str(value) if isinstance(value, str) and self._names(value) else self.number.check(name, value)
+
+    @staticmethod
+    def _names(text: str) -> bool:
+        return text == AUTO or text.lower().endswith(".json")
+
+
+@dataclass(frozen=True)
 class YesNo:
     """True or False, and nothing that merely counts as such.
 
@@ -105,6 +135,7 @@ class YesNo:
 
 
 EPSILON = Finite("-5e-05")
+EPSILON_OR_FILE = Threshold(EPSILON)
 NOT_NEGATIVE = Finite("0.001", lowest=0)
 MARGIN = Finite("0.3", lowest=0, highest=1)
 SHARE = Finite("0.5", lowest=0, highest=1)

@@ -9,22 +9,24 @@ from typing import Any
 
 from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import get_benchmark
+from clip4dm.calibration.shelf import calibration_for
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import settings_name
+from clip4dm.evaluation.labelled import attributed_by
 from clip4dm.evaluation.metrics.nli import entailment_or_reason
 from clip4dm.evaluation.options import SEED
 from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.result import Outcome, conclude
 from clip4dm.evaluation.store.finished import FinishedRun, open_run
-from clip4dm.scores import ScoreName, SortedBy, last_layers, weight_kept
+from clip4dm.scores import EPSILON, ScoreName, SortedBy, last_layers, weight_kept
 
 
 def rescore(
     folder: Path,
     *,
     sorted_by: SortedBy | None = None,
-    epsilon: float | None = None,
+    epsilon: float | str | None = None,
     start_layer_text: int | None = None,
     method: str | None = None,
     margin: float | None = None,
@@ -39,19 +41,19 @@ def rescore(
 ) -> Outcome:
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
-    None: as in the run; a weight is the score's own. method, margin, steps, image_masks: others than the run's need the
-    model. The result goes to FOLDER/rescored/SETTINGS/result.json.
+    None: as in the run; a weight is the score's own. epsilon: also "auto" or a calibration's file. method, margin,
+    steps, image_masks: others than the run's need the model. The result goes to FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
         rescore(Path("output/foil/ViT-B-32-openai/..."), sorted_by="threshold", epsilon=-1e-4).result["LA"]["value"]
     """
     run = open_run(folder)
     _check_method(run, method, {"margin": margin, "steps": steps, "image_masks": image_masks})
-    was, args = run.settings, run.config["args"]
+    was, args, start = run.settings, run.config["args"], _start(run, start_layer_text)
     settings = Settings(
         sorted_by or was.sorted_by,
-        was.epsilon if epsilon is None else epsilon,
-        _start(run, start_layer_text),
+        was.epsilon if epsilon is None else _epsilon(run, epsilon, start, say),
+        start,
         was.layers,
         *weight_kept((was.score, was.score_weight), score, score_weight),
     )
@@ -88,6 +90,14 @@ def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, floa
                 f"{f'no {option}' if of_run is None else f'{option} {of_run:g}'}, and those with {value:g} need the "
                 f"model: leave --rescore away and run main.py with --{option} {value:g}"
             )
+
+
+def _epsilon(run: FinishedRun, epsilon: float | str, start: int, say: Callable[[str], None]) -> float:
+    """As given, or the calibration's that it asks for. Errors: CalibrationError for one of other attributions."""
+    if not isinstance(epsilon, str):
+        return epsilon
+    calibration = calibration_for(epsilon, attributed_by(run, start), say)
+    return EPSILON if calibration is None else calibration.epsilon
 
 
 def _start(run: FinishedRun, start_layer_text: int | None) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
+from clip4dm.calibration.names import AUTO
+from clip4dm.calibration.shelf import calibration_for
+from clip4dm.calibration.stored import read_calibration
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Options, RunConfig, run_config, run_folder
@@ -21,7 +25,7 @@ from clip4dm.evaluation.result import Outcome, conclude, write_caption_metrics
 from clip4dm.evaluation.store.runfiles import RunError
 from clip4dm.evaluation.verdicts import check_comparable
 from clip4dm.files.streams import default_workers
-from clip4dm.scores import SortedBy, last_layers
+from clip4dm.scores import EPSILON, SortedBy, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -45,13 +49,13 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     workers = Workers.from_environment()
     say = say if workers.first else _say_nothing
     benchmark, reading = _read(options, say)
-    sorted_by, epsilon = _verdicts_by(options, benchmark, say)
+    sorted_by, asked = _verdicts_by(options, benchmark, say)
     samples = _samples(options, reading, say)
     from clip4dm.evaluation.compute import Evaluation  # torch takes seconds; what is above is refused at once
     from clip4dm.models.load import load_model
 
     model = load_model(options.backbone, options.pretrained, workers.device(options.device), options.precision)
-    options = options.for_tower(model.tower.layers)
+    options, epsilon = _resolved(options, model, asked, say)
     detector = _detector(options, model, sorted_by, epsilon)
     start = -1 if detector.method.one_layer else options.start
     rows = detector.method.rows(model.tower.layers)
@@ -108,11 +112,16 @@ def _read(options: Options, say: Say) -> tuple[Benchmark, Reading]:
     return benchmark, reading
 
 
-def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[SortedBy, float]:
-    """(sorted_by, epsilon): what was asked for, else the benchmark's usual. Errors: InputError."""
+def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[SortedBy, float | str]:
+    """(sorted_by, epsilon): what was asked for, else the benchmark's usual. Errors: InputError, CalibrationError."""
     sorted_by = options.sorted_by or benchmark.sorted_by
     epsilon = benchmark.epsilon if options.epsilon is None else options.epsilon
-    check_settings(sorted_by, epsilon)
+    check_settings(sorted_by, EPSILON if isinstance(epsilon, str) else epsilon)
+    if isinstance(epsilon, str):
+        if epsilon != AUTO:
+            read_calibration(Path(epsilon))  # one that is none is refused before the model is loaded
+        say(f"sorted_by: {sorted_by}, epsilon: {epsilon}")
+        return sorted_by, epsilon
     usual = " (the benchmark's usual)"
     say(
         f"sorted_by: {sorted_by}{'' if options.sorted_by else usual}, "
@@ -122,6 +131,21 @@ def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[Sort
     if note:
         say(f"note: {note}")
     return sorted_by, epsilon
+
+
+def _resolved(options: Options, model: LoadedModel, asked: float | str, say: Say) -> tuple[Options, float]:
+    """(the options with what the model decides, epsilon): of a calibration asked for its number, which is recorded.
+
+    Errors: CalibrationError for one of other attributions.
+    """
+    options = options.for_tower(model.tower.layers)
+    if not isinstance(asked, str):
+        return options, asked
+    detector = _detector(options, model, "threshold", EPSILON)
+    identity = detector.method.identity(options.start, detector.method.rows(model.tower.layers))
+    calibration = calibration_for(asked, replace(detector.attributed_by(), layers=identity["layers"]), say)
+    epsilon = EPSILON if calibration is None else calibration.epsilon
+    return replace(options, epsilon=epsilon), epsilon
 
 
 def _samples(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:

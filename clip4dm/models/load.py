@@ -12,8 +12,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clip4dm.errors import ModelError, short_reason
 from clip4dm.files.reading import file_sha256
@@ -68,8 +69,19 @@ class LoadedModel:
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
 
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights file, as hexadecimal."""
-        return file_sha256(self.weights_path)
+        """SHA-256 of the weights file, as hexadecimal; of a file that has not changed it is taken once."""
+        found = self.weights_path.stat()
+        return _sha256(self.weights_path, found.st_size, found.st_mtime_ns)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells its attributions from another model's: for `calibration.stored.AttributedBy`."""
+        said = {"backbone": self.backbone, "pretrained": self.pretrained, "precision": self.precision}
+        return {**said, "quick_gelu": self.quick_gelu, "weights_sha256": self.weights_sha256()}
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    return file_sha256(path)
 
 
 def load_model(

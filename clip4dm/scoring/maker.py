@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import get_method
+from clip4dm.calibration.curve import Curve
+from clip4dm.calibration.stored import AttributedBy
 from clip4dm.detection import check_settings
 from clip4dm.errors import ModelError
+from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import file_sha256
 from clip4dm.models.hub import weights_at_hand
 from clip4dm.models.sources import resolve_source, text_layers
@@ -33,6 +36,12 @@ class Maker:
     model: Mapping[str, Any]
     weights_sha256: str
     pretrained: str
+    attributed_by: AttributedBy
+
+    def calibrated(self, curve: Curve | None, epsilon: float) -> Maker:
+        """The same with a calibration's epsilon; without a curve it is unsaid, and scores from before are the same."""
+        own = {} if curve is None else {"calibration": fingerprint(asdict(curve))}
+        return replace(self, settings={**self.settings, "epsilon": epsilon, **own})
 
     @staticmethod
     def of(detector: CLIP4DM) -> Maker:
@@ -51,7 +60,9 @@ class Maker:
             "score_weight": detector.score_weight,
         }
         about = {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu}
-        return Maker(settings, about, model.weights_sha256(), model.pretrained)
+        by = detector.attributed_by()
+        maker = Maker(settings, about, by.weights_sha256, model.pretrained, by)
+        return maker.calibrated(detector.curve, detector.epsilon)
 
     @staticmethod
     def asked(recipe: Mapping[str, Any]) -> Maker:
@@ -88,4 +99,12 @@ class Maker:
         last_layers(settings["start_layer_text"], layers)
         check_settings(settings["sorted_by"], settings["epsilon"], settings["score"], settings["score_weight"])
         about = {"backbone": source.backbone, "precision": recipe["precision"], "quick_gelu": source.quick_gelu}
-        return Maker(settings, about, file_sha256(source.weights_path), source.pretrained)
+        by = AttributedBy(
+            pretrained=source.pretrained,
+            weights_sha256=file_sha256(source.weights_path),
+            **about,
+            image_masks=settings["image_masks"],
+            template=settings["template"],
+            **method.identity(settings["start_layer_text"], method.rows(layers)),
+        )
+        return Maker(settings, about, by.weights_sha256, source.pretrained, by)

@@ -29,10 +29,14 @@ COLUMNS: tuple[tuple[str, str | tuple[tuple[str, str], ...]], ...] = (
     ("error", "string"),
 )
 NAMES = tuple(name for name, _ in COLUMNS)
+PROBABILITIES = "probabilities"  # the column behind these where a calibration is at hand, and nowhere else
 
 
-def schema(carried: pa.Schema | None = None) -> pa.Schema:
+def schema(carried: pa.Schema | None = None, calibrated: bool = False) -> pa.Schema:
     """The scores' columns, then the carried ones. A carried name that is taken gets "input_" before it.
+
+    calibrated: with the words' probabilities. Without, the schema is what it was before there were calibrations, so
+    that shards of one folder are alike whichever version wrote them.
 
     >>> import pyarrow
     >>> schema(pyarrow.schema([("caption", pyarrow.string()), ("id", pyarrow.int64())])).names[-3:]
@@ -41,12 +45,14 @@ def schema(carried: pa.Schema | None = None) -> pa.Schema:
     import pyarrow as pa
 
     own = [pa.field(name, _type(kind)) for name, kind in COLUMNS]
+    if calibrated:
+        own.append(pa.field(PROBABILITIES, pa.list_(pa.float64())))
     others = [] if carried is None else list(carried)
-    names = carried_names([one.name for one in others])
+    names = carried_names([one.name for one in others], calibrated)
     return pa.schema(own + [pa.field(names[one.name], one.type) for one in others])
 
 
-def carried_names(names: Sequence[str]) -> dict[str, str]:
+def carried_names(names: Sequence[str], calibrated: bool = False) -> dict[str, str]:
     """What each carried column is called in the output, where no two differ in case alone: SQL takes these for one.
 
     >>> carried_names(["Caption", "id", "input_caption"])
@@ -54,7 +60,7 @@ def carried_names(names: Sequence[str]) -> dict[str, str]:
     >>> carried_names(["id", "ID"])
     {'id': 'input_id', 'ID': 'ID'}
     """
-    given, taken = {name.casefold() for name in names}, set(NAMES)
+    given, taken = {name.casefold() for name in names}, {*NAMES, *([PROBABILITIES] if calibrated else ())}
     renamed: dict[str, str] = {}
     for name in sorted(names):  # whatever order a row has them in
         new = name
@@ -65,14 +71,16 @@ def carried_names(names: Sequence[str]) -> dict[str, str]:
     return {name: renamed[name] for name in names}
 
 
-def row(pair: Pair, detection: Detection | None, error: str | None = None) -> dict[str, Any]:
-    """A pair's row: of its detection, or of the reason why there is none.
+def row(
+    pair: Pair, detection: Detection | None, error: str | None = None, *, calibrated: bool = False
+) -> dict[str, Any]:
+    """A pair's row: of its detection, or of the reason why there is none. calibrated: as of `schema`.
 
     >>> unscored = row(Pair("7", None, "photo.jpg", 12), None, "the caption is a number")
     >>> unscored["caption"], unscored["cosine"], unscored["error"]
     ('12', None, 'the caption is a number')
     """
-    names = carried_names(list(pair.carried))
+    names = carried_names(list(pair.carried), calibrated)
     values: dict[str, Any] = {
         "key": clean(pair.key),
         "image": clean(pair.image_id),
@@ -85,6 +93,7 @@ def row(pair: Pair, detection: Detection | None, error: str | None = None) -> di
         "words": None,
         "truncated": None,
         "error": None if error is None else clean(error),
+        **({PROBABILITIES: None} if calibrated else {}),
     }
     if detection is not None:
         values |= {
@@ -96,6 +105,8 @@ def row(pair: Pair, detection: Detection | None, error: str | None = None) -> di
             "words": [_word(word) for word in detection.words],
             "truncated": detection.truncated,
         }
+    if detection is not None and calibrated:
+        values[PROBABILITIES] = [word.probability for word in detection.words]
     carried = {names[name]: clean(value) if isinstance(value, str) else value for name, value in pair.carried.items()}
     return values | carried
 

@@ -170,7 +170,8 @@ class Sink:
         temporary = temporary_name(path)
         try:
             with writing(path):
-                writer = (ParquetWriter if self.output_format == "parquet" else JsonlWriter)(path, temporary, shard)
+                kind = ParquetWriter if self.output_format == "parquet" else JsonlWriter
+                writer = kind(path, temporary, shard, calibrated="calibration" in self.made_by.get("settings", {}))
             try:
                 yield writer
                 assert writer.summary is not None
@@ -281,4 +282,5 @@ def open_sink(folder: str | Path, found: Input, by: CLIP4DM | Maker, output_form
     }
     came = {"given": list(found.given), "shards": len(found.shards())}
     remarks = {**came, "pretrained": maker.pretrained, "versions": versions("pyarrow")}
+    remarks["attributed_by"] = asdict(maker.attributed_by)
     return Sink(Path(folder), made_by, remarks, output_format)

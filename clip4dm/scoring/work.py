@@ -196,7 +196,8 @@ def _rows(
     for number, found in zip(ready, _where_finite(detect, list(ready.values())), strict=True):
         results[number] = found
     for (pair, _), result in zip(chunk, results, strict=True):
-        yield row(pair, None, result) if isinstance(result, str) else row(pair, result)
+        detection, reason = (None, result) if isinstance(result, str) else (result, None)
+        yield row(pair, detection, reason, calibrated=detector.curve is not None)
 
 
 def _where_finite(run: Callable[[list[Item]], Iterable[Result]], items: list[Item]) -> list[Result | str]:

@@ -20,6 +20,7 @@ OTHER = {
     "int": 5,
     "int | None": 5,
     "float | None": -0.5,
+    "float | str | None": -0.5,
 }
 ASIDE = {"method": "gae", "margin": 0.5, "steps": 4, "score_weight": 3.0}  # what not every text or number may be
 HAVING = {  # what an option needs beside it

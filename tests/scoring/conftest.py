@@ -37,7 +37,7 @@ def command(demo, monkeypatch) -> Callable[..., int]:
             if not own:
                 patch.setattr(score, "make_detector", lambda args: demo)
             try:
-                score.main([*map(str, options), "--backbone", "demo", "--device", "cpu"])
+                score.main(["--epsilon=-5e-5", *map(str, options), "--backbone", "demo", "--device", "cpu"])
             except SystemExit as stop:
                 return int(stop.code or 0)
         return 0

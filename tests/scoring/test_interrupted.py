@@ -30,7 +30,17 @@ def test_a_full_disk_loses_nothing_that_was_stored(run, table, tmp_path):
     lines = table.read_text().splitlines()
     image, caption, _ = lines[1].split(",")
     table.write_text("\n".join([*lines[:9], *[f"{image},{caption + ' red' * 5000},0"] * 4]) + "\n")
-    options = [str(table), "--output", str(tmp_path / "scores"), "--shard_size", "4", "--backbone", "demo"]
+    options = [
+        str(table),
+        "--output",
+        str(tmp_path / "scores"),
+        "--shard_size",
+        "4",
+        "--backbone",
+        "demo",
+        "--epsilon",
+        "-5e-5",
+    ]
     done = subprocess.run(
         [sys.executable, "-c", FULL.format(size=20_000), *options], capture_output=True, text=True, cwd=ROOT
     )
@@ -62,7 +72,19 @@ def test_a_signal_ends_it_with_a_line_and_the_same_command_goes_on(run, table, t
         "SIGNAL_AT": f"{event}|{text}|{int(number)}",
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
     }
-    options = [str(table), "--output", str(folder), "--shard_size", "4", "--backbone", "demo", "--device", "cpu"]
+    options = [
+        str(table),
+        "--output",
+        str(folder),
+        "--shard_size",
+        "4",
+        "--backbone",
+        "demo",
+        "--epsilon",
+        "-5e-5",
+        "--device",
+        "cpu",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "clip4dm", "score", *options], capture_output=True, text=True, env=environment
     )

@@ -35,7 +35,18 @@ def undisturbed(tars, tmp_path_factory) -> Path:
 def killed(tars: str, output: Path, plan: dict) -> list[dict]:
     """What tests/scoring/killing.py printed."""
     script = ROOT / "tests" / "scoring" / "killing.py"
-    command = [sys.executable, script, json.dumps(plan), tars, "--output", output, "--backbone", "demo"]
+    command = [
+        sys.executable,
+        script,
+        json.dumps(plan),
+        tars,
+        "--output",
+        output,
+        "--backbone",
+        "demo",
+        "--epsilon",
+        "-5e-5",
+    ]
     done = subprocess.run([*command, "--num_workers", "1", "--batch_size", "8"], capture_output=True, text=True)
     said = output.with_name("scores.stderr")
     assert done.returncode == 0, done.stderr + (said.read_text() if said.exists() else "")

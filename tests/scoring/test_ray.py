@@ -29,7 +29,7 @@ from clip4dm.scoring.sink import open_sink
 KILLS = int(os.environ.get("KILLS", 20))
 SHARDS = 30
 RECIPE = {"backbone": "demo", "device": "cpu", "batch_size": 8}
-MODEL = ("--backbone", "demo", "--device", "cpu", "--batch_size", "8", "--num_workers", "1")
+MODEL = ("--backbone", "demo", "--epsilon", "-5e-5", "--device", "cpu", "--batch_size", "8", "--num_workers", "1")
 CLUSTER = """
 import ray, sys
 node = ray.init(
