@@ -1,7 +1,7 @@
 """The words of a caption that are not true of a picture.
 
     python infer.py --demo                                     a drawn scene, the model that comes along: no download
-    python infer.py                                            the published captions, on a photograph of coffee of our own
+    python infer.py                                            a photograph of coffee and the published captions
     python infer.py --image photo.jpg --text "a red car" "a blue car"
 
 For each caption a line: the published code's dict. On a terminal also the caption, its misaligned words coloured.
