@@ -187,10 +187,11 @@ class Page:
         return *_shown(picture, detections), gr.Slider(minimum=low, step=-low / 100)
 
     def _again(self, picture: str | None, found: list[Detection], epsilon: float, layers: int) -> tuple[Any, ...]:
+        """found stays as the model made it: of other layers a calibration's probabilities are gone."""
         try:
-            return _shown(picture, self.checker.again(found, epsilon, layers))
+            return found, *_shown(picture, self.checker.again(found, epsilon, layers))[1:]
         except InputError as error:
-            return _problem(error, picture)
+            return found, *_problem(error, picture)[1:]
 
 
 def _shown(picture: str | None, detections: list[Detection]) -> tuple[Any, ...]:
