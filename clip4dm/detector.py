@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
+from clip4dm.captions.sentences import CUT, SPLIT, Long, check_long
+from clip4dm.captions.windows import encode_long_caption, merge, parts
 from clip4dm.captions.words import EncodedCaption, encode_caption, neutral_ids
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection, mean_over_units
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
-from clip4dm.files.streams import ahead, batches
+from clip4dm.files.streams import ahead, batches, distinct_paths
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
 from clip4dm.towers.arithmetic import unit_length
@@ -37,6 +40,7 @@ class CLIP4DM:
     (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
     image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
+    long: of a caption beyond the context "cut" leaves words unscored, "split" reads it in parts (`captions.windows`).
     Errors: InputError for settings that cannot be.
 
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -67,8 +71,10 @@ class CLIP4DM:
         image_masks: int = 0,
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
+        long: Long = CUT,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
+        check_long(long)
         self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin, steps)
         self.image_masks = self.method.image_masks(image_masks)
         start_layer_text = self.method.start(start_layer_text, model.tower.layers)
@@ -82,7 +88,7 @@ class CLIP4DM:
         self.sorted_by = sorted_by
         self.epsilon = epsilon
         self.score, self.score_weight = score, score_weight
-        self.batch_size = batch_size
+        self.batch_size, self.long = batch_size, long
 
     @classmethod
     def from_pretrained(
@@ -114,7 +120,7 @@ class CLIP4DM:
         """
         rows: list[int] = []
         features = []
-        for batch in batches(ahead(self._pixels, _distinct(_as_several(images), rows)), self.batch_size):
+        for batch in batches(ahead(self._pixels, distinct_paths(_as_several(images), rows)), self.batch_size):
             features += self._in_parts_that_fit(self._encode_batch, batch)
         if not features:
             raise ImageError("no images were given")
@@ -151,9 +157,10 @@ class CLIP4DM:
             encoded = detector.encode_captions(["a red car", "a blue car"])
         """
         made: dict[str, EncodedCaption] = {}
+        encode = encode_long_caption if self.long == SPLIT else encode_caption
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
-                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, self._neutral)
+                made[caption] = encode(self.model.tokenizer, caption, self.template, self._neutral)
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
@@ -173,18 +180,19 @@ class CLIP4DM:
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
+        read = [(pair, part) for pair in range(pairs) for part in parts(captions[pair])]
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
-        order = sorted(range(pairs), key=lambda i: -len(captions[i].ids))
-        found: dict[int, Detection] = {}
+        order = sorted(range(len(read)), key=lambda i: -len(read[i][1].ids))
+        found: dict[int, tuple[NDArray[np.float32], float]] = {}
 
-        def run(batch: list[int]) -> list[Detection]:
-            images = torch.tensor([image_of[i] for i in batch], device=features.device)
-            return self._detect_batch(features[images], [captions[i] for i in batch])
+        def run(batch: list[int]) -> list[tuple[NDArray[np.float32], float]]:
+            images = torch.tensor([image_of[read[i][0]] for i in batch], device=features.device)
+            return self._attribute_batch(features[images], [read[i][1] for i in batch])
 
         for batch in batches(order, self.batch_size):
-            detections = chain.from_iterable(self._in_parts_that_fit(run, batch))
-            found.update(zip(batch, detections, strict=True))
-        return [found[i] for i in range(pairs)]
+            found.update(zip(batch, chain.from_iterable(self._in_parts_that_fit(run, batch)), strict=True))
+        of_parts = (found[i] for i in range(len(read)))
+        return [self._detection(caption, list(islice(of_parts, len(parts(caption))))) for caption in captions]
 
     def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
         """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
@@ -208,8 +216,13 @@ class CLIP4DM:
             return tower.encode(pixels)
         return torch.stack([tower.encode(pixels), tower.encode_masked(pixels, self.image_masks)], dim=1)
 
-    def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
-        """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
+    def _attribute_batch(
+        self, features: Tensor, encoded: Sequence[EncodedCaption]
+    ) -> list[tuple[NDArray[np.float32], float]]:
+        """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once.
+
+        -> of each pair (layers, units) attributions and the cosine.
+        """
         distinct = {id(e): e for e in encoded}
         place = {key: i for i, key in enumerate(distinct)}
         whole, seen = features.unbind(1) if self.image_masks else (features, features)
@@ -218,21 +231,24 @@ class CLIP4DM:
         )
         cosine = (result.text_features * whole.to(result.text_features)).sum(-1) if self.image_masks else result.cosine
         per_layer, cosines = result.per_layer.cpu().numpy(), cosine.cpu().tolist()  # (pairs, layers, tokens)
-        return [
-            make_detection(
-                caption,
-                mean_over_units(layers, caption),
-                cosine,
-                layers=self.method.rows(self.model.tower.layers),
-                sorted_by=self.sorted_by,
-                epsilon=self.epsilon,
-                start_layer_text=self.start_layer_text,
-                method=self.method.name,
-                score=self.score,
-                score_weight=self.score_weight,
-            )
-            for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
-        ]
+        per_unit = [mean_over_units(layers, caption) for layers, caption in zip(per_layer, encoded, strict=True)]
+        return list(zip(per_unit, cosines, strict=True))
+
+    def _detection(self, encoded: EncodedCaption, found: list[tuple[NDArray[np.float32], float]]) -> Detection:
+        """found: of each of the caption's `parts`."""
+        per_unit, cosine = merge(encoded, *zip(*found, strict=True))
+        return make_detection(
+            encoded,
+            per_unit,
+            cosine,
+            layers=self.method.rows(self.model.tower.layers),
+            sorted_by=self.sorted_by,
+            epsilon=self.epsilon,
+            start_layer_text=self.start_layer_text,
+            method=self.method.name,
+            score=self.score,
+            score_weight=self.score_weight,
+        )
 
     def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
         if isinstance(images, Tensor) and images.is_floating_point():
@@ -281,19 +297,3 @@ def _as_several(images: ImageLike | Iterable[ImageLike]) -> Iterable[ImageLike]:
     if isinstance(images, (str, bytes, os.PathLike)) or not isinstance(images, Iterable):
         return [images]
     return images
-
-
-def _distinct(images: Iterable[ImageLike], rows: list[int]) -> Iterator[ImageLike]:
-    """The images, a path's first appearance alone; appends to rows, for each image, its place among these."""
-    places: dict[str, int] = {}
-    count = 0
-    for image in images:
-        name = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
-        if name in places:
-            rows.append(places[name])
-            continue
-        if name is not None:
-            places[name] = count
-        rows.append(count)
-        count += 1
-        yield image

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
+from clip4dm.captions.sentences import CUT, LONG
 from clip4dm.evaluation import options
 from clip4dm.models.names import PRECISIONS
 from clip4dm.scores import (
@@ -57,7 +58,7 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--method, --template, --start_layer_text, --margin, --steps and --image_masks; returns their group.
+    """--method, --template, --start_layer_text, --margin, --steps, --image_masks and --long; returns their group.
 
     None: the method's usual.
 
@@ -103,6 +104,13 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         metavar="N",
         help="attributions are the mean over N copies of the picture with random patches blanked, by all methods but "
         "gae; the cosine stays the whole picture's (default: %(default)s, the picture as it is)",
+    )
+    group.add_argument(
+        "--long",
+        default=CUT,
+        choices=LONG,
+        help="captions beyond the model's context: cut leaves the words that do not fit unscored, as published; split "
+        f"reads the caption sentence by sentence, all of it (default: {CUT})",
     )
     return group
 
@@ -194,5 +202,6 @@ def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) 
         epsilon=args.epsilon,
         score=args.score,
         score_weight=args.score_weight,
+        long=args.long,
         **settings,
     )

@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.captions.sentences import CUT
 from clip4dm.commands.arguments import add_method_options, add_model_options, add_score_options, model_arguments
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
@@ -79,7 +80,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument("--epsilon", type=EPSILON, help="default: the benchmark's (-1e-5 for Rich-HF, else -5e-5)")
     add_score_options(method)
-    parser.set_defaults(score=None, image_masks=None)  # not given: the re-scored run's, or the usual
+    parser.set_defaults(score=None, image_masks=None, long=None)  # not given: the re-scored run's, or the usual
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -184,6 +185,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
         margin=args.margin,
         steps=args.steps,
         image_masks=args.image_masks,
+        long=args.long,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,
@@ -202,6 +204,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["score"], given["image_masks"] = args.score or F_CLIP_SCORE, args.image_masks or 0
+    given["long"] = args.long or CUT
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

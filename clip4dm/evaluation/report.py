@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.benchmarks.floors import floors
+from clip4dm.captions.sentences import CUT
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.kendall import agreement
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
@@ -257,21 +258,15 @@ def table(result: Mapping[str, Any]) -> str:
 
 def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> float | None:
     settings, args = result["settings"], result["args"]
-    if settings["start_layer_text"] not in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT):
-        return None
-    if (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD)) != (TEMPLATE, None, CLIP4DM_METHOD):
+    last_three = settings["start_layer_text"] in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT)
+    usual = (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD), args.get("long", CUT))
+    if not last_three or usual != (TEMPLATE, None, CLIP4DM_METHOD, CUT):
         return None
     metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
     if metric == "AP/F-CLIPScore" and name == metric and not quirks:
         return None  # the paper's figure is the published variant's
-    return paper_value(
-        result["benchmark"],
-        result["backbone"],
-        result["pretrained"],
-        metric,
-        epsilon=settings["epsilon"],
-        sorted_by=settings["sorted_by"],
-    )
+    of = result["benchmark"], result["backbone"], result["pretrained"], metric
+    return paper_value(*of, epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:

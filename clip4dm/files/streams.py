@@ -63,3 +63,25 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
+
+
+def distinct_paths(items: Iterable[Item], rows: list[int]) -> Iterator[Item]:
+    """The items, a path's first appearance alone; appends to rows, for each item, its place among these.
+
+    >>> rows: list[int] = []
+    >>> list(distinct_paths(["a.jpg", "b.jpg", "a.jpg"], rows)), rows
+    (['a.jpg', 'b.jpg'], [0, 1, 0])
+    """
+    places: dict[str, int] = {}
+    count = 0
+    for item in items:
+        given: object = item
+        name = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+        if name in places:
+            rows.append(places[name])
+            continue
+        if name is not None:
+            places[name] = count
+        rows.append(count)
+        count += 1
+        yield item

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.captions.sentences import CUT
 from clip4dm.files.provenance import fingerprint, versions
 from clip4dm.files.reading import FileError, read_json
 from clip4dm.files.writing import put_in_place
@@ -242,6 +243,8 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
     theirs, found = _object(theirs), []
     for part in ("settings", "model", "input"):
         a, b = _object(theirs.get(part)), _object(mine.get(part))
+        if part == "settings":
+            a, b = ({"long": CUT, **one} for one in (a, b))
         if "pairs" in a and "pairs" in b and a.get("digest") != b.get("digest"):  # of a folder; in words
             same = a["pairs"] == b["pairs"]
             found.append(f"the folder has {b['pairs']} pairs, {'of other names' if same else 'had ' + str(a['pairs'])}")
@@ -282,6 +285,7 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
             "epsilon": detector.epsilon,
             "score": detector.score,
             "score_weight": detector.score_weight,
+            **({} if detector.long == CUT else {"long": detector.long}),  # unsaid: the same as before there was another
         },
         "model": {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu},
         "weights_sha256": model.weights_sha256(),
