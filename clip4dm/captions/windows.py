@@ -181,7 +181,8 @@ def _sentences(whole: EncodedCaption, owners: Sequence[int]) -> list[list[int]]:
         sentences[-1].append(begin)
         before, has_word = number, has_word or unit.candidate
     if not has_word and len(sentences) > 1:
-        sentences[-2] += sentences.pop()
+        last = sentences.pop()
+        sentences[-1] += last
     ends = [*(sentence[0] for sentence in sentences[1:]), len(owners)]
     return [[*sentence, end] for sentence, end in zip(sentences, ends, strict=True)]
 

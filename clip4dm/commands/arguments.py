@@ -84,6 +84,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help="average the text layers from this index on, Python's way (default: the last three, "
         f"{START_LAYER_TEXT}, of {PUBLISHED_LAYERS} layers or more, all layers of smaller towers; {own})",
     )
+    _add_own_options(group)
+    return group
+
+
+def _add_own_options(group: argparse._ArgumentGroup) -> None:
+    """What some methods alone have, or may be done with any."""
     having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
     group.add_argument(
         "--margin",
@@ -112,7 +118,6 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help="captions beyond the model's context: cut leaves the words that do not fit unscored, as published; split "
         f"reads the caption sentence by sentence, all of it (default: {CUT})",
     )
-    return group
 
 
 def add_verdict_options(group: argparse._ArgumentGroup) -> None:

@@ -62,10 +62,9 @@ def rescore(
     same_words = replace(settings, score=was.score, score_weight=was.score_weight) == was
     if get_benchmark(run.config["benchmark"]).has_nli and not same_words:
         entailment, nli_reason = entailment_or_reason(nli_model or args["nli_model"], "auto", say)
-    chosen = {} if seed is None else {"seed": SEED.check("--seed", seed)}
     config = {
         **run.config,
-        "args": {**args, **_judged_by(run, settings), **chosen},
+        "args": {**args, **_judged_by(run, settings), **({} if seed is None else {"seed": SEED.check("--seed", seed)})},
         "settings": settings.stored(),
         "nli_reason": nli_reason,
         "rescored_from": run.config["fingerprint"],
