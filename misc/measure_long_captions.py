@@ -1,8 +1,9 @@
 """Where in a long caption is a false word found? Two finished runs, captions cut and read whole, without the model.
 
     python misc/make_shapes_benchmark.py data/shapes-long --long --pairs 1000
-    python main.py --data_path data/shapes-long/shapes_foil.json --img_dir data/shapes-long/images --backbone demo
-    python main.py --data_path data/shapes-long/shapes_foil.json --img_dir data/shapes-long/images --backbone demo --long split
+    DATA="--data_path data/shapes-long/shapes_foil.json --img_dir data/shapes-long/images"
+    python main.py $DATA --backbone demo
+    python main.py $DATA --backbone demo --long split
     python misc/measure_long_captions.py RUN_CUT RUN_SPLIT
 
 Prints location accuracy by the place of the false word in its caption: LA as FOIL counts it, where another word of the

@@ -81,8 +81,8 @@ def make_long_benchmark(
 
     >>> import tempfile
     >>> path = make_long_benchmark(Path(tempfile.mkdtemp()), pairs=1, size=16)
-    >>> all(150 <= len(row["caption"].replace(".", " .").split()) <= 300 for row in json.loads(path.read_text())["annotations"])
-    True
+    >>> [len(row["caption"].replace(".", " .").split()) for row in json.loads(path.read_text())["annotations"]]
+    [230, 230]
     """
     info = {"description": "drawn scenes, long captions with one false word", "first_seed": first_seed}
     return _write(folder, info, pairs, size, _long_pairs(first_seed, kind))

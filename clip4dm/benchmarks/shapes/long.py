@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from random import Random
 
-from clip4dm.benchmarks.shapes.captions import Caption, write_caption
+from clip4dm.benchmarks.shapes.captions import Caption, may_hold, write_caption
 from clip4dm.benchmarks.shapes.foils import make_foil
 from clip4dm.benchmarks.shapes.scenes import Scene, sample_scene
 
@@ -35,8 +35,8 @@ def make_long_pair(seed: int, kind: str | None = None) -> LongPair | None:
     The false word's sentence is any of those that can have one, alike.
 
     >>> pair = make_long_pair(7_000_000)
-    >>> pair.caption[:61], pair.original_word, pair.foil_word
-    ('a pink cross together with a pink box. ', 'pink', 'red')
+    >>> pair.caption[:32], pair.original_word, pair.foil_word
+    ('the tree that is white on water.', 'circle', 'box')
     """
     scene, random = sample_scene(seed), Random(f"long {seed}")
     sentences = _sentences(scene, random)
@@ -58,6 +58,8 @@ def _sentences(scene: Scene, random: Random) -> list[Caption]:
     for number in count():
         caption = write_caption(scene, random)
         if caption.text in texts and number - last_new < PATIENCE:
+            continue
+        if not may_hold(caption.statement, scene):  # of several things of about the size that parts small from large
             continue
         last_new = number
         texts.add(caption.text)
