@@ -6,9 +6,10 @@
     python main.py $DATA --backbone demo --long split
     python misc/measure_long_captions.py RUN_CUT RUN_SPLIT
 
-Prints location accuracy by the place of the false word in its caption: LA as FOIL counts it, where another word of the
-same letters is a hit, and LA_span, by the very word; "within" and "beyond" the model's context are told by the cut run.
-Then the average precision of CLIPScore and F-CLIPScore, originals against foils. 95 % intervals, paired by image.
+Prints location accuracy by the place of the false word in its caption: LA_span, by the very word, and LA as published,
+where another word of the same letters is a hit and a full stop may be the lowest "word". "Within" and "beyond" the
+model's context are told by the cut run. Then the average precision, originals against foils, of CLIPScore, F-CLIPScore
+and the lowest word's attribution alone. 95 % intervals, paired by image.
 """
 
 from __future__ import annotations
@@ -43,7 +44,11 @@ class Place:
 
 
 def read(cut: Path, split: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The records of both runs, side by side. Errors: RunError, DamagedRun, InputError."""
+    """The records of both runs, side by side, with "lowest", the lowest word's attribution.
+
+    Errors: RunError, DamagedRun, InputError.
+    """
+    from clip4dm.evaluation.records import detection_of
     from clip4dm.evaluation.store.finished import open_run, stored_records
 
     runs = [open_run(folder) for folder in (cut, split)]
@@ -53,10 +58,13 @@ def read(cut: Path, split: Path) -> tuple[list[dict[str, Any]], list[dict[str, A
     same = ("weights_sha256", "data_sha256", "settings")
     if any(runs[0].config[name] != runs[1].config[name] for name in same) or runs[0].method != runs[1].method:
         raise InputError("the two runs are not of the same model, method, settings and samples")
-    kept = [
-        {record["id"]: record for record in stored_records(run.samples, run.settings.layers) if "skipped" not in record}
-        for run in runs
-    ]
+    kept: list[dict[str, dict[str, Any]]] = [{}, {}]
+    for run, records in zip(runs, kept, strict=True):
+        for record in stored_records(run.samples, run.settings.layers):
+            if "skipped" not in record:
+                words = detection_of(record, record["caption"], run.settings).words
+                lowest = min((word.attribution for word in words if word.attribution is not None), default=0.0)
+                records[record["id"]] = {**record, "lowest": lowest}
     ids = [name for name in kept[0] if name in kept[1]]
     return [kept[0][name] for name in ids], [kept[1][name] for name in ids]
 
@@ -122,7 +130,7 @@ def precision_table(cut: Sequence[dict[str, Any]], split: Sequence[dict[str, Any
 
     labels = [not record["label"]["misaligned"] for record in cut]
     bootstrap, rows = Bootstrap([record["image"] for record in cut], seed=seed), []
-    for title, name in (("CLIPScore", "pair_score"), ("F-CLIPScore", "f_clip_score")):
+    for title, name in (("CLIPScore", "pair_score"), ("F-CLIPScore", "f_clip_score"), ("lowest word", "lowest")):
         short, whole = ([record[name] for record in records] for records in (cut, split))
         figures = [average_precision(labels, values, bootstrap) for values in (short, whole)]
         gain = average_precision_difference(labels, whole, short, bootstrap)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import measure_long_captions
 import pytest
+from sklearn.metrics import average_precision_score
 
 from clip4dm.benchmarks.shapes.benchmark import make_long_benchmark
 from clip4dm.commands import evaluate as main_py
@@ -58,7 +59,10 @@ def test_the_tables_are_counted_from_the_samples(runs, capsys):
     assert table["beyond it"][1].split()[0] == "0.000"
     assert float(table["anywhere"][2].split()[0]) > float(table["anywhere"][1].split()[0])
     assert sum(int(table[name][0]) for name in table if " to " in name) == 24
-    assert "F-CLIPScore" in table
+    rows = [json.loads(line) for line in (runs["split"] / "samples.jsonl").read_text().splitlines()]
+    lowest = [min(value for word, value in row["word_attributions"] if word != ".") for row in rows]
+    expected = average_precision_score([not row["label"]["misaligned"] for row in rows], lowest)
+    assert table["lowest word"][1].split()[0] == f"{expected:.3f}" and "F-CLIPScore" in table
 
 
 def test_runs_that_are_not_one_of_each_are_one_line(runs, capsys):
