@@ -18,12 +18,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+
+from speed.fresh import run_fresh
 
 from clip4dm.commands.arguments import add_model_options, model_arguments
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, run_command
@@ -95,30 +96,12 @@ def fresh_process(args: argparse.Namespace, tars: list[Path], output: Path) -> t
     given = {"backbone": args.backbone, "pretrained": args.pretrained, "device": args.device}
     options = [part for key, value in given.items() if value is not None for part in (f"--{key}", str(value))]
     command = ["-m", "clip4dm", "score", *map(str, tars), "--output", str(output), "--precision", args.precision]
-    log = output.with_suffix(".log")
-    begun = time.perf_counter()
-    with open(log, "w") as file:
-        # Through a shell that stays small: Linux counts the peak of the process that starts another as the other's.
-        run = subprocess.run(
-            [sys.executable, "-c", _MEASURE, sys.executable, *command, *options], stdout=subprocess.PIPE, stderr=file
-        )
-    seconds = time.perf_counter() - begun
-    status, peak, used = json.loads(run.stdout.splitlines()[-1])
-    if status:
-        raise InputError(f"clip4dm score failed: {log.read_text().splitlines()[-1]}")
+    cost = run_fresh([*command, *options], output.with_suffix(".log"))
     counts = [
         json.loads(pq.read_metadata(path).metadata[b"clip4dm"])["counts"] for path in sorted(output.glob("*.parquet"))
     ]
-    return sum(one["pairs"] for one in counts) / sum(one["seconds"] for one in counts), peak, used / seconds
-
-
-_MEASURE = """
-import json, os, sys
-status, used = os.wait4(os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:]), 0)[1:]
-unit = 1 if sys.platform == "darwin" else 1024
-print()
-print(json.dumps([status, used.ru_maxrss * unit, used.ru_utime + used.ru_stime]))
-"""
+    rate = sum(one["pairs"] for one in counts) / sum(one["seconds"] for one in counts)
+    return rate, cost.peak, cost.processor / cost.seconds
 
 
 def side_by_side(args: argparse.Namespace, tars: list[Path]) -> str:

@@ -59,6 +59,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     model.add_argument(
         "--begin", type=Path, metavar="FOLDER", help="begin with this model's weights, not with random ones"
     )
+    add_training_options(parser)
+    add_debug_option(parser)
+    return parser.parse_args(argv)
+
+
+def add_training_options(parser: ArgumentParser) -> None:
     training = parser.add_argument_group("training")
     training.add_argument("--steps", type=AT_LEAST_ONE, default=8000, help="of both towers (default: %(default)s)")
     training.add_argument(
@@ -73,6 +79,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="a batch's scenes come in groups of N with the same shapes and colours (default: %(default)s, in none)",
     )
     training.add_argument(
+        "--detailed",
+        type=SHARE,
+        default=0.0,
+        metavar="SHARE",
+        help="of captions that say colour, size and texture more often (default: %(default)s)",
+    )
+    training.add_argument(
         "--alone",
         type=SHARE,
         default=0.0,
@@ -82,8 +95,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
     training.add_argument("--threads", type=THREADS, default=os.cpu_count())
-    add_debug_option(parser)
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -137,7 +148,7 @@ def train(args: argparse.Namespace, pictures) -> None:
     def text_loss(step: int):
         chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
         random = Random(f"captions for text alone {args.seed} {step}")
-        tokens = captions(chosen, random, tokenizer, without_articles=0.5)
+        tokens = captions(chosen, random, tokenizer, 0.5, args.detailed)
         mask = words_alone(model, tokens, [random.random() < args.alone for _ in chosen]) if args.alone else None
         with torch.autocast("cpu", torch.bfloat16):
             text_features = encode_cut_text(model, tokens, mask)
@@ -171,7 +182,7 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
 
     def joint_loss(step: int):
         chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
-        tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer)
+        tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer, detailed=args.detailed)
         with torch.autocast("cpu", torch.bfloat16):
             image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)
             text_features = encode_cut_text(model, tokens)

@@ -19,8 +19,8 @@ WORDS = (
 )
 
 
-def make_tiny_clip(folder: Path, seed: int = 0, *, quick_gelu: bool = True) -> Path:
-    """A random CLIP (4 text layers of 2 heads, 32-pixel pictures) in the hub's folder layout."""
+def make_tiny_clip(folder: Path, seed: int = 0, *, quick_gelu: bool = True, layers: int = 4) -> Path:
+    """A random CLIP (text layers of 2 heads, 32-pixel pictures) in the hub's folder layout."""
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -29,7 +29,7 @@ def make_tiny_clip(folder: Path, seed: int = 0, *, quick_gelu: bool = True) -> P
         "embed_dim": 24,
         "quick_gelu": quick_gelu,
         "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 4},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": layers},
     }
     torch.manual_seed(seed)
     model = open_clip.CLIP(**config)

@@ -16,6 +16,8 @@ ELSEWHERE = {  # facts of their own that happen to be equal
     "clip4dm/evaluation/paper.py": "what the published figures were taken with",
     "misc/reproducing/paper_tables.py": "the paper's models",
     "misc/reproducing/earlier.py": "the paper's pace with each backbone",
+    "misc/check_weights.py": "the models whose weights are checked",
+    "misc/checking/weights.py": "whose copy Hugging Face has under which name",
     "misc/fuzzing/captions.py": "templates to try",
 }
 

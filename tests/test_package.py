@@ -103,15 +103,16 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
         (["attribution", "captions", "commands", "files", "models", "towers"], []),
         (["benchmarks", "evaluation"], ["eval"]),
         (["scoring"], ["score", "ray", "metric", "report"]),
+        (["report"], ["report", "web", "eval", "score"]),
         (["../misc"], ["eval", "score", "download", "report"]),
     ],
-    ids=["detecting", "evaluation", "scoring", "misc"],
+    ids=["detecting", "evaluation", "scoring", "report", "misc"],
 )
 def test_what_is_imported_is_asked_for(folders, extras):
     asked = {*PROJECT["dependencies"], *(text for extra in extras for text in EXTRAS[extra])}
     names = {canonicalize_name(Requirement(text).name) for text in asked} | ON_REQUEST
     imported = third_party([ROOT / "clip4dm" / folder for folder in folders])
-    assert "torch" in imported
+    assert imported.keys() & {"torch", "gradio"}
     assert not {name: where for name, where in imported.items() if name not in names}
 
 
@@ -121,6 +122,7 @@ def test_every_dependency_is_imported():
         ("score", ["clip4dm"]),
         ("metric", ["clip4dm"]),
         ("ray", ["clip4dm"]),
+        ("web", ["clip4dm"]),
         ("download", ["misc"]),
         ("report", ["misc"]),
     ):
@@ -230,7 +232,7 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
 def test_detecting_needs_the_core_dependencies_alone(installed, tmp_path):
     """With every package of the extras hidden, infer runs."""
     hidden = {"sklearn", "scipy", "pycocoevalcap", "google", "google_crc32c", "tabulate", "httpx", "matplotlib"}
-    hidden |= {"pyarrow", "ray"}
+    hidden |= {"pyarrow", "ray", "gradio", "starlette"}
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({sorted(hidden)!r}))  # None: importing it is an ImportError\n"

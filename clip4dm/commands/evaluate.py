@@ -102,6 +102,11 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         "quirks: fp16 numbers, the lowest word for the sum, matching by one word or substring",
     )
     method.add_argument(
+        "--expect",
+        action="store_true",
+        help="exit status 1 if a published figure lies outside our interval, 2 if none is published for such a run",
+    )
+    method.add_argument(
         "--nli_model",
         default=DEFAULT_NLI_MODEL,
         metavar="NAME",
@@ -145,7 +150,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str] | None = None, program: str = "main.py") -> None:
-    """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out.
+    """Evaluate or re-score, print the table. Errors: SystemExit, 2 after an error, 1 where samples were left out or
+    --expect found a published figure outside.
 
     main(["--data_path", "data/foil.json", "--img_dir", "data/val2014", "--limit", "100"])
     """
@@ -155,15 +161,23 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
         outcome = rescore(args) if args.rescore else evaluate(args)
         if outcome is None:
             return
-        print(outcome.table)
+        from clip4dm.evaluation.verdicts import unexpected, verdict_lines
+
+        print("\n".join([outcome.table, *verdict_lines(outcome.result)]))
         print(f"result: {outcome.folder / 'result.json'}")
-    if outcome.skipped and not args.rescore and not args.skip_missing:
+        left_out = outcome.skipped and not args.rescore and not args.skip_missing
+        outside = unexpected(outcome.result) if args.expect and not left_out else []
+    if outside:
+        lines = "; ".join(verdict.line() for verdict in outside)
+        tell(f"{program}: error: published figures lie outside our intervals: {lines}")
+    if left_out:
         first = "; ".join(f"{name}: {reason}" for name, reason in list(outcome.skipped.items())[:10])
         tell(
             f"{program}: error: {len(outcome.skipped)} samples were left out for want of a readable picture "
             f"({first}). All others are stored: fetch those pictures again and run the same command, or give "
             "--skip_missing to accept this."
         )
+    if outside or left_out:
         raise SystemExit(1)
 
 

@@ -20,6 +20,7 @@ from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, 
 from clip4dm.evaluation.options import Finite, arguments
 from clip4dm.scores import F_CLIP_SCORE
 from clip4dm.scoring.filtering.selection import BEST_OF
+from clip4dm.scoring.formats import LIST_SUFFIXES
 
 if TYPE_CHECKING:
     from clip4dm.scoring.filtering.selection import Rules, Selection
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 SHARE = Finite("0.7", lowest=0, highest=1)
 SCORE = Finite("-0.01")
-SUFFIXES = (".txt", ".parquet", ".npy")
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
@@ -47,8 +47,12 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
             parser.error("--output is empty; give a file's or a folder's name")
         if Path(args.folder).resolve() in (Path(name).resolve(), *Path(name).resolve().parents):
             parser.error(f"--output {name} lies in {args.folder}, where the scores are; give another place")
-        if not is_folder(name) and Path(name).suffix.lower() not in SUFFIXES:
-            parser.error(f"--output {name}: its suffix is none of {', '.join(SUFFIXES)}, nor is it a folder's name")
+        if not is_folder(name) and Path(name).suffix.lower() not in LIST_SUFFIXES:
+            parser.error(
+                f"--output {name}: its suffix is none of {', '.join(LIST_SUFFIXES)}, nor is it a folder's name"
+            )
+        if is_folder(name) and Path(name).exists() and not Path(name).is_dir():
+            parser.error(f"--output {name} is there already and is no folder; a name without suffix is a folder's")
     if args.histogram and Path(args.histogram).suffix.lower() != ".png":
         parser.error(f"--histogram {args.histogram}: its name ends in .png")
     return args

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,11 +65,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method = add_method_options(parser)
     add_verdict_options(method)
     add_score_options(method)
-    shown = parser.add_argument_group("what is shown")
-    shown.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
-    shown.add_argument(
-        "--png", type=png_file, metavar="FILE.png", help="draw picture and captions there too, each word on its colour"
-    )
+    add_shown_options(parser.add_argument_group("what is shown"))
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
     if args.demo is not None:
@@ -86,6 +83,26 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     return args
 
 
+def add_shown_options(group: argparse._ArgumentGroup) -> None:
+    """--json, --png and --html.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_shown_options(parser.add_argument_group("what is shown"))
+    >>> parser.parse_args(["--png", "cup.png"]).png.name
+    'cup.png'
+    """
+    group.add_argument("--json", action="store_true", help="one JSON object a line, with offsets and scores")
+    group.add_argument(
+        "--png", type=png_file, metavar="FILE.png", help="draw picture and captions there too, each word on its colour"
+    )
+    group.add_argument(
+        "--html",
+        type=html_file,
+        metavar="FILE.html",
+        help="the same as a page with all numbers, one file for any browser",
+    )
+
+
 def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     """Detect and print. argv: None for the command line's. Errors: SystemExit, after a line on standard error.
 
@@ -95,7 +112,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
     with one_line_errors(program, args.debug):
         if args.png:
             check_extra("report", "matplotlib")
-            check_png(args.png, args.image)
+        check_figures(args)
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
         detector = detector_of(args, BACKBONE)
         note = detector.method.epsilon_note(args.epsilon) if args.sorted_by == "threshold" else None
@@ -104,10 +121,7 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         detections = detector.detect([picture], args.text)
         for detection in detections:
             show(detection, args.image, as_json=args.json, program=program)
-        if args.png:
-            from clip4dm.report.figure import write_png
-
-            write_png(args.png, picture, detections)
+        write_figures(args, picture, detections)
 
 
 def png_file(text: str) -> Path:
@@ -116,22 +130,53 @@ def png_file(text: str) -> Path:
     >>> png_file("cup.png").name
     'cup.png'
     """
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"{text!r}: the figure is a PNG; its name ends in .png")
+    return _ending(text, ".png", "the figure is a PNG")
+
+
+def html_file(text: str) -> Path:
+    """An argparse type: a name that ends in .html.
+
+    >>> html_file("cup.html").name
+    'cup.html'
+    """
+    return _ending(text, ".html", "the page is HTML")
+
+
+def _ending(text: str, ending: str, what: str) -> Path:
+    if not text.lower().endswith(ending):
+        raise argparse.ArgumentTypeError(f"{text!r}: {what}; its name ends in {ending}")
     return Path(text)
 
 
-def check_png(path: Path, image: str) -> None:
-    """Where the figure cannot be, said before the model is loaded. Errors: InputError.
+def check_figures(args: argparse.Namespace) -> None:
+    """Where --png or --html cannot be, said before the model is loaded. Errors: InputError.
 
-    check_png(Path("figures/cup.png"), "cup.jpg")
+    check_figures(parse_args(["--png", "figures/cup.png"]))
     """
-    if not path.parent.is_dir():
-        raise InputError(f"--png {path}: there is no folder {path.parent}")
-    if path.exists() and not path.is_file():
-        raise InputError(f"--png {path} is there already, and is no file")
-    if path.exists() and Path(image).exists() and path.samefile(image):
-        raise InputError(f"--png {path} is the picture itself; take another name")
+    for option, path in (("--png", args.png), ("--html", args.html)):
+        if path is None:
+            continue
+        if not path.parent.is_dir():
+            raise InputError(f"{option} {path}: there is no folder {path.parent}")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path} is there already, and is no file")
+        if path.exists() and Path(args.image).exists() and path.samefile(args.image):
+            raise InputError(f"{option} {path} is the picture itself; take another name")
+
+
+def write_figures(args: argparse.Namespace, picture: Image, detections: Sequence[Detection]) -> None:
+    """The files that --png and --html ask for; captions in the terminal's order. Errors: OSError.
+
+    write_figures(args, picture, detector.detect(picture, args.text))
+    """
+    if args.png:
+        from clip4dm.report.figure import write_png
+
+        write_png(args.png, picture, detections)
+    if args.html:
+        from clip4dm.report.document import write_html
+
+        write_html(args.html, Path(args.image).name, picture, detections)
 
 
 def read_picture(path: str) -> Image:
@@ -153,19 +198,22 @@ def demo_scene(args: argparse.Namespace, program: str) -> Image:
 
     from clip4dm.benchmarks.shapes.captions import write_caption
     from clip4dm.benchmarks.shapes.drawing import draw
+    from clip4dm.benchmarks.shapes.examples import what_to_look_at
     from clip4dm.benchmarks.shapes.foils import make_foil
     from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     scene, random = sample_scene(args.demo), Random(f"demo {args.demo}")
+    look = ""
     if args.text is None:
         caption = write_caption(scene, random)
         foil = make_foil(scene, caption, random)
         args.text = [caption.text] + ([foil.caption.text] if foil else [])
+        look = f"; {what_to_look_at(foil)}" if foil else ""
     picture = draw(scene, DEMO_SIZE)
     DEMO_IMAGE.parent.mkdir(exist_ok=True)
     picture.save(DEMO_IMAGE)
     args.image = str(DEMO_IMAGE)
-    print(f"{program}: drew {DEMO_IMAGE}: {' | '.join(args.text)}", file=sys.stderr)
+    print(f"{program}: drew {DEMO_IMAGE}: {' | '.join(args.text)}{look}", file=sys.stderr)
     return picture
 
 

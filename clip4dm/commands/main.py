@@ -1,4 +1,4 @@
-"""The command `clip4dm`: infer, evaluate. The scripts infer.py and main.py of a checkout are the same functions."""
+"""The command `clip4dm`: infer, evaluate, ... The scripts infer.py and main.py of a checkout are the same functions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from clip4dm.commands.cli import run_command
 
 COMMANDS = {
     "infer": "the words of a caption that are not true of a picture",
+    "web": "the same on a page of your own browser: pictures, captions, sliders",
     "score": "any pairs of pictures and captions: a table, a folder, tar shards",
     "filter": "the scored pairs to keep: the best of each, a share, those above a score",
     "evaluate": "a benchmark's figures: FOIL, nocaps-FOIL, HAT, Rich-HF, SeeTRUE-Feedback",
+    "report": "pages to send around: figures, plots and examples of what evaluate or score wrote",
 }
 
 

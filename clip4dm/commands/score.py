@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clip4dm.commands import engines
@@ -32,6 +33,7 @@ from clip4dm.scoring.formats import INPUT_FORMATS, OUTPUT_FORMATS
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
     from clip4dm.scoring.inputs.base import Input, Shard
+    from clip4dm.scoring.maker import Maker
     from clip4dm.scoring.sink import Sink
     from clip4dm.scoring.writers import Summary
 
@@ -138,13 +140,14 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
         check_extra("score", "pyarrow", "fsspec", "tqdm")
         engines.check(args)
         found = open_input(args)
-        detector = make_detector(args)
-        sink = make_sink(args, found, detector)
+        for note in found.notes:
+            tell(f"{program}: note: {note}")
         shards = found.shards()[args.shard[0] :: args.shard[1]]
         if args.dry_run:
-            sink.check(args.overwrite, found.shards())
-            print(plan(shards, [sink.done(shard) for shard in shards]))
+            print(plan(shards, look(args, found, shards, program)))
             return
+        detector = make_detector(args)
+        sink = make_sink(args, found, detector)
         sink.prepare(args.overwrite, found.shards())
         stored = score(args, shards, detector, sink)
     print(f"{summed(stored)} in {args.output}")
@@ -185,14 +188,51 @@ def make_detector(args: argparse.Namespace) -> CLIP4DM:
     return detector_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
 
 
-def make_sink(args: argparse.Namespace, found: Input, detector: CLIP4DM) -> Sink:
+def make_sink(args: argparse.Namespace, found: Input, by: CLIP4DM | Maker) -> Sink:
     """The folder for the scores, under the detector's settings. Errors: ScoringError for one that is not a folder here.
 
     make_sink(args, found, detector).prepare()
     """
     from clip4dm.scoring.sink import open_sink
 
-    return open_sink(args.output, found, detector, args.output_format)
+    return open_sink(args.output, found, by, args.output_format)
+
+
+def look(
+    args: argparse.Namespace, found: Input, shards: Sequence[Shard], program: str = "clip4dm score"
+) -> list[Summary | None]:
+    """What is stored of each shard, without loading the model. Errors: ScoringError, ModelError, InputError.
+
+    look(args, found, found.shards())
+    """
+    from clip4dm.scoring.maker import Maker, NotAtHand
+
+    try:
+        sink = make_sink(args, found, Maker.asked(recipe_of(args, DEFAULT_BACKBONE)))
+    except NotAtHand as error:
+        if any(Path(args.output).glob("*.*")):
+            raise
+        tell(f"{program}: note: {error}")
+        return [None for _ in shards]
+    sink.check(args.overwrite, found.shards())
+    done = [sink.done(shard) for shard in shards]
+    tell_of_newer([shard for shard, one in zip(shards, done, strict=True) if one is not None], sink)
+    return done
+
+
+def tell_of_newer(stored: Sequence[Shard], sink: Sink) -> None:
+    """A note of tars that were written after their scores: whether they hold the same, only reading them would tell.
+
+    tell_of_newer(found.shards(), sink)
+    """
+    from clip4dm.scoring.inputs.tars import TarShard
+
+    newer = [shard for shard in stored if isinstance(shard, TarShard) and shard.is_newer(sink.path(shard))]
+    if newer:
+        tell(
+            f"note: {len(newer)} tars were copied or changed after they were scored, {newer[0].path} first; of the "
+            f"same size and ends, they are taken for the same. Remove {sink.path(newer[0])} to have it scored again"
+        )
 
 
 def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, sink: Sink) -> list[Summary]:
@@ -208,6 +248,7 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
     missing = [shard for shard in shards if shard.name not in known]
     if stored:
         tell(f"{len(stored)} of {len(shards)} shards are stored already")
+        tell_of_newer([shard for shard in shards if shard.name in known], sink)
     if missing:
         recipe = recipe_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
         with Progress(missing) as progress:

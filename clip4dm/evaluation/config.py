@@ -113,6 +113,7 @@ class Options:
     images_per_block: int = field(default=IMAGES_PER_BLOCK, metadata=_option(_STORED, AT_LEAST_ONE))
     caption_metrics: bool = field(default=False, metadata=_option(_WORK, YES_NO))
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    expect: bool = field(default=False, metadata=_option(_WORK, YES_NO))
 
     def __post_init__(self) -> None:
         # None: one of the usual ones, which take none of these (`for_tower`).

@@ -115,6 +115,7 @@ PROCESSES = Whole(0, 1024)  # of decoding; 0: this one
 THREADS = Whole(1, 1024)
 SEED = Whole(0, 2**63 - 1)
 PIXELS = Whole(8, 8192)  # a side of a drawn picture
+PORT = Whole(1, 65_535)
 YES_NO = YesNo()
 
 NEGATIVE = ("--epsilon", "--f_clip_score_above")  # options whose numbers are negative, usually

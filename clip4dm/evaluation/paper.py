@@ -15,12 +15,29 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.captions.sentences import CUT
 from clip4dm.evaluation.metrics.metrics import Figure
-from clip4dm.scores import EPSILON
+from clip4dm.scores import CLIP4DM_METHOD, EPSILON, START_LAYER_TEXT, TEMPLATE
 
+SAMPLES = {  # of the sets behind the paper's figures: captions of FOIL's test set, two a row of nocaps-FOIL, ...
+    "foil": 198_960,
+    "nocaps": 5_000,
+    "hat": 400,
+    "seetrue": 2_008,
+    "richhf": 955,
+}
+# What the paper's figures are called there, where our table calls them otherwise.
+PAPER_NAMES = {
+    "AP/refCLIPScore": "AP/RefCLIPScore",
+    "AP/F-CLIPScore_published": "AP/F-CLIPScore",
+    "pearson/F-CLIPScore_published": "pearson",
+    "spearman/F-CLIPScore_published": "spearman",
+}
 _B32 = ("ViT-B-32", "openai")
 _H14 = ("ViT-H-14", "laion2b_s32b_b79k")
 
@@ -150,6 +167,33 @@ def paper_value(
         if row.epsilon is None or math.isclose(row.epsilon, epsilon, rel_tol=1e-6):
             return row.value
     return None
+
+
+def published_value(result: Mapping[str, Any], name: str, quirks: bool = False) -> float | None:
+    """The paper's number of a figure, where model, template, method and settings are the paper's.
+
+    result: as in result.json or config.json. name: as of `report.flatten`. quirks: the figure is an `as_published` one.
+
+        published_value(result, "LA")  # 0.6
+    """
+    settings, args = result["settings"], result["args"]
+    if settings["start_layer_text"] not in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT):
+        return None
+    if (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD)) != (TEMPLATE, None, CLIP4DM_METHOD):
+        return None
+    if args.get("image_masks") or args.get("long", CUT) != CUT:
+        return None
+    metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
+    if metric == "AP/F-CLIPScore" and name == metric and not quirks:
+        return None  # the paper's figure is the published variant's
+    return paper_value(
+        result["benchmark"],
+        result["backbone"],
+        result["pretrained"],
+        metric,
+        epsilon=settings["epsilon"],
+        sorted_by=settings["sorted_by"],
+    )
 
 
 def _spelled(backbone: str, pretrained: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""From samples.jsonl to result.json and the table on the terminal: pure functions of stored records.
+"""From samples.jsonl to the figures of result.json: pure functions of stored records.
 
 A group ("all", and each value of the benchmark's groups) gets every figure its benchmark knows, with n and a 95 %
 bootstrap interval in which all samples of an image move together. What is not defined is null, with its reason.
@@ -17,24 +17,14 @@ from numpy.typing import NDArray
 
 from clip4dm.benchmarks.base import Benchmark, Sample
 from clip4dm.benchmarks.floors import floors
-from clip4dm.captions.sentences import CUT
 from clip4dm.evaluation.metrics import metrics
 from clip4dm.evaluation.metrics.kendall import agreement
 from clip4dm.evaluation.metrics.metrics import Bootstrap, Figure
 from clip4dm.evaluation.metrics.nli import Entailment
-from clip4dm.evaluation.paper import beside, paper_value
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
 from clip4dm.evaluation.store.finished import stored_records
-from clip4dm.evaluation.tables import format_table
-from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, START_LAYER_TEXT, TEMPLATE, ScoreName
+from clip4dm.scores import F_CLIP_SCORE, ScoreName
 
-# What the paper's figures are called there.
-PAPER_NAMES = {
-    "AP/refCLIPScore": "AP/RefCLIPScore",
-    "AP/F-CLIPScore_published": "AP/F-CLIPScore",
-    "pearson/F-CLIPScore_published": "pearson",
-    "spearman/F-CLIPScore_published": "spearman",
-}
 PAPER_SCORES = ("F-CLIPScore", "F-CLIPScore_published", "misaligned_sum")
 CLIP_SCORES = ("CLIPScore", "refCLIPScore")
 AS_PUBLISHED = "as_published"
@@ -234,39 +224,6 @@ def _plain(figures: Mapping[str, int | Figure | dict[str, Figure]]) -> dict[str,
         name: _plain(value) if isinstance(value, Mapping) else value.as_dict() if isinstance(value, Figure) else value
         for name, value in figures.items()
     }
-
-
-def table(result: Mapping[str, Any]) -> str:
-    """The figures of a result as text, the paper's beside them where its model and settings are this run's.
-
-    print(table(read_json(folder / "result.json")))
-    """
-    rows = [
-        (name, beside(result["benchmark"], name, figure), _published(result, name))
-        for name, figure in flatten(result)
-        if not name.startswith(AS_PUBLISHED)
-    ]
-    rows += [
-        (f"{AS_PUBLISHED} {name}", figure, _published(result, name, quirks=True))
-        for name, figure in flatten(result.get(AS_PUBLISHED, {}))
-    ]
-    for key, values in result["groups"].items():
-        for value, figures in values.items():
-            rows += [(f"{key}={value} {name}", figure, None) for name, figure in flatten(figures)]
-    return format_table(rows)
-
-
-def _published(result: Mapping[str, Any], name: str, quirks: bool = False) -> float | None:
-    settings, args = result["settings"], result["args"]
-    last_three = settings["start_layer_text"] in (START_LAYER_TEXT, settings["layers"] + START_LAYER_TEXT)
-    usual = (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD), args.get("long", CUT))
-    if not last_three or usual != (TEMPLATE, None, CLIP4DM_METHOD, CUT):
-        return None
-    metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
-    if metric == "AP/F-CLIPScore" and name == metric and not quirks:
-        return None  # the paper's figure is the published variant's
-    of = result["benchmark"], result["backbone"], result["pretrained"], metric
-    return paper_value(*of, epsilon=settings["epsilon"], sorted_by=settings["sorted_by"])
 
 
 def flatten(figures: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Figure]]:

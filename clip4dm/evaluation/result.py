@@ -10,7 +10,7 @@ from typing import Any
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.benchmarks.base import Sample
 from clip4dm.errors import InputError
-from clip4dm.evaluation import report
+from clip4dm.evaluation import report, shown
 from clip4dm.evaluation.metrics.caption_metrics import caption_metrics, spice_files_are_there
 from clip4dm.evaluation.metrics.nli import Entailment
 from clip4dm.evaluation.records import Settings
@@ -66,7 +66,7 @@ def conclude(
     target = target or folder
     target.mkdir(parents=True, exist_ok=True)
     write_json(target / RESULT, result)
-    return Outcome(target, result, report.table(result), columns.skipped)
+    return Outcome(target, result, shown.table(result), columns.skipped)
 
 
 def write_caption_metrics(folder: Path, samples: Sequence[Sample], say: Callable[[str], None] = print) -> None:

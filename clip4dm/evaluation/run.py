@@ -10,7 +10,7 @@ from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
-from clip4dm.evaluation.config import Options, run_config, run_folder
+from clip4dm.evaluation.config import Options, RunConfig, run_config, run_folder
 from clip4dm.evaluation.metrics.caption_metrics import check_java
 from clip4dm.evaluation.metrics.nli import entailment_or_reason
 from clip4dm.evaluation.plan import missing_images
@@ -19,6 +19,7 @@ from clip4dm.evaluation.records import Settings
 from clip4dm.evaluation.rescoring import rescore
 from clip4dm.evaluation.result import Outcome, conclude, write_caption_metrics
 from clip4dm.evaluation.store.runfiles import RunError
+from clip4dm.evaluation.verdicts import check_comparable
 from clip4dm.files.streams import default_workers
 from clip4dm.scores import SortedBy, last_layers
 
@@ -59,8 +60,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
     config = run_config(options, benchmark, model, settings, detector.batch_size, nli_reason)
-    folder = run_folder(options, config)
-    say(f"run: {folder}")
+    folder = _folder(options, config, len(samples), say)
     evaluation = Evaluation(
         detector,
         benchmark,
@@ -81,6 +81,15 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     if options.caption_metrics:
         write_caption_metrics(folder, samples, say)
     return conclude(folder, config, as_published=options.as_published)
+
+
+def _folder(options: Options, config: RunConfig, samples: int, say: Say) -> Path:
+    """The run's folder. Errors: InputError where published figures are expected and there are none of such a run."""
+    if options.expect:
+        check_comparable(config, samples)
+    folder = run_folder(options, config)
+    say(f"run: {folder}")
+    return folder
 
 
 def _say_nothing(line: str) -> None:

@@ -5,6 +5,7 @@ Three decimals; a dash where there is nothing to show.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,15 @@ def interval(low: float | None, high: float | None) -> str:
     ('[0.580, 0.625]', '—')
     """
     return NOTHING if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
+
+
+def decimals(published: float) -> int:
+    """How many the paper prints of a number: two, or three where it has them.
+
+    >>> decimals(0.6), decimals(0.806)
+    (2, 3)
+    """
+    return 3 if round(published, 2) != published else 2
 
 
 def cell(figure: Figure | None) -> str:
@@ -82,9 +92,53 @@ def format_table(rows: Iterable[tuple[str, Figure, float | None]]) -> str:
     return tabulate(lines, tablefmt="plain", colalign=alignment, disable_numparse=True)
 
 
+def format_groups(metrics: Sequence[str], rows: Iterable[tuple[str, int, Sequence[Figure | None]]]) -> str:
+    """Aligned plain text, a line for each (group, samples, a figure a metric); below, why figures are missing.
+
+    Behind a figure stands half the width of its 95 % interval, whose ends need not lie equally far from it.
+
+    >>> from clip4dm.evaluation.metrics.metrics import Figure
+    >>> figures = [Figure(0.973, 0.957, 0.988, 450), Figure(0.5, None, None, 900)]
+    >>> print(format_groups(["LA", "AP/F-CLIPScore"], [("kind=colour", 900, figures)]))
+                   n          LA            AP
+                                  /F-CLIPScore
+    kind=colour  900  0.973±.016         0.500
+    """
+    lines: list[tuple[str, ...]] = [("", "n", *map(_wrapped, metrics))]
+    missing: dict[str, list[str]] = {}
+    for name, n, figures in rows:
+        lines.append((_printable(name), str(n), *map(_with_half_width, figures)))
+        for metric, figure in zip(metrics, figures, strict=True):
+            if figure is not None and figure.reason:
+                missing.setdefault(_without_count(figure.reason), []).append(_printable(f"{name} {metric}"))
+    text = tabulate(lines, tablefmt="plain", colalign=("left", *["right"] * (len(metrics) + 1)), disable_numparse=True)
+    return "\n".join([text, *(f"{_printable(reason)}: {_listed(where)}" for reason, where in missing.items())])
+
+
+def _with_half_width(figure: Figure | None) -> str:
+    if figure is None or figure.value is None or figure.low is None or figure.high is None:
+        return number(None if figure is None else figure.value)
+    half = number((figure.high - figure.low) / 2)
+    return f"{number(figure.value)}\N{PLUS-MINUS SIGN}{half.removeprefix('0')}"
+
+
+def _wrapped(metric: str) -> str:
+    """A metric's name over several lines, cut where it has a sign."""
+    return "\n".join(filter(None, re.split("(?<=.)(?=[/_ ])", metric)))
+
+
+def _without_count(reason: str) -> str:
+    """Alike where groups differ by how many resamples are left out; result.json has the numbers."""
+    return re.sub(r"^\d+ of \d+ resamples", "some resamples", reason)
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def _as_published(value: float | None) -> str:
-    """Two decimals, three where the paper has them."""
-    return number(value, ".3f" if value is not None and round(value, 2) != value else ".2f")
+    return number(value, ".2f" if value is None else f".{decimals(value)}f")
 
 
 def _printable(text: str) -> str:

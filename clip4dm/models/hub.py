@@ -11,6 +11,7 @@ from pathlib import Path
 from clip4dm.errors import ModelError, short_reason
 from clip4dm.models.names import DEMO, USUAL_TAGS
 
+ANSWER_SECONDS = 10.0  # for the hub to accept a connection
 OFFLINE_HELP = (
     "Without a network: on a machine that has one, run the same command once and copy its Hugging Face cache "
     "(the folder named by HF_HOME, ~/.cache/huggingface by default) here, or copy the weights alone and give "
@@ -47,14 +48,16 @@ def cached_file(repository: str, filename: str, cache_dir: str | None) -> str | 
 
 
 def check_hub_reachable() -> None:
-    """Fail at once where the hub's name is unknown: its client would retry for half a minute, file by file.
+    """Fail at once where the hub's name is unknown or nobody answers: its client would retry for a minute.
 
     Says nothing where a proxy is set, which alone knows. Errors: OSError.
     """
     from huggingface_hub import constants
 
     if not urllib.request.getproxies():
-        socket.getaddrinfo(urllib.parse.urlsplit(constants.ENDPOINT).hostname, 443)
+        place = urllib.parse.urlsplit(constants.ENDPOINT)
+        port = place.port or {"http": 80}.get(place.scheme, 443)
+        socket.create_connection((place.hostname or "", port), timeout=ANSWER_SECONDS).close()
 
 
 def weights_at_hand(backbone: str | None, pretrained: str | None = None, cache_dir: str | None = None) -> bool:
@@ -65,7 +68,8 @@ def weights_at_hand(backbone: str | None, pretrained: str | None = None, cache_d
     >>> weights_at_hand("demo"), weights_at_hand("hf-hub:nobody/nothing")
     (True, False)
     """
-    if backbone == DEMO or (pretrained and Path(pretrained).exists()):
+    places = [Path(given.removeprefix("local-dir:")).expanduser() for given in (backbone, pretrained) if given]
+    if (backbone or "").lower() == DEMO or any(place.exists() for place in places[-1:]):
         return True
     for name in (backbone or "", pretrained or ""):
         if name.startswith("hf-hub:"):

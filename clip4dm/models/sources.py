@@ -89,6 +89,24 @@ def resolve_source(
     return _from_tag(name, pretrained, quick_gelu, cache_dir)
 
 
+def text_layers(source: WeightsSource) -> int:
+    """How many layers its text tower has: by its configuration, no weights are read. Errors: ModelError.
+
+    >>> text_layers(resolve_source("demo", None))
+    2
+    """
+    if source.name.startswith("local-dir:"):
+        config = _read_config(Path(source.name.removeprefix("local-dir:")) / "open_clip_config.json")
+    elif source.name.startswith("hf-hub:"):
+        found = cached_file(source.name.removeprefix("hf-hub:"), "open_clip_config.json", None)
+        if found is None:
+            raise ModelError(f"the configuration of {source.name} is not in the cache")
+        config = _read_config(Path(found))
+    else:
+        config = architecture(source.name.removesuffix(QUICKGELU))
+    return int(config["text_cfg"].get("layers") or 12)  # open_clip's own default
+
+
 def _from_tag(name: str, tag: str | None, quick_gelu: bool | None, cache_dir: str | None) -> WeightsSource:
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.detection import Detection
 from clip4dm.files.writing import replace_file
-from clip4dm.report.colours import FITS, FITS_NOT, INK, WHITE, Colour, colour, scale
+from clip4dm.report.colours import FITS, FITS_NOT, INK, WHITE, Colour, colour, hexadecimal, scale
 from clip4dm.report.pieces import Piece, pieces, settings_line, summary
 
 if TYPE_CHECKING:
@@ -103,12 +103,16 @@ class _Pen:
 
         for x, y, text, size, ground, underlined in self.texts:
             at = (x / WIDTH, 1 - y / height)
-            box = {} if ground is None else {"bbox": {"facecolor": _hex(ground), "edgecolor": "none", "pad": 2.0}}
-            self.figure.text(*at, text, fontsize=size, color=_hex(INK), parse_math=False, **box)
+            box = (
+                {} if ground is None else {"bbox": {"facecolor": hexadecimal(ground), "edgecolor": "none", "pad": 2.0}}
+            )
+            self.figure.text(*at, text, fontsize=size, color=hexadecimal(INK), parse_math=False, **box)
             if underlined:
                 below = 1 - (y + 0.06) / height
                 ends = (at[0], at[0] + self._width(text, size) / WIDTH)
-                line = Line2D(ends, (below, below), color=_hex(INK), linewidth=1.6, zorder=9)  # above the grounds
+                line = Line2D(
+                    ends, (below, below), color=hexadecimal(INK), linewidth=1.6, zorder=9
+                )  # above the grounds
                 self.figure.add_artist(line)
 
     def _set_words(self, text: str, size: float) -> None:
@@ -148,7 +152,3 @@ def _shortened(of: Iterable[Piece]) -> Iterable[Piece]:
             yield Piece(" …", None)
             return
         yield piece
-
-
-def _hex(value: Colour) -> str:
-    return "#" + bytes(value).hex()

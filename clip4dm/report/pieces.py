@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clip4dm.detection import Detection, Word
@@ -26,14 +26,23 @@ def pieces(detection: Detection) -> Iterator[Piece]:
 
     "".join(piece.text for piece in pieces(detection)) == detection.caption
     """
+    return pieces_of(detection.caption, detection.words)
+
+
+def pieces_of(caption: str, words: Sequence[Word]) -> Iterator[Piece]:
+    """The same of a caption and its words, in its order.
+
+    >>> [piece.text for piece in pieces_of("a coke!", [Word("coke", 2, 6, attribution=-2e-4, misaligned=True)])]
+    ['a ', 'coke', '!']
+    """
     at = 0
-    for word in detection.words:
+    for word in words:
         if word.start > at:
-            yield Piece(detection.caption[at : word.start], None)
+            yield Piece(caption[at : word.start], None)
         yield Piece(word.text, word)
         at = word.end
-    if at < len(detection.caption):
-        yield Piece(detection.caption[at:], None)
+    if at < len(caption):
+        yield Piece(caption[at:], None)
 
 
 def summary(detection: Detection) -> str:

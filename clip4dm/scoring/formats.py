@@ -6,3 +6,4 @@ TABLE_FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
 INPUT_FORMATS = (*TABLE_FORMATS, "folder", "tar")
 OUTPUT_FORMATS = ("parquet", "jsonl")
 ENGINES = ("local", "ray")
+LIST_SUFFIXES = (".txt", ".parquet", ".npy")  # of `clip4dm filter`

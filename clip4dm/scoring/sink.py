@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.captions.sentences import CUT
 from clip4dm.files.provenance import fingerprint, versions
-from clip4dm.files.reading import FileError, read_json
+from clip4dm.files.reading import FileError, kind_of, read_json
 from clip4dm.files.writing import put_in_place
 from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.inputs.opening import is_remote
+from clip4dm.scoring.maker import Maker
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY
 from clip4dm.scoring.temporary import create_file, is_left_behind, replace_whole, temporary_name
@@ -260,11 +261,11 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format: str = "parquet") -> Sink:
+def open_sink(folder: str | Path, found: Input, by: CLIP4DM | Maker, output_format: str = "parquet") -> Sink:
     """The folder for the scores of an input by a detector; nothing is written yet.
 
-    What a setting is, the detector says: an option may have meant "the usual one". Errors: ScoringError for a folder
-    that is not in a file system of this machine: others cannot rename a file in one step.
+    Errors: ScoringError for a folder that is not in a file system of this machine: others cannot rename a file in one
+    step; and for what is there and is no folder.
 
         open_sink("scores", open_input(["photos"]), detector).prepare()
     """
@@ -272,25 +273,15 @@ def open_sink(folder: str | Path, found: Input, detector: CLIP4DM, output_format
         raise ScoringError(
             f"{folder} is not on a file system of this machine: scores are written to a folder, mounted ones too"
         )
-    model = detector.model
+    if (kind := kind_of(Path(folder))) not in (None, "a folder"):
+        raise ScoringError(f"{folder} is {kind}, and scores are written to a folder: give another --output")
+    maker = by if isinstance(by, Maker) else Maker.of(by)
     made_by = {
-        "settings": {
-            "method": detector.method.name,
-            "margin": detector.method.margin,
-            "steps": detector.method.steps,
-            "image_masks": detector.image_masks,
-            "template": detector.template,
-            "start_layer_text": detector.start_layer_text,
-            "sorted_by": detector.sorted_by,
-            "epsilon": detector.epsilon,
-            "score": detector.score,
-            "score_weight": detector.score_weight,
-            **({} if detector.long == CUT else {"long": detector.long}),  # unsaid: the same as before there was another
-        },
-        "model": {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu},
-        "weights_sha256": model.weights_sha256(),
+        "settings": maker.settings,
+        "model": maker.model,
+        "weights_sha256": maker.weights_sha256,
         "input": {"format": found.format, **found.identity},
     }
     came = {"given": list(found.given), "shards": len(found.shards())}
-    remarks = {**came, "pretrained": model.pretrained, "versions": versions("pyarrow")}
+    remarks = {**came, "pretrained": maker.pretrained, "versions": versions("pyarrow")}
     return Sink(Path(folder), made_by, remarks, output_format)

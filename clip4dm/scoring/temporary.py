@@ -7,9 +7,11 @@ import glob
 import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from clip4dm.files.writing import put_in_place, replace_file
+from clip4dm.scoring.pairs import ScoringError
 
 _NAME = re.compile(r"\..+\.([\w-]+)\.(\d+)\.tmp")
 
@@ -47,6 +49,22 @@ def replace_whole(path: Path, data: bytes) -> None:
     b'whole'
     """
     replace_file(path, data, temporary_name(path))
+
+
+@contextlib.contextmanager
+def writable(path: Path, hint: str = "") -> Iterator[None]:
+    """Whatever the system says against writing becomes a ScoringError that names the file. hint: what else to say.
+
+    >>> with writable(Path("kept.txt")):
+    ...     raise OSError(28, "No space left on device")
+    Traceback (most recent call last):
+    clip4dm.scoring.pairs.ScoringError: kept.txt cannot be written: No space left on device
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error  # pyarrow says it at length
+        raise ScoringError(f"{path} cannot be written: {reason}" + (f". {hint}" if hint else "")) from error
 
 
 def temporary_name(path: Path) -> Path:

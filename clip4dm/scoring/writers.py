@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import METADATA_KEY, jsonable, schema
+from clip4dm.scoring.temporary import writable
 
 if TYPE_CHECKING:
     from clip4dm.scoring.inputs.base import Shard
@@ -102,20 +101,12 @@ class JsonlWriter:
         self.file.close()
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Whatever the system says against writing becomes a ScoringError that names the file.
+def writing(path: Path) -> AbstractContextManager[None]:
+    """`writable`, whose error also says how to go on.
 
     >>> with writing(Path("00000.parquet")):
     ...     raise OSError(28, "No space left on device")
     Traceback (most recent call last):
-    clip4dm.scoring.pairs.ScoringError: 00000.parquet cannot be written: No space left on device. ...
+    clip4dm.scoring.pairs.ScoringError: 00000.parquet cannot be written: No space left on device. The shards before ...
     """
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error  # pyarrow says it at length
-        raise ScoringError(
-            f"{path} cannot be written: {reason}. The shards before it are kept: when that is mended, "
-            "the same command goes on from there"
-        ) from error
+    return writable(path, "The shards before it are kept: when that is mended, the same command goes on from there")

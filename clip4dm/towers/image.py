@@ -45,7 +45,11 @@ class ImageTower:
     def encode(self, pixels: Tensor) -> Tensor:
         """(n, 3, size, size) in the tower's dtype -> (n, features), fp32, unit length. No gradient is recorded."""
         with torch.inference_mode():
-            features = self.class_token_features(pixels) if self.native else self.model.encode_image(pixels)
+            if self.native:
+                return F.normalize(self.class_token_features(pixels).float(), dim=-1)
+            if pixels.device.type == "cpu":  # a ResNet's convolutions take a quarter less time so
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
+            features = self.model.encode_image(pixels)
             return F.normalize(features.float(), dim=-1)
 
     def encode_masked(self, pixels: Tensor, copies: int) -> Tensor:

@@ -16,6 +16,7 @@ from clip4dm.scores import TEMPLATE
 
 DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
 ARTICLES = ("a", "the")
+DETAILED = {"colour": 0.8, "size": 0.8, "texture": 0.8}  # how often each is said of a thing, where much is
 
 
 def draw_pictures(path: Path, scenes: int, size: int, processes: int):
@@ -129,14 +130,18 @@ def normalised(pictures):
     return (images - mean) / std
 
 
-def captions(seeds: list[int], random: Random, tokenizer, without_articles: float = 0.0):
-    """Tokens (n, longest) of a caption of each scene, worded anew each time; in a share of them without articles."""
-    from clip4dm.benchmarks.shapes.captions import write_caption
+def captions(seeds: list[int], random: Random, tokenizer, without_articles: float = 0.0, detailed: float = 0.0):
+    """Tokens (n, longest) of a caption of each scene, worded anew each time; in a share of them without articles.
+
+    detailed: a share of captions that say more of their things.
+    """
+    from clip4dm.benchmarks.shapes.captions import SAID, write_caption
     from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     texts = []
     for seed in seeds:
-        words = write_caption(sample_scene(seed), random).words
+        said = DETAILED if detailed and random.random() < detailed else SAID
+        words = write_caption(sample_scene(seed), random, said).words
         if without_articles and random.random() < without_articles:
             words = [word for word in words if word not in ARTICLES]
         texts.append(TEMPLATE + " ".join(words))

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip4dm.attribution.variants import Variant
-from clip4dm.evaluation.paper import paper_value
-from clip4dm.evaluation.report import PAPER_NAMES
+from clip4dm.evaluation.paper import PAPER_NAMES, paper_value
 
 
 @dataclass(frozen=True)

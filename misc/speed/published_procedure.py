@@ -21,15 +21,10 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
 
     Errors: InputError where the architecture is no plain CLIP.
     """
-    from open_clip.transformer import VisionTransformer
     from transformers import CLIPConfig, CLIPModel
 
+    check_plain_clip(model)
     visual = model.visual
-    if type(visual) is not VisionTransformer or not hasattr(model, "token_embedding"):
-        raise InputError(
-            "Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
-            f"{type(model).__name__} with {type(visual).__name__}"
-        )
     act = "quick_gelu" if quick_gelu else "gelu"
     config = CLIPConfig(
         text_config=_sizes(model.transformer, act)
@@ -46,7 +41,26 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
     )
     config._attn_implementation = "eager"
     made = CLIPModel(config).eval()
-    state = {
+    made.load_state_dict(hugging_face_state(model))
+    return made
+
+
+def check_plain_clip(model: nn.Module) -> None:
+    """Errors: InputError where a model is none that Hugging Face's CLIPModel could be."""
+    from open_clip.transformer import VisionTransformer
+
+    visual = model.visual
+    if type(visual) is not VisionTransformer or not hasattr(model, "token_embedding"):
+        raise InputError(
+            "Hugging Face's CLIPModel is a CLIP with a vision transformer, and this model is none: "
+            f"{type(model).__name__} with {type(visual).__name__}"
+        )
+
+
+def hugging_face_state(model: nn.Module) -> dict[str, Tensor]:
+    """An open_clip CLIP's weights under the names that transformers.CLIPModel gives them: views, nothing is copied."""
+    visual = model.visual
+    return {
         "logit_scale": model.logit_scale,
         "text_model.embeddings.token_embedding.weight": model.token_embedding.weight,
         "text_model.embeddings.position_embedding.weight": model.positional_embedding,
@@ -61,8 +75,6 @@ def to_hugging_face(model: nn.Module, quick_gelu: bool) -> nn.Module:
         **_blocks("text_model", model.transformer),
         **_blocks("vision_model", visual.transformer),
     }
-    made.load_state_dict(state)
-    return made
 
 
 def _sizes(transformer: nn.Module, act: str) -> dict:

@@ -34,10 +34,10 @@ def test_rescoring_wants_a_finished_run_and_possible_settings(reference, tmp_pat
 
 
 def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_papers(reference):
-    from clip4dm.evaluation import report
+    from clip4dm.evaluation import shown
 
     result = {**reference[1].result, "backbone": "ViT-B-32", "pretrained": "openai"}
-    lines = report.table(result).splitlines()
+    lines = shown.table(result).splitlines()
     location = next(line for line in lines if line.startswith("LA "))
     assert location.split()[-1] == "0.73" and f"{result['LA']['value']:.3f}" in location
     assert next(line for line in lines if line.startswith("AP/F-CLIPScore_published")).split()[-1] == "0.71"
@@ -50,6 +50,6 @@ def test_the_papers_number_stands_beside_ours_where_model_and_settings_are_the_p
         {"backbone": "ViT-L-14"},
     ):
         assert (
-            next(line for line in report.table({**result, **change}).splitlines() if line.startswith("LA ")).split()[-1]
+            next(line for line in shown.table({**result, **change}).splitlines() if line.startswith("LA ")).split()[-1]
             == "—"
         )

@@ -4,22 +4,27 @@ import csv
 import json
 import subprocess
 import sys
+from random import Random
 
 import make_shapes_benchmark
 import open_clip
 import pytest
 import torch
 import train_demo_model
-from demo_training.training_data import scenes_of_step, template_tokens, words_alone
+from demo_training.training_data import DETAILED, captions, scenes_of_step, template_tokens, words_alone
 from making import make_tiny_clip
 from places import ROOT
 from safetensors.torch import load_file
 from training import optimising
 
+from clip4dm.benchmarks.shapes.captions import may_hold, write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
+from clip4dm.benchmarks.shapes.lexicon import SIZES
 from clip4dm.benchmarks.shapes.scenes import sample_scene
 from clip4dm.models.compact import WEIGHTS_NAME, is_compact, load_compact, save_compact
 from clip4dm.scores import TEMPLATE
+
+SIZE_WORDS = {word for words in SIZES.values() for word in words}
 
 # Compact weights
 
@@ -140,6 +145,24 @@ def test_where_words_are_read_alone_each_token_hears_of_itself_and_the_template_
         assert heard(0, place) == [*range(template), place]
     assert heard(0, end) == list(range(end + 1))
     assert heard(1, template + 2) == list(range(template + 3))  # the other caption is read as ever
+
+
+def test_detailed_captions_say_more_of_their_things_and_are_true():
+    def sizes(detailed: float) -> int:
+        tokenizer = CountingTokenizer()
+        captions(list(range(300)), Random(0), tokenizer, detailed=detailed)
+        return sum(word in SIZE_WORDS for text in tokenizer.texts for word in text.split())
+
+    assert sizes(1.0) > 2 * sizes(0.0) > 0
+    for seed in range(300):
+        scene = sample_scene(seed)
+        assert may_hold(write_caption(scene, Random(seed), DETAILED).statement, scene)
+
+
+class CountingTokenizer:
+    def __call__(self, texts):
+        self.texts = texts
+        return torch.ones(len(texts), 2)
 
 
 def test_a_training_may_begin_with_a_models_weights(tmp_path):

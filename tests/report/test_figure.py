@@ -9,23 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_detections import detection_of
 from PIL import Image
 
-from clip4dm.captions.words import encode_caption
 from clip4dm.commands import infer
-from clip4dm.detection import make_detection
 from clip4dm.report.colours import FITS, FITS_NOT, INK, WHITE, colour, contrast, scale
 from clip4dm.report.figure import DPI, WIDTH, png
 from clip4dm.report.pieces import pieces, settings_line, summary
 
 PICTURE = Image.new("RGB", (60, 40), (10, 200, 30))
-
-
-def detection_of(tokenizer, caption, attributions, layers=1, **settings):
-    encoded = encode_caption(tokenizer, caption)
-    rows = np.resize(np.array(attributions, np.float32), (layers, len(encoded.units)))
-    usual = {"sorted_by": "threshold", "epsilon": -5e-5, "start_layer_text": -1}
-    return make_detection(encoded, rows, 0.25, layers=layers, **{**usual, **settings})
 
 
 def opened(data):
@@ -109,26 +101,29 @@ def test_infer_writes_it(tiny_folder, tmp_path, capsys):
     assert opened((tmp_path / "cup.png").read_bytes()).shape[1] == WIDTH * DPI
 
 
+@pytest.mark.parametrize("kind", ["png", "html"])
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("missing/cup.png", "there is no folder"),
-        ("folder.png", "is there already, and is no file"),
-        ("device.png", "is there already, and is no file"),
-        ("photo.png", "is the picture itself"),
-        ("link.png", "is the picture itself"),
-        ("cup.jpg", "its name ends in .png"),
-        ("", "its name ends in .png"),
+        ("missing/cup", "there is no folder"),
+        ("folder", "is there already, and is no file"),
+        ("device", "is there already, and is no file"),
+        ("photo", "is the picture itself"),
+        ("link", "is the picture itself"),
+        ("cup.jpg", "its name ends in"),
+        ("", "its name ends in"),
     ],
 )
-def test_infer_writes_over_nothing_but_figures(tiny_folder, tmp_path, capsys, name, said):
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "device.png").symlink_to("/dev/null")
-    (tmp_path / "link.png").symlink_to(tmp_path / "photo.png")
-    PICTURE.save(tmp_path / "photo.png")
-    asked = ["--pretrained", str(tiny_folder), "--device", "cpu", "--image", str(tmp_path / "photo.png")]
+def test_infer_writes_over_nothing_but_figures(tiny_folder, tmp_path, capsys, kind, name, said):
+    photo = tmp_path / f"photo.{kind}"
+    (tmp_path / f"folder.{kind}").mkdir()
+    (tmp_path / f"device.{kind}").symlink_to("/dev/null")
+    (tmp_path / f"link.{kind}").symlink_to(photo)
+    PICTURE.save(photo, "png")
+    name = f"{name}.{kind}" if name and "." not in name else name
+    asked = ["--pretrained", str(tiny_folder), "--device", "cpu", "--image", str(photo), "--text", "a dog"]
     with pytest.raises(SystemExit) as stop:
-        infer.main([*asked, "--text", "a dog", "--png", str(tmp_path / name) if name else ""])
+        infer.main([*asked, f"--{kind}", str(tmp_path / name) if name else ""])
     printed = capsys.readouterr()
     assert stop.value.code == 2 and printed.out == "" and said in printed.err.splitlines()[-1]
-    assert Image.open(tmp_path / "photo.png").size == PICTURE.size
+    assert Image.open(photo).size == PICTURE.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
@@ -60,6 +61,37 @@ def test_what_cannot_be_written(options, message, tmp_path, monkeypatch, capsys)
     store(tmp_path / "scores", [[row("a", -0.1)]])
     assert re.search(message, fails("scores", *options, capsys=capsys))
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--output", "pipe.txt", "pipe.txt is a pipe, and a file cannot be put in its place"),
+        ("--output", "link.txt", "link.txt is a pipe, and a file cannot be put in its place"),
+        ("--output", "pipe", "pipe is there already and is no folder"),
+        ("--histogram", "pipe.png", "pipe.png is a pipe, and a file cannot be put in its place"),
+    ],
+)
+def test_what_is_no_file_stays_what_it_is(option, name, message, tmp_path, capsys):
+    """As /dev/null is none."""
+    scores = store(tmp_path / "scores", [[row("a", -0.1)]])
+    pipe = tmp_path / ("pipe.txt" if name == "link.txt" else name)
+    os.mkfifo(pipe)
+    if name == "link.txt":
+        (tmp_path / name).symlink_to(pipe)
+    before = sorted(tmp_path.iterdir())
+    more = [] if option == "--output" else ["--output", tmp_path / "kept.txt"]
+    error = fails(scores, option, tmp_path / name, *more, capsys=capsys)
+    assert message in error and error.count("clip4dm filter: error: ") == 1
+    assert pipe.is_fifo() and sorted({*tmp_path.iterdir()} - {tmp_path / "kept.txt"}) == before
+
+
+def test_a_link_is_written_through(tmp_path, capsys):
+    scores = store(tmp_path / "scores", [[row("a", -0.1)]])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "kept.txt").symlink_to("elsewhere/kept.txt")
+    run(scores, "--output", tmp_path / "kept.txt", capsys=capsys)
+    assert (tmp_path / "kept.txt").is_symlink() and (tmp_path / "elsewhere" / "kept.txt").read_text() == "a\n"
 
 
 def test_a_key_with_a_line_break(tmp_path, capsys):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from drawn_pairs import write_folder, write_table
+from drawn_pairs import write_table
 from made_scores import run as choose
 
 from clip4dm.scoring.work import score
@@ -235,17 +235,12 @@ def test_keys_that_come_twice(scored, pairs, tmp_path):
     assert "the key 'a' came before" in found[1]["error"]
 
 
-def test_a_folder_with_parts_missing(scored, pictures, pairs, tmp_path):
-    folder = write_folder(tmp_path / "folder", pictures, pairs[:4])
-    (folder / "000001.txt").unlink()
-    next(path for path in folder.glob("000002.*") if path.suffix != ".txt").unlink()
-    (folder / "000003.txt").write_bytes(b"caf\xe9")
-    (folder / ".hidden.png").write_bytes(b"x")
-    status, rows, _ = scored(folder)
-    assert status == 1 and [row["key"] for row in rows] == ["000000", "000001", "000002", "000003"]
-    assert rows[0]["error"] is None and re.match("there is no caption: no 000001.txt beside 000001", rows[1]["error"])
-    assert rows[2]["error"] == "there is no picture beside 000002.txt"
-    assert rows[3]["error"].startswith("the caption is no UTF-8 text: byte 3 is 0xe9")
+@pytest.mark.parametrize("text", ["image,caption\ra.jpg,a car\rb.jpg,a dog\r", "image,caption\na.jpg,a\rcar\n"])
+def test_lines_that_end_in_a_carriage_return_alone(text, scored, tmp_path):
+    (tmp_path / "captions.csv").write_bytes(text.encode())
+    status, rows, error = scored(tmp_path / "captions.csv")
+    assert status == 2 and not rows and len(error.splitlines()) == 1
+    assert "captions.csv has a carriage return (CR) without a line feed behind it" in error
 
 
 def test_a_damaged_row_group_costs_its_own_rows(scored, pairs, tmp_path):

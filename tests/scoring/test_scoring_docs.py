@@ -32,14 +32,14 @@ def test_the_table_of_columns_is_the_schema():
 
 @pytest.fixture(scope="module")
 def scored(demo, pictures, pairs, tmp_path_factory):
-    """A folder of scores in which one picture is missing."""
+    """A folder of scores in which one caption is missing."""
     from clip4dm.scoring.inputs.recognise import open_input
     from clip4dm.scoring.sink import open_sink
     from clip4dm.scoring.work import score_shard
 
     folder = tmp_path_factory.mktemp("read")
     photos = write_folder(folder / "photos", pictures, pairs)
-    next(path for path in photos.glob("000005.*") if path.suffix != ".txt").unlink()
+    (photos / "000005.txt").unlink()
     found = open_input([str(photos)], shard_size=7)
     sink = open_sink(folder / "scores", found, demo)
     sink.prepare()
@@ -81,7 +81,7 @@ def test_from_a_folder_to_the_pairs_to_look_at(scored, monkeypatch, capsys):
     assert len(expected) == 19
     for line, (key, _) in zip(lines, expected, strict=False):
         assert line.startswith(f"{key}.")
-    assert "there is no picture beside 000005.txt" in lines[19]
+    assert "there is no caption: no 000005.txt beside 000005" in lines[19]
 
 
 def test_from_python(demo, pictures, pairs, monkeypatch, tmp_path, capsys):

@@ -7,7 +7,6 @@ import os
 import pickle
 import shutil
 import subprocess
-from pathlib import Path
 
 import contract
 import pyarrow.parquet as pq
@@ -134,6 +133,24 @@ def test_another_tar_of_the_same_name_and_size_is_scored(run, pictures, pairs, t
     assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
 
 
+def test_a_tar_that_is_newer_than_its_scores_is_noted(run, pictures, pairs, tmp_path):
+    """A copy, or a change that neither its size nor its ends tell; removing its scores has it scored again."""
+    source = write_tars(tmp_path / "tars", pictures, pairs * 8, per_tar=80)
+    run(source=source)
+    path, scores = (tmp_path / "tars" / "00001.tar"), tmp_path / "scores" / "00001.parquet"
+    data = path.read_bytes()
+    caption = next(pair[1].encode() for pair in pairs if 1 << 16 < data.find(pair[1].encode()) < len(data) - (1 << 16))
+    assert "note: " not in run(source=source)[2]
+    path.write_bytes(data.replace(caption, caption[::-1]))
+    os.utime(path, ns=(0, scores.stat().st_mtime_ns + 10**9))
+    for more in ([], ["--dry_run"]):
+        status, _, error = run(*more, source=source)
+        assert status == 0 and f"note: 1 tars were copied or changed after they were scored, {path} first" in error
+    scores.unlink()
+    run(source=source)
+    assert caption[::-1].decode() in [row["caption"] for row in read_rows(tmp_path / "scores")]
+
+
 def test_stored_tars_that_are_not_in_the_input_are_another_data_set(run, pictures, pairs, tmp_path):
     source = write_tars(tmp_path / "tars", pictures, pairs, per_tar=7)
     folder, part = tmp_path / "scores", f"{tmp_path}/tars/0000[01].tar"
@@ -167,9 +184,10 @@ def test_what_was_edited_in_a_folder_is_scored_again(run, pictures, pairs, tmp_p
     assert read_rows(folder)[5]["caption"] == "a hat"
     (source / "000000.txt").rename(source / "0.txt")  # a caption without a picture, a picture without a caption
     status, _, error = run(source=source)
-    assert status == 2 and "(the folder has 21 pairs, had 20)" in error and "--overwrite" in error
-    (source / "0.txt").unlink()
-    assert "(the folder has 20 pairs, of other names)" in run(source=source)[2] and files(folder) == after
+    assert status == 2 and "(the folder has 20 pairs, of other names)" in error and "--overwrite" in error
+    (source / "000000.txt").write_text("a hat")
+    shutil.copy(picture, source / "more.png")
+    assert "(the folder has 21 pairs, had 20)" in run(source=source)[2] and files(folder) == after
 
 
 def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):
@@ -182,20 +200,6 @@ def test_errors_are_tried_again_on_request(run, pictures, pairs, tmp_path):
     shutil.copy(pictures / pairs[0][0], missing)
     assert run(source=source)[0] == 1
     assert run("--retry_errors", source=source)[0] == 0
-
-
-def test_dry_run_writes_nothing(run, tmp_path, pictures, pairs):
-    folder = tmp_path / "scores"
-    status, out, _ = run("--dry_run")
-    assert status == 0 and not folder.exists()
-    assert out == "5 shards, 20 pairs\nstored already: 0 pairs in 0 shards\nto be scored: 5 shards, 20 pairs\n"
-    run("--shard", "1/2")
-    before = files(folder)
-    _, out, _ = run("--dry_run")
-    assert out == "5 shards, 20 pairs\nstored already: 8 pairs in 2 shards\nto be scored: 3 shards, 12 pairs\n"
-    assert files(folder) == before
-    _, out, _ = run("--dry_run", source=write_tars(tmp_path / "tars", pictures, pairs, 7), output=tmp_path / "other")
-    assert out.startswith("3 shards, an unknown number of pairs\n")
 
 
 def test_shares_of_a_run_make_up_the_whole(run, tmp_path):
@@ -247,9 +251,17 @@ def test_where_nothing_can_be_written(run, tmp_path):
     (tmp_path / "file").write_text("")
     status, _, error = run(output="s3://bucket/scores")
     assert status == 2 and "s3://bucket/scores is not on a file system of this machine" in error
-    for output in (tmp_path / "file", tmp_path / "file" / "scores", Path("/proc/scores")):
-        status, _, error = run(output=output)
-        assert status == 2 and f"{output} cannot be written: " in error and len(error.splitlines()) == 1, error
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    for output, reason in (
+        ("file", "is a file, and scores are written to a folder"),
+        ("pipe", "is a pipe, and scores are written to a folder"),
+        ("link", "is a link to nothing, and scores are written to a folder"),
+        ("file/scores", "cannot be written: "),
+        ("/proc/scores", "cannot be written: "),
+    ):
+        status, _, error = run(output=tmp_path / output)
+        assert status == 2 and f"{tmp_path / output} {reason}" in error and len(error.splitlines()) == 1, error
     assert (tmp_path / "file").read_text() == ""
 
 

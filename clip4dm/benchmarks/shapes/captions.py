@@ -6,6 +6,7 @@ that fact and its word gives a caption that differs in one word and in one fact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from random import Random
@@ -26,6 +27,11 @@ from clip4dm.benchmarks.shapes.scenes import Scene, Thing, pick
 from clip4dm.benchmarks.shapes.standing import CLEARLY, may_be_at, may_relate, relation_of
 
 MENTIONED = {"object": "shape", "colour": "colour", "size": "size", "texture": "texture"}  # kind -> Mention's field
+SAID = {
+    "colour": 0.65,
+    "size": 0.3,
+    "texture": 0.5,
+}  # how often each is said of a thing; of a plain one hardly its texture
 PLAIN_WORDS = "a the and is are that this there we see lies floats together with on at near"  # they state no fact
 
 
@@ -109,45 +115,47 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
     )
 
 
-def write_caption(scene: Scene, random: Random) -> Caption:
+def write_caption(scene: Scene, random: Random, said: Mapping[str, float] = SAID) -> Caption:
     """A true caption of 4 to 15 words: what is said of the scene, and in which words, is drawn by `random`.
+
+    said: how often a thing's colour, size and texture are, 0..1.
 
     >>> from clip4dm.benchmarks.shapes.scenes import sample_scene
     >>> write_caption(sample_scene(7), Random(7)).text
     'on sand a brown house'
     """
     while True:
-        statement = _state(scene, random)
+        statement = _state(scene, random, said)
         worded = _word(statement, random)
         if 4 <= len(worded) <= 15:
             words, slots = zip(*worded, strict=True)
             return Caption(statement, words, slots)
 
 
-def _state(scene: Scene, random: Random) -> Statement:
+def _state(scene: Scene, random: Random, said: Mapping[str, float]) -> Statement:
     background = scene.background if random.random() < 0.4 else None
     things = scene.things
     if scene.sort == "several":
-        mention = _mention(things[0], random)
+        mention = _mention(things[0], random, said)
         return Statement((mention,), count=len(things) if random.random() < 0.75 else None, background=background)
     if scene.sort == "two":
         if random.random() < 0.2:  # one of the two goes unmentioned
-            return Statement((_mention(things[int(random.random() * 2)], random),), background=background)
-        mentions = (_mention(things[0], random), _mention(things[1], random))
+            return Statement((_mention(things[int(random.random() * 2)], random, said),), background=background)
+        mentions = (_mention(things[0], random, said), _mention(things[1], random, said))
         if random.random() < 0.3:
             return Statement(mentions if random.random() < 0.5 else mentions[::-1], background=background)
         return Statement(mentions, relation=relation_of(*things), background=background)
     places = [place for place in PLACES if may_be_at(things[0], place, CLEARLY)]
     position = pick(random, places) if places and random.random() < 0.45 else None
-    return Statement((_mention(things[0], random),), position=position, background=background)
+    return Statement((_mention(things[0], random, said),), position=position, background=background)
 
 
-def _mention(thing: Thing, random: Random) -> Mention:
+def _mention(thing: Thing, random: Random, said: Mapping[str, float]) -> Mention:
     return Mention(
         thing.shape,
-        thing.colour if random.random() < 0.65 else None,
-        thing.size if random.random() < 0.3 else None,
-        thing.texture if random.random() < (0.1 if thing.texture == "plain" else 0.5) else None,
+        thing.colour if random.random() < said["colour"] else None,
+        thing.size if random.random() < said["size"] else None,
+        thing.texture if random.random() < (0.1 if thing.texture == "plain" else said["texture"]) else None,
     )
 
 

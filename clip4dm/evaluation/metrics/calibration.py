@@ -145,19 +145,27 @@ def figures_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None)
 
     figures_at(words, -5e-5, Bootstrap(words.image))["f1"].low
     """
-    said = below(words.attribution, epsilon)
-
-    def count(chosen: np.ndarray) -> np.ndarray:
-        return np.bincount(words.sample[chosen], minlength=len(words.image))
-
-    figures = metrics.precision_recall_f1(
-        count(said & words.wrong), count(said & ~words.wrong), count(~said & words.wrong), bootstrap
-    )
+    figures = words_found_at(words, epsilon, bootstrap)
     scores = [f_clip_score(cosine, found, epsilon) for cosine, found in words.by_sample()]
     figures["AP"] = metrics.average_precision((~words.misaligned).tolist(), scores, bootstrap)
     if epsilon in words.hits:
         figures["LA"] = metrics.location_accuracy(words.hits[epsilon], bootstrap)
     return figures
+
+
+def words_found_at(words: Words, epsilon: float, bootstrap: Bootstrap | None = None) -> dict[str, Figure]:
+    """precision, recall and f1 of the words below epsilon.
+
+    words_found_at(words, -5e-5)["recall"].value
+    """
+    said = below(words.attribution, epsilon)
+
+    def count(chosen: np.ndarray) -> np.ndarray:
+        return np.bincount(words.sample[chosen], minlength=len(words.image))
+
+    return metrics.precision_recall_f1(
+        count(said & words.wrong), count(said & ~words.wrong), count(~said & words.wrong), bootstrap
+    )
 
 
 def epsilon_grid(attribution: np.ndarray, count: int = 25) -> list[float]:

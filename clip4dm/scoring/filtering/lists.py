@@ -12,6 +12,7 @@ from clip4dm.errors import InputError
 from clip4dm.files.reading import parse_json
 from clip4dm.scoring.filtering.stored import Scores
 from clip4dm.scoring.filtering.whole import whole_file
+from clip4dm.scoring.formats import LIST_SUFFIXES
 from clip4dm.scoring.schema import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _write_uint64_pairs(
         np.save(file, found[new], allow_pickle=False)
 
 
-LISTS: dict[str, Callable[..., None]] = {".txt": _write_text, ".parquet": _write_parquet, ".npy": _write_uint64_pairs}
+_WRITERS: tuple[Callable[..., None], ...] = (_write_text, _write_parquet, _write_uint64_pairs)
+LISTS = dict(zip(LIST_SUFFIXES, _WRITERS, strict=True))
 
 
 def _keys(scores: Scores, places: NDArray[np.int64], key: str) -> Iterator[list[str]]:

@@ -95,6 +95,21 @@ class Scores:
                     raise ScoringError(f"{shard.path} cannot be read: {short_reason(error)}") from None
                 yield shard, _as(table.take(places[start:end] - shard.first), wanted)
 
+    def batches(self, columns: Sequence[str], size: int) -> Iterator[list[dict[str, Any]]]:
+        """All rows in order, at most `size` at a time, of these columns, as dicts. Errors: ScoringError."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        wanted = pa.schema([self.schema.field(name) for name in columns])
+        for shard in self.shards:
+            try:
+                with pq.ParquetFile(shard.path) as file:
+                    there = [name for name in columns if name in file.schema_arrow.names]
+                    for batch in file.iter_batches(size, columns=there):
+                        yield _as(pa.Table.from_batches([batch]), wanted).to_pylist()
+            except (OSError, pa.ArrowException) as error:
+                raise ScoringError(f"{shard.path} cannot be read: {short_reason(error)}") from None
+
 
 def read_scores(folder: Path, partial: bool = False) -> Scores:
     """The scores of a folder. partial: take what is there, where scoring has not finished or settings are mixed.

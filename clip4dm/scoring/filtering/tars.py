@@ -18,11 +18,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from clip4dm.files.writing import replace_file
 from clip4dm.scoring.filtering.stored import Scores, StoredShard
-from clip4dm.scoring.filtering.whole import whole_file, writable
+from clip4dm.scoring.filtering.whole import whole_file
 from clip4dm.scoring.inputs.opening import expand, open_binary
 from clip4dm.scoring.inputs.tars import NAME, TarShard, is_picture, open_tars
 from clip4dm.scoring.pairs import ScoringError
 from clip4dm.scoring.schema import clean
+from clip4dm.scoring.temporary import writable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -39,7 +39,8 @@ class Shard(Protocol):
 class Input:
     """Shards, and what they were made from. format: of INPUT_FORMATS. given: the command line's words.
 
-    identity: what makes it another input (a table's digest, its columns' names), ready for JSON.
+    identity: what makes it another input (a table's digest, its columns' names), ready for JSON. notes: what a user
+    should know of it, a line each.
 
         recognise.open_input(["captions.csv"]).shards()[0].count
     """
@@ -48,6 +49,7 @@ class Input:
     given: tuple[str, ...]
     identity: Mapping[str, Any]
     parts: Sequence[Shard]
+    notes: tuple[str, ...] = ()
 
     def shards(self) -> list[Shard]:
         """All of them, in order."""

@@ -20,22 +20,23 @@ if TYPE_CHECKING:
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 LARGEST_CAPTION = 1 << 20  # bytes of a .txt; CLIP reads some 300
+File = tuple[str, str, str | None]  # key, picture's name, caption's name
 
 
 @dataclass(frozen=True)
 class FolderShard:
-    """Some of a folder's pictures and captions. files: (key, picture's name or None, caption's name or None).
+    """Some of a folder's pictures and captions. files: (key, picture's name, caption's name or None).
 
     FolderShard("photos", "00000", (("a", "a.jpg", "a.txt"),)).count  # 1
     """
 
     folder: str
     name: str
-    files: tuple[tuple[str, str | None, str | None], ...]
+    files: tuple[File, ...]
 
     @property
     def count(self) -> int:
-        """Pairs, those that lack a part among them."""
+        """Pairs, those that lack a caption among them."""
         return len(self.files)
 
     @property
@@ -61,10 +62,7 @@ class FolderShard:
     def pairs(self) -> Iterator[Pair]:
         """Errors: none; what cannot be read is the pair's."""
         for key, picture, text in self.files:
-            image = None if picture is None else join(self.folder, picture)
             caption, error = None, None
-            if picture is None:
-                error = f"there is no picture beside {text}"
             if text is None:
                 error = f"there is no caption: no {key}.txt beside {picture}"
             else:
@@ -72,12 +70,14 @@ class FolderShard:
                     with open_binary(join(self.folder, text)) as file:
                         caption = caption_text(file.read(LARGEST_CAPTION + 1))
                 except (ScoringError, OSError) as wrong:
-                    error = error or str(wrong)
-            yield Pair(key, image, picture or "", caption, {}, error)
+                    error = str(wrong)
+            yield Pair(key, join(self.folder, picture), picture, caption, {}, error)
 
 
 def open_folder(paths: Sequence[str], given: Sequence[str], *, shard_size: int = 1000, **_: Any) -> Input:
-    """A folder, those below it too, in the order of names. Errors: ScoringError where there are no pictures.
+    """A folder, those below it too, in the order of names. A .txt without a picture of its name is no caption.
+
+    Errors: ScoringError where there are no pictures.
 
     open_folder(["photos"], ["photos"]).shards()[0].count
     """
@@ -91,39 +91,41 @@ def open_folder(paths: Sequence[str], given: Sequence[str], *, shard_size: int =
         if ending.lower() in PICTURES or ending.lower() == ".txt":
             found.setdefault(stem, {})[ending] = name
     files = [one for stem in sorted(found) for one in _of_stem(stem, found[stem])]
-    if not any(picture for _, picture, _ in files):
+    if not files:
         other = next((ending for ending in (".tar", ".parquet") if any(name.endswith(ending) for name in names)), None)
         hint = f"; of its {other[1:]} files, give '{folder.rstrip('/')}/*{other}'" if other else ""
         raise ScoringError(f"{folder} has no pictures in it ({', '.join(PICTURES)}){hint}")
     shards = [FolderShard(folder, f"{i:05d}", tuple(some)) for i, some in enumerate(batches(files, shard_size))]
     identity = {"pairs": len(files), "digest": _digest(files), "shard_size": shard_size}
-    return Input("folder", tuple(given), identity, shards)
+    alone = sorted(
+        name for names in found.values() if all(one.lower() == ".txt" for one in names) for name in names.values()
+    )
+    notes = [f"{len(alone)} .txt files without a picture of their name are left out, {alone[0]} first"] if alone else []
+    return Input("folder", tuple(given), identity, shards, tuple(notes))
 
 
 def caption_text(data: bytes) -> str:
-    """The caption that a .txt file holds: without a byte order mark and the white space around it.
+    """The caption that a .txt file holds: as it is, but for a byte order mark and the line ends after it.
 
     Errors: ScoringError.
 
-    >>> caption_text(b"a red car\\n")
-    'a red car'
+    >>> caption_text(b" a red car\\r\\n")
+    ' a red car'
     """
     if len(data) > LARGEST_CAPTION:
         raise ScoringError(f"the caption's file has more than {LARGEST_CAPTION} bytes")
     try:
-        return data.decode("utf-8-sig").strip()
+        return data.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ScoringError(f"the caption is no UTF-8 text: byte {error.start} is {data[error.start]:#04x}") from None
 
 
-def _of_stem(stem: str, by_ending: Mapping[str, str]) -> Iterator[tuple[str, str | None, str | None]]:
+def _of_stem(stem: str, by_ending: Mapping[str, str]) -> Iterator[File]:
     text = next((name for ending, name in by_ending.items() if ending.lower() == ".txt"), None)
     pictures = sorted(name for ending, name in by_ending.items() if ending.lower() != ".txt")
     for picture in pictures:  # a.jpg and a.png share a.txt
         yield (stem if len(pictures) == 1 else picture), picture, text
-    if not pictures:
-        yield stem, None, text
 
 
-def _digest(files: Sequence[tuple[str, str | None, str | None]]) -> str:
+def _digest(files: Sequence[File]) -> str:
     return hashlib.sha256("\n".join(f"{a}\0{b}" for _, a, b in files).encode("utf-8", "surrogateescape")).hexdigest()

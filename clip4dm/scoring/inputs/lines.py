@@ -158,6 +158,11 @@ def _guarded(path: str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except csv.Error as error:
+        if "new-line character" in str(error):
+            raise ScoringError(
+                f"{path} has a carriage return (CR) without a line feed behind it: lines end in LF or CRLF, and one "
+                "within a field stands in quotation marks; save it so"
+            ) from None
         raise ScoringError(
             f"{path} is no CSV as it is read here ({error}): is there a quotation mark that nothing closes?"
         ) from None

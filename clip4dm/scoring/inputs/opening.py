@@ -9,9 +9,11 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import IO, Any, cast
 
 from clip4dm.errors import short_reason
+from clip4dm.files.reading import FileError, check_regular
 from clip4dm.scoring.pairs import ScoringError
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -117,7 +119,7 @@ def ends_sha256(path: str, length: int = 1 << 16) -> str:
 
 
 def open_binary(path: str) -> IO[bytes]:
-    """A file to read bytes from. Errors: ScoringError.
+    """A file to read bytes from. Errors: ScoringError, also for a pipe or a device, which nobody may ever write to.
 
     with open_binary("captions.csv") as file:
         file.readline()
@@ -125,6 +127,10 @@ def open_binary(path: str) -> IO[bytes]:
     if is_remote(path):
         fs, inner = _filesystem(path)
         return io.BufferedReader(_Remote(path, _asked(path, fs.open, inner, "rb")), 1 << 16)
+    try:
+        check_regular(Path(path))
+    except FileError as error:
+        raise ScoringError(str(error)) from None
     return cast(IO[bytes], _asked(path, open, path, "rb"))
 
 

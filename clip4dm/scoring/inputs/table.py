@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from clip4dm.errors import short_reason
 from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import parse_json
-from clip4dm.scoring.inputs import lines
+from clip4dm.scoring.inputs import lines, parquet
 from clip4dm.scoring.inputs.base import Input
 from clip4dm.scoring.inputs.columns import Columns, as_pair, find_columns
 from clip4dm.scoring.inputs.lines import LineFormat, Record
@@ -88,7 +86,7 @@ class TableShard:
     def _records(self) -> Iterator[Record]:
         table = self.table
         if table.format == "parquet":
-            return _parquet_records(table.path, self.start, self.count)
+            return parquet.records(table.path, self.start, self.count)
         if table.format == "json":
             return islice(
                 ((row, None) for row in _json_rows(table.path, table.digest)), self.start, self.start + self.count
@@ -226,44 +224,5 @@ def _schema(path: str, types: Sequence[tuple[str, str]]) -> pa.Schema:
 
 
 def _parquet_file(path: str) -> TableFile:
-    with open_binary(path) as file:
-        try:
-            import pyarrow.parquet as pq
-
-            found = pq.ParquetFile(file)
-            names, rows = found.schema_arrow.names, found.metadata.num_rows
-        except (OSError, ValueError) as error:
-            raise ScoringError(f"{path} is no parquet file, or damaged ({short_reason(error)})") from None
-        file.seek(-8, io.SEEK_END)
-        footer = int.from_bytes(file.read(4), "little")
-        file.seek(-8 - footer, io.SEEK_END)
-        digest = hashlib.sha256(file.read(footer)).hexdigest()
-    schema = found.schema_arrow.remove_metadata()
-    return TableFile(path, "parquet", tuple(names), schema, rows, digest, LineFormat(), ())
-
-
-def _parquet_records(path: str, start: int, count: int) -> Iterator[Record]:
-    """Rows [start, start + count). A row group that cannot be read costs its own rows."""
-    import pyarrow.parquet as pq
-
-    with open_binary(path) as file:
-        found = pq.ParquetFile(file)
-        first = 0  # row of the group
-        for group in range(found.num_row_groups):
-            rows = found.metadata.row_group(group).num_rows
-            wanted = range(max(start, first), min(start + count, first + rows))
-            if wanted:
-                yield from islice(_group_records(found, group, rows), wanted.start - first, wanted.stop - first)
-            first += rows
-
-
-def _group_records(found: Any, group: int, rows: int) -> Iterator[Record]:
-    read = 0
-    try:
-        for batch in found.iter_batches(batch_size=64, row_groups=[group]):
-            for row in batch.to_pylist():
-                yield row, None
-                read += 1
-    except (OSError, ValueError) as error:  # pyarrow's are of these kinds
-        reason = f"row group {group} of the table is damaged ({short_reason(error)})"
-        yield from [(None, reason)] * (rows - read)
+    schema, rows, digest = parquet.look_through(path)
+    return TableFile(path, "parquet", tuple(schema.names), schema, rows, digest, LineFormat(), ())

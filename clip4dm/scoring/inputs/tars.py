@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clip4dm.errors import short_reason
@@ -21,7 +22,7 @@ from clip4dm.files.reading import parse_json
 from clip4dm.scoring.inputs.base import Input
 from clip4dm.scoring.inputs.columns import CAPTION_NAMES
 from clip4dm.scoring.inputs.folder import PICTURES, caption_text
-from clip4dm.scoring.inputs.opening import ends_sha256, is_remote, open_binary, size
+from clip4dm.scoring.inputs.opening import ends_sha256, is_remote, open_binary, size, stamp
 from clip4dm.scoring.pairs import Pair, ScoringError, without_doubles
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class TarShard:
     def ends(self) -> str | None:
         """A hash of the file's first and last bytes; None of a remote one, where each is a request more."""
         return None if is_remote(self.path) else ends_sha256(self.path)
+
+    def is_newer(self, scores: Path) -> bool:
+        """Whether the file was written after its scores: copied, or changed where its size and ends do not tell."""
+        mine, theirs = (None if is_remote(str(one)) else stamp(str(one)) for one in (self.path, scores))
+        return mine is not None and theirs is not None and mine[1] > theirs[1]
 
     def pairs(self) -> Iterator[Pair]:
         """Errors: ScoringError where the file cannot be opened."""

@@ -1,0 +1,106 @@
+"""What scores are made by: the method's settings and the model, of a detector, or of one that is only asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.attribution.methods import get_method
+from clip4dm.captions.sentences import CUT, check_long
+from clip4dm.detection import check_settings
+from clip4dm.errors import ModelError
+from clip4dm.files.reading import file_sha256
+from clip4dm.models.hub import weights_at_hand
+from clip4dm.models.sources import resolve_source, text_layers
+from clip4dm.scores import last_layers, usual_method
+
+if TYPE_CHECKING:
+    from clip4dm.detector import CLIP4DM
+
+
+class NotAtHand(ModelError):
+    """Weights that are not on this machine, where nothing is to be fetched."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """settings: the detector's. model: backbone, precision, activation. pretrained: the weights as they are called.
+
+    Maker.of(detector).weights_sha256
+    """
+
+    settings: Mapping[str, Any]
+    model: Mapping[str, Any]
+    weights_sha256: str
+    pretrained: str
+
+    @staticmethod
+    def of(detector: CLIP4DM) -> Maker:
+        """What a setting is, the detector says: an option may have meant "the usual one"."""
+        model = detector.model
+        settings = {
+            "method": detector.method.name,
+            "margin": detector.method.margin,
+            "steps": detector.method.steps,
+            "image_masks": detector.image_masks,
+            "template": detector.template,
+            "start_layer_text": detector.start_layer_text,
+            "sorted_by": detector.sorted_by,
+            "epsilon": detector.epsilon,
+            "score": detector.score,
+            "score_weight": detector.score_weight,
+            **said_of_long(detector.long),
+        }
+        about = {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu}
+        return Maker(settings, about, model.weights_sha256(), model.pretrained)
+
+    @staticmethod
+    def asked(recipe: Mapping[str, Any]) -> Maker:
+        """The same of the detector that `CLIP4DM.from_pretrained(**recipe)` would be, without loading its weights.
+
+        They are read for their hash, never fetched. Errors: NotAtHand, ModelError, InputError.
+
+        >>> from clip4dm import CLIP4DM
+        >>> recipe = {"backbone": "demo", "precision": "fp32", "template": "", "sorted_by": "threshold",
+        ...           "epsilon": -1e-3, "score": "f_clip_score"}
+        >>> Maker.asked(recipe) == Maker.of(CLIP4DM.from_pretrained(device="cpu", **recipe))
+        True
+        """
+        names = recipe.get("backbone"), recipe.get("pretrained")
+        if not weights_at_hand(*names):
+            called = " ".join(name for name in names if name)
+            raise NotAtHand(f"the weights of {called} are not on this machine (whether there are such, a run will say)")
+        source = resolve_source(*names)
+        layers = text_layers(source)
+        given = recipe.get("method")
+        method = get_method(usual_method(layers) if given is None else given, recipe.get("margin"), recipe.get("steps"))
+        settings = {
+            "method": method.name,
+            "margin": method.margin,
+            "steps": method.steps,
+            "image_masks": method.image_masks(recipe.get("image_masks", 0)),
+            "template": recipe["template"],
+            "start_layer_text": method.start(recipe.get("start_layer_text"), layers),
+            "sorted_by": recipe["sorted_by"],
+            "epsilon": recipe["epsilon"],
+            "score": recipe["score"],
+            "score_weight": recipe.get("score_weight"),
+            **said_of_long(recipe.get("long", CUT)),
+        }
+        last_layers(settings["start_layer_text"], layers)
+        check_settings(settings["sorted_by"], settings["epsilon"], settings["score"], settings["score_weight"])
+        about = {"backbone": source.backbone, "precision": recipe["precision"], "quick_gelu": source.quick_gelu}
+        return Maker(settings, about, file_sha256(source.weights_path), source.pretrained)
+
+
+def said_of_long(long: str) -> dict[str, str]:
+    """The setting, unsaid where captions are cut: scores from before there was another way are the same scores.
+
+    Errors: InputError for one that cannot be.
+
+    >>> said_of_long("cut"), said_of_long("split")
+    ({}, {'long': 'split'})
+    """
+    check_long(long)
+    return {} if long == CUT else {"long": long}

@@ -1,0 +1,117 @@
+"""What the page says, without Gradio: captions taken apart, settings changed without the model, examples."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from html_reading import HOSTILE, elements, parsed, seen
+from made_detections import detection_of
+
+from clip4dm import CLIP4DM
+from clip4dm.benchmarks.shapes.drawing import draw
+from clip4dm.benchmarks.shapes.examples import SEEDS, example, what_to_look_at
+from clip4dm.benchmarks.shapes.lexicon import KINDS
+from clip4dm.errors import InputError
+from clip4dm.report.web.answers import (
+    LONGEST,
+    MOST_CAPTIONS,
+    Checker,
+    as_json,
+    captions_html,
+    captions_of,
+    lowest_epsilon,
+    problem_html,
+    tables_html,
+)
+from clip4dm.report.web.examples import offered
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return CLIP4DM.from_pretrained("demo", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    draw(example(SEEDS[0]).scene, 256).save(path)
+    return path
+
+
+def test_the_examples_have_a_foil_of_every_kind():
+    assert {foil.kind for seed in SEEDS for foil in example(seed).foils} == set(KINDS)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_demo_model_finds_the_exchanged_word_of_every_example(demo, seed):
+    one = example(seed)
+    true, *foils = demo.detect([draw(one.scene, 256)], one.texts)
+    assert not [word for word in true.words if word.attribution < -1e-3]
+    for found, foil in zip(foils, one.foils, strict=True):
+        before, after = true.caption.split(), found.caption.split()
+        assert [i for i, pair in enumerate(zip(before, after, strict=True)) if len(set(pair)) > 1] == [foil.index]
+        assert min(found.words, key=lambda word: word.attribution).text == foil.foil_word in what_to_look_at(foil)
+        assert foil.foil_word in [word.text for word in found.misaligned]
+
+
+def test_the_offered_pictures_are_files_and_the_coffee_comes_first_for_photographs(tmp_path):
+    drawn, photographs = (offered(tmp_path, drawn_first) for drawn_first in (True, False))
+    assert all(one.picture.is_file() for one in drawn) and sorted(drawn, key=str) == sorted(photographs, key=str)
+    assert photographs[0].captions == ("a cup of coke", "a cup of coffee") and drawn[0].name == drawn[0].captions[0]
+
+
+def test_settings_change_without_the_model(demo, picture, monkeypatch):
+    text = "\n".join(example(SEEDS[0]).texts)
+    checker = Checker(CLIP4DM(demo.model, start_layer_text=-1))
+    assert (checker.layers, checker.usual) == (2, 1)
+    found = checker.check(picture, text, epsilon=-5e-5, layers=2)
+    plain = CLIP4DM(demo.model, start_layer_text=-2)
+    assert found == plain.detect([picture], text.splitlines())
+    monkeypatch.setattr(CLIP4DM, "detect", None)
+    last = checker.again(found, epsilon=-0.5, layers=1)
+    assert last == [one.with_settings(epsilon=-0.5, start_layer_text=-1) for one in found] and last != found
+
+
+def test_a_method_of_one_row_has_no_layers_to_choose(demo, picture):
+    checker = Checker(CLIP4DM(demo.model, method="occlusion"))
+    (found,) = checker.check(picture, "a purple heart", epsilon=-1e-3, layers=2)
+    assert checker.layers == checker.usual == 1 and found.epsilon == -1e-3 and found.method == "occlusion"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "write a caption first"),
+        (" \n\t\n", "write a caption first"),
+        ("a\n" * (MOST_CAPTIONS + 1), f"{MOST_CAPTIONS + 1} captions; up to {MOST_CAPTIONS}"),
+        ("a" * (LONGEST + 1), "a caption of 1,001 characters; up to 1,000"),
+    ],
+)
+def test_captions_that_are_refused(text, said):
+    with pytest.raises(InputError, match=said):
+        captions_of(text)
+    assert len(captions_of("a\n\n" * MOST_CAPTIONS)) == MOST_CAPTIONS and captions_of("a" * LONGEST) == ["a" * LONGEST]
+
+
+def test_no_picture_is_said(demo):
+    with pytest.raises(InputError, match="choose a picture first"):
+        Checker(demo).check(None, "a cup", epsilon=-5e-5, layers=1)
+
+
+def test_below_the_sliders_left_end_no_word_is_misaligned(tokenizer):
+    for values in ([2e-4, -3.14159e-4], [1e-4, 2e-4], [-0.031, 0.9e-9], [0.0]):
+        found = [detection_of(tokenizer, "red cup", values), detection_of(tokenizer, "dog", [values[0] / 2])]
+        low = lowest_epsilon(found, -5e-5)
+        assert low <= -1e-4 and not [word for one in found for word in one.with_settings(epsilon=low).misaligned]
+        assert f"{low:.2g}" == f"{low:g}"
+
+
+def test_what_is_shown_is_escaped(tokenizer):
+    found = [detection_of(tokenizer, text, [-1e-4]) for text in (HOSTILE, "a cup")]
+    tree = parsed(captions_html(found) + tables_html(found) + problem_html(HOSTILE))
+    assert [seen(one) for one in elements(tree, "caption")] == [HOSTILE, "a cup"]
+    assert [seen(one) for one in tree.iter("h3")] == [HOSTILE, "a cup"] and not list(tree.iter("img"))
+    assert seen(elements(tree, "problem")[0]) == HOSTILE and len(elements(tree, "legend")) == 1
+    rows = [json.loads(line) for line in as_json("x.png", found).splitlines()]
+    assert [row["caption"] for row in rows] == [HOSTILE, "a cup"] and captions_html([]) == ""
