@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
 from clip4dm.calibration.curve import Curve
 from clip4dm.calibration.stored import AttributedBy, Calibration
+from clip4dm.captions.sentences import CUT, SPLIT, Long, check_long
+from clip4dm.captions.windows import encode_long_caption, merge, parts
 from clip4dm.captions.words import EncodedCaption, encode_caption, mean_over_units, neutral_ids
 from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
 from clip4dm.errors import InputError
@@ -22,7 +25,7 @@ from clip4dm.files.several import as_several, distinct
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
-from clip4dm.towers.arithmetic import unit_length
+from clip4dm.towers.given import preprocessed, unit_features
 
 DEFAULT_BATCH_SIZE = 64
 Item = TypeVar("Item")
@@ -41,6 +44,7 @@ class CLIP4DM:
     image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     curve: of words' probabilities; `calibrated` gives it with its epsilon.
+    long: of a caption beyond the context "cut" leaves words unscored, "split" reads it in parts (`captions.windows`).
     Errors: InputError for settings that cannot be.
 
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -72,8 +76,10 @@ class CLIP4DM:
         score: ScoreName = F_CLIP_SCORE,
         score_weight: float | None = None,
         curve: Curve | None = None,
+        long: Long = CUT,
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
+        check_long(long)
         self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin, steps)
         self.image_masks = self.method.image_masks(image_masks)
         start_layer_text = self.method.start(start_layer_text, model.tower.layers)
@@ -87,7 +93,7 @@ class CLIP4DM:
         self.sorted_by = sorted_by
         self.epsilon = epsilon
         self.score, self.score_weight = score, score_weight
-        self.batch_size = batch_size
+        self.batch_size, self.long = batch_size, long
         self.curve = curve
 
     @classmethod
@@ -175,9 +181,10 @@ class CLIP4DM:
             encoded = detector.encode_captions(["a red car", "a blue car"])
         """
         made: dict[str, EncodedCaption] = {}
+        encode = encode_long_caption if self.long == SPLIT else encode_caption
         for caption in captions:
             if not isinstance(caption, str) or caption not in made:
-                made[caption] = encode_caption(self.model.tokenizer, caption, self.template, self._neutral)
+                made[caption] = encode(self.model.tokenizer, caption, self.template, self._neutral)
         return [made[caption] for caption in captions]
 
     def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
@@ -197,18 +204,19 @@ class CLIP4DM:
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
+        read = [(pair, part) for pair in range(pairs) for part in parts(captions[pair])]
         # Longest captions first: a batch is padded to its longest, and memory runs out at once or never.
-        order = sorted(range(pairs), key=lambda i: -len(captions[i].ids))
-        found: dict[int, Detection] = {}
+        order = sorted(range(len(read)), key=lambda i: -len(read[i][1].ids))
+        found: dict[int, tuple[NDArray[np.float32], float]] = {}
 
-        def run(batch: list[int]) -> list[Detection]:
-            images = torch.tensor([image_of[i] for i in batch], device=features.device)
-            return self._detect_batch(features[images], [captions[i] for i in batch])
+        def run(batch: list[int]) -> list[tuple[NDArray[np.float32], float]]:
+            images = torch.tensor([image_of[read[i][0]] for i in batch], device=features.device)
+            return self._attribute_batch(features[images], [read[i][1] for i in batch])
 
         for batch in batches(order, self.batch_size):
-            detections = chain.from_iterable(self._in_parts_that_fit(run, batch))
-            found.update(zip(batch, detections, strict=True))
-        return [found[i] for i in range(pairs)]
+            found.update(zip(batch, chain.from_iterable(self._in_parts_that_fit(run, batch)), strict=True))
+        of_parts = (found[i] for i in range(len(read)))
+        return [self._detection(caption, list(islice(of_parts, len(parts(caption))))) for caption in captions]
 
     def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
         """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
@@ -232,8 +240,13 @@ class CLIP4DM:
             return tower.encode(pixels)
         return torch.stack([tower.encode(pixels), tower.encode_masked(pixels, self.image_masks)], dim=1)
 
-    def _detect_batch(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
-        """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once."""
+    def _attribute_batch(
+        self, features: Tensor, encoded: Sequence[EncodedCaption]
+    ) -> list[tuple[NDArray[np.float32], float]]:
+        """A pass: pair i is image feature i and caption i; equal captions are one object, and go through once.
+
+        -> of each pair (layers, units) attributions and the cosine.
+        """
         distinct = {id(e): e for e in encoded}
         place = {key: i for i, key in enumerate(distinct)}
         whole, seen = features.unbind(1) if self.image_masks else (features, features)
@@ -242,27 +255,31 @@ class CLIP4DM:
         )
         cosine = (result.text_features * whole.to(result.text_features)).sum(-1) if self.image_masks else result.cosine
         per_layer, cosines = result.per_layer.cpu().numpy(), cosine.cpu().tolist()  # (pairs, layers, tokens)
-        return [
-            make_detection(
-                caption,
-                mean_over_units(layers, caption),
-                cosine,
-                layers=self.method.rows(self.model.tower.layers),
-                sorted_by=self.sorted_by,
-                epsilon=self.epsilon,
-                start_layer_text=self.start_layer_text,
-                method=self.method.name,
-                score=self.score,
-                score_weight=self.score_weight,
-                curve=self.curve,
-            )
-            for caption, layers, cosine in zip(encoded, per_layer, cosines, strict=True)
-        ]
+        per_unit = [mean_over_units(layers, caption) for layers, caption in zip(per_layer, encoded, strict=True)]
+        return list(zip(per_unit, cosines, strict=True))
+
+    def _detection(self, encoded: EncodedCaption, found: list[tuple[NDArray[np.float32], float]]) -> Detection:
+        """found: of each of the caption's `parts`."""
+        per_unit, cosine = merge(encoded, *zip(*found, strict=True))
+        return make_detection(
+            encoded,
+            per_unit,
+            cosine,
+            layers=self.method.rows(self.model.tower.layers),
+            sorted_by=self.sorted_by,
+            epsilon=self.epsilon,
+            start_layer_text=self.start_layer_text,
+            method=self.method.name,
+            score=self.score,
+            score_weight=self.score_weight,
+            curve=self.curve,
+        )
 
     def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
         if isinstance(images, Tensor) and images.is_floating_point():
             if images.ndim == 2:
-                return self._unit(images.detach().to(self.model.device, torch.float32))
+                features = images.detach().to(self.model.device, torch.float32)
+                return unit_features(features, self.model.tower.features, self.model.backbone)
             if images.shape[1:] == (2, self.model.tower.features):  # with the mean of masked copies
                 return images.detach().to(self.model.device, torch.float32)
         if isinstance(images, Tensor) and images.ndim == 1:
@@ -272,29 +289,8 @@ class CLIP4DM:
             )
         return self.encode_images(images)
 
-    def _unit(self, features: Tensor) -> Tensor:
-        """A caller's features (images, features), made unit length. Errors: InputError, NotFinite."""
-        width = self.model.tower.features
-        if not len(features) or features.shape[1] != width:
-            raise InputError(
-                f"image features are (images, {width}) for {self.model.backbone}, at least one row; "
-                f"got {tuple(features.shape)}"
-            )
-        if not bool((torch.isfinite(features).all(-1) & features.any(-1)).all()):
-            raise NotFinite("image features hold a row that is NaN, infinite or zero, which no cosine can be taken of")
-        return unit_length(features)
-
     def _pixels(self, image: ImageLike) -> Tensor:
         """A preprocessed (3, size, size) tensor of any image."""
         if isinstance(image, Tensor) and image.is_floating_point():
-            return self._checked(image)
+            return preprocessed(image, self.model.image_tower.size)
         return self.model.preprocess(load_image(image))
-
-    def _checked(self, pixels: Tensor) -> Tensor:
-        expected = (3, *self.model.image_tower.size)
-        if tuple(pixels.shape) != expected:
-            raise ImageError(
-                f"a preprocessed picture has shape {expected}, got {tuple(pixels.shape)}. Give a uint8 "
-                "tensor or a PIL image to have it preprocessed."
-            )
-        return pixels

@@ -5,7 +5,8 @@
 
 Checks that nothing is raised but the package's own error, for a template that fills the context; that the ids are
 those of open_clip's tokenizer; that the units are slices of the caption, in order, disjoint, not empty, free of outer
-white space; that every token has one owner; and, on every 50th caption, that a model's attributions are finite (the
+white space; that every token has one owner; that of a caption read in parts every token of every word counts in one
+window, and none is longer than the context; and, on every 50th caption, that a model's attributions are finite (the
 demo model's, or --model's). Prints figures, and a line for each violation with the caption's number. Exit status 1 if
 there was one.
 """

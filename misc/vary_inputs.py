@@ -3,10 +3,10 @@
     python misc/vary_inputs.py words --data_path foils.json --img_dir images --limit 2000
     python misc/vary_inputs.py views --data_path foils.json --img_dir images --limit 2000 --methods gradient_value
 
-words: location accuracy of occlusion, and of replacement by each of --words, on the calibration half of the pictures
-and on the other. views: of --methods, with the mean feature of views in the picture's place: its mirror image, crops of
-0.8 of its sides from the corners and the middle, 10 copies with random patches blanked; and the gain over the picture
-as it is, paired by image. Prints Markdown.
+words: how often the very word is the lowest (LA_span), of occlusion and of replacement by each of --words, on the
+calibration half of the pictures and on the other. views: location accuracy of --methods, with the mean feature of views
+in the picture's place: its mirror image, crops of 0.8 of its sides from the corners and the middle, 10 copies with
+random patches blanked; and the gain over the picture as it is, paired by image. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ class Foils:
         backbone, pretrained = model_arguments(args, DEFAULT_BACKBONE)
         self.detector = CLIP4DM.from_pretrained(backbone, pretrained, args.device, args.precision)
 
-    def hits(self, method: str, features: Any, neutral: str | None = None) -> list[bool | None]:
-        """Whether each foil is located, by the published rule. features: (n, features), or (n, 2, features) of the
-        picture and of its views. neutral: the word that stands for others."""
+    def judged(self, method: str, features: Any, neutral: str | None = None) -> list[Any]:
+        """Of each foil its `evaluation.records.Scored`. features: (n, features), or (n, 2, features) of the picture and
+        of its views. neutral: the word that stands for others."""
         from clip4dm import CLIP4DM
         from clip4dm.captions.words import encode_caption, neutral_ids
         from clip4dm.evaluation.records import score_detection
@@ -95,10 +95,7 @@ class Foils:
         ids = neutral_ids(model.tokenizer, *([neutral] if neutral else []))
         captions = [encode_caption(model.tokenizer, one.caption, detector.template, ids) for one in self.samples]
         found = detector.detect_encoded(features, captions)
-        return [
-            score_detection(one, sample, self.benchmark).published.hit
-            for one, sample in zip(found, self.samples, strict=True)
-        ]
+        return [score_detection(one, sample, self.benchmark) for one, sample in zip(found, self.samples, strict=True)]
 
 
 def words(args: argparse.Namespace, foils: Foils) -> tuple[list[list[str]], list[str]]:
@@ -111,7 +108,8 @@ def words(args: argparse.Namespace, foils: Foils) -> tuple[list[list[str]], list
     chosen = [for_calibration(sample.image) for sample in foils.samples]
     rows = []
     for word in (None, *args.words):
-        hits = foils.hits("replacement" if word else "occlusion", features, word)
+        found = foils.judged("replacement" if word else "occlusion", features, word)
+        hits = [one.sound.hit_span for one in found]
         halves = ([hit for hit, kept in zip(hits, chosen, strict=True) if kept == half] for half in (True, False))
         rows.append([word or "nothing (occlusion)", *(number(location_accuracy(half).value) for half in halves)])
     calibrating = sum(chosen)
@@ -129,7 +127,7 @@ def views(args: argparse.Namespace, foils: Foils) -> tuple[list[list[str]], list
 
     parts = features_of_views(foils.detector, foils.paths)
     bootstrap = Bootstrap([sample.image for sample in foils.samples], seed=args.seed)
-    plain = {method: foils.hits(method, parts["whole"][:, 0]) for method in args.methods}
+    plain = {method: _published(foils.judged(method, parts["whole"][:, 0])) for method in args.methods}
     rows = []
     for name, kinds in VIEWS.items():
         mean = torch.cat([parts[kind] for kind in kinds], dim=1).mean(1)  # of unit features: shorter than 1
@@ -138,11 +136,15 @@ def views(args: argparse.Namespace, foils: Foils) -> tuple[list[list[str]], list
             if kinds == ("whole",):
                 row.append(number(location_accuracy(plain[method]).value))
                 continue
-            hits = foils.hits(method, torch.stack([parts["whole"][:, 0], mean], dim=1))
+            hits = _published(foils.judged(method, torch.stack([parts["whole"][:, 0], mean], dim=1)))
             gain = cell(location_difference(hits, plain[method], bootstrap))
             row.append(f"{number(location_accuracy(hits).value)}, {gain}")
         rows.append(row)
     return rows, ["mean feature of", *args.methods]
+
+
+def _published(judged: list[Any]) -> list[bool | None]:
+    return [one.published.hit for one in judged]
 
 
 def features_of_views(detector: Any, paths: list[Path]) -> dict[str, Any]:

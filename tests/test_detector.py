@@ -203,18 +203,18 @@ def test_weights_that_are_no_numbers_give_an_error_not_a_verdict(tiny_folder, tm
 def test_memory_that_runs_out_halves_the_batch(detector, monkeypatch):
     expected = detector.detect([PICTURES[0]], WORDS)
     small = CLIP4DM(detector.model, batch_size=7)
-    run = small._detect_batch
+    run = small._attribute_batch
 
     def only_two(features, encoded):
         if len(encoded) > 2:
             raise torch.OutOfMemoryError("out of memory")
         return run(features, encoded)
 
-    monkeypatch.setattr(small, "_detect_batch", only_two)
+    monkeypatch.setattr(small, "_attribute_batch", only_two)
     found = small.detect([PICTURES[0]], WORDS)
     assert [d.caption for d in found] == list(WORDS) and small.batch_size == 2
     assert_detections(found, expected)
-    monkeypatch.setattr(small, "_detect_batch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out")))
+    monkeypatch.setattr(small, "_attribute_batch", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("out")))
     with pytest.raises(torch.OutOfMemoryError):
         small.detect([PICTURES[0]], "a dog")
 

@@ -10,6 +10,7 @@ token it would end the caption in the middle, since CLIP looks for its end by th
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -118,25 +119,27 @@ class Tokens:
     padded: bool
 
 
-def tokenize(tokenizer: Tokenizer, text: str) -> Tokens:
+def tokenize(tokenizer: Tokenizer, text: str, whole: bool = False) -> Tokens:
     """The ids and spans of a text (template and caption together). Errors: TokenizerError.
+
+    whole: neither cut to the context nor padded to it.
 
     >>> from open_clip import get_tokenizer
     >>> tokens = tokenize(get_tokenizer("ViT-B-32"), "A red cup")
     >>> tokens.ids, tokens.spans
     ((49406, 320, 736, 1937, 49407), (None, (0, 1), (2, 5), (6, 9), None))
     """
-    return _tokenize_bpe(tokenizer, text) if _is_bpe(tokenizer) else _tokenize_hf(tokenizer, text)
+    return _tokenize_bpe(tokenizer, text, whole) if _is_bpe(tokenizer) else _tokenize_hf(tokenizer, text, whole)
 
 
 def _is_bpe(tokenizer: Tokenizer) -> TypeIs[BPETokenizer]:
     return hasattr(tokenizer, "bpe")
 
 
-def _tokenize_bpe(tokenizer: BPETokenizer, text: str) -> Tokens:
+def _tokenize_bpe(tokenizer: BPETokenizer, text: str, all_ids: bool) -> Tokens:
     base = base_clean(text)
     final = _final_clean(base, tokenizer.clean_fn, text)
-    room = (tokenizer.context_length or 77) - 2
+    room = sys.maxsize if all_ids else (tokenizer.context_length or 77) - 2
     ids: list[int] = []
     spans: list[Span] = []
     dropped: list[Span] = []
@@ -237,7 +240,7 @@ def _utf8(character: str) -> bytes:
     return character.encode("utf-8", errors="replace")
 
 
-def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
+def _tokenize_hf(tokenizer: HFTokenizer, text: str, all_ids: bool) -> Tokens:
     inner = tokenizer.tokenizer
     if not getattr(inner, "is_fast", False):
         raise TokenizerError(
@@ -250,13 +253,17 @@ def _tokenize_hf(tokenizer: HFTokenizer, text: str) -> Tokens:
     final = _final_clean(base, _hf_clean(tokenizer), text)
     context = tokenizer.context_length
     whole = inner(final.text, return_offsets_mapping=True, return_special_tokens_mask=True)
-    kept = inner(
-        final.text,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        max_length=context,
-        padding="max_length",
-        truncation=True,
+    kept = (
+        whole
+        if all_ids
+        else inner(
+            final.text,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            max_length=context,
+            padding="max_length",
+            truncation=True,
+        )
     )
     ids = list(kept["input_ids"])
     if getattr(tokenizer, "strip_sep_token", False):

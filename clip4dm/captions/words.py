@@ -64,7 +64,7 @@ class EncodedCaption:
     ids: template and caption as token ids. unit_of: for each id the index of its unit, -1 for special tokens,
     template, and words that do not fit whole. units: all units in caption order. truncated: some did not fit.
     padded: ids fill the whole context. neutral: the ids of a word that may stand for any other (`neutral_ids`), where
-    they were asked for.
+    they were asked for. windows: of a caption that is read in parts (`windows`), whose ids are then more than fit.
 
     >>> EncodedCaption("cup", (49406, 1937, 49407), (-1, 0, -1), units=(), truncated=False, padded=False).truncated
     False
@@ -77,11 +77,30 @@ class EncodedCaption:
     truncated: bool
     padded: bool
     neutral: tuple[int, ...] = ()
+    windows: tuple[Window, ...] = ()
 
     @property
     def has_scored_word(self) -> bool:
         """Whether a word can be scored at all: of "?" none can, so that none would be found misaligned."""
         return any(unit.candidate and unit.scored for unit in self.units)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a long caption that the tower reads at once, behind the template.
+
+    encoded: its units are the caption's from number `first` on, at their places in the whole caption. counted: for each
+    of its units the number of its tokens that count here; the others are there as context, and count in another window.
+    tokens: how many of the caption's tokens count here, those of no unit too; each token counts in one window.
+
+        window = encode_long_caption(tokenizer, caption).windows[1]
+        caption_unit = window.first + 0  # of window.encoded.units[0]
+    """
+
+    encoded: EncodedCaption
+    first: int
+    counted: tuple[int, ...]
+    tokens: int
 
 
 def encode_caption(
@@ -100,7 +119,14 @@ def encode_caption(
     """
     if not isinstance(caption, str):
         raise CaptionError(f"a caption is a string, got {type(caption).__name__}: {caption!r:.80}")
-    tokens = tokenize(tokenizer, template + caption)
+    return encode_tokens(tokenize(tokenizer, template + caption), caption, template, neutral)
+
+
+def encode_tokens(tokens: Tokens, caption: str, template: str, neutral: tuple[int, ...]) -> EncodedCaption:
+    """`encode_caption` of what was tokenised already. tokens: of template + caption. Errors: CaptionError.
+
+    encode_tokens(tokenize(tokenizer, "a photo of a cup"), "a cup", "a photo of ", ()).units
+    """
     pieces = split(tokens.base, caption, len(template))
     if pieces and not _room_for_caption(tokens, len(template)):
         raise CaptionError(

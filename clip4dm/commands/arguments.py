@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
+from clip4dm.captions.sentences import CUT, LONG
 from clip4dm.commands.cli import tell
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEMO, PRECISIONS
@@ -67,7 +68,7 @@ def add_model_options(parser: argparse.ArgumentParser, backbone: str) -> None:
 
 
 def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--method, --template, --start_layer_text, --margin, --steps and --image_masks; returns their group.
+    """--method, --template, --start_layer_text, --margin, --steps, --image_masks and --long; returns their group.
 
     None: the method's usual.
 
@@ -93,6 +94,12 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help="average the text layers from this index on, Python's way (default: the last three, "
         f"{START_LAYER_TEXT}, of {PUBLISHED_LAYERS} layers or more, all layers of smaller towers; {own})",
     )
+    _add_own_options(group)
+    return group
+
+
+def _add_own_options(group: argparse._ArgumentGroup) -> None:
+    """What some methods alone have, or may be done with any."""
     having = ", ".join(f"{name} {way.margin:g}" for name, way in METHODS.items() if way.margin is not None)
     group.add_argument(
         "--margin",
@@ -114,7 +121,13 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
         help="attributions are the mean over N copies of the picture with random patches blanked, by all methods but "
         "gae; the cosine stays the whole picture's (default: %(default)s, the picture as it is)",
     )
-    return group
+    group.add_argument(
+        "--long",
+        default=CUT,
+        choices=LONG,
+        help="captions beyond the model's context: cut leaves the words that do not fit unscored, as published; split "
+        f"reads the caption sentence by sentence, all of it (default: {CUT})",
+    )
 
 
 def add_verdict_options(group: argparse._ArgumentGroup) -> None:
@@ -240,5 +253,6 @@ def recipe_of(args: argparse.Namespace, default_backbone: str, **settings: Any) 
         epsilon=EPSILON if args.epsilon is None or isinstance(args.epsilon, str) else args.epsilon,
         score=args.score,
         score_weight=args.score_weight,
+        long=args.long,
         **settings,
     )

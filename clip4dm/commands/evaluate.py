@@ -15,6 +15,7 @@ import os
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.captions.sentences import CUT
 from clip4dm.commands.arguments import (
     EPSILON_HELP,
     add_method_options,
@@ -90,7 +91,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         help=f"a number; {EPSILON_HELP} (default: the benchmark's, -1e-5 for Rich-HF, else -5e-5)",
     )
     add_score_options(method)
-    parser.set_defaults(score=None, image_masks=None)  # not given: the re-scored run's, or the usual
+    parser.set_defaults(score=None, image_masks=None, long=None)  # not given: the re-scored run's, or the usual
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -209,6 +210,7 @@ def rescore(args: argparse.Namespace) -> Outcome:
         margin=args.margin,
         steps=args.steps,
         image_masks=args.image_masks,
+        long=args.long,
         score=args.score,
         score_weight=args.score_weight,
         seed=args.seed,
@@ -227,6 +229,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["score"], given["image_masks"] = args.score or F_CLIP_SCORE, args.image_masks or 0
+    given["long"] = args.long or CUT
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from clip4dm.attribution.methods import Method, get_method
 from clip4dm.benchmarks.base import Benchmark
+from clip4dm.captions.sentences import CUT, Long, check_long
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
@@ -99,6 +100,7 @@ class Options:
     epsilon: float | str | None = field(default=None, metadata=_option(_RESOLVED, EPSILON_OR_FILE))
     score: ScoreName = field(default=F_CLIP_SCORE, metadata=_option(_RESOLVED))
     score_weight: float | None = field(default=None, metadata=_option(_RESOLVED, WEIGHT))
+    long: Long = field(default=CUT, metadata=_option(_ALL))
     get_refclipscore: bool = field(default=False, metadata=_option(_ALL, YES_NO))
     reference_path: str | None = field(default=None, metadata=_option(_REPORT))
     limit: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
@@ -126,6 +128,7 @@ class Options:
                 rule.check(f"--{option.name}", value)
         method.image_masks(self.image_masks)
         check_score(self.score, self.score_weight)
+        check_long(self.long)
 
     def for_tower(self, layers: int) -> Options:
         """These options with what a text tower of so many layers decides: method and start_layer_text.
@@ -150,6 +153,8 @@ class Options:
             del found["steps"]
         if not self.image_masks:
             del found["image_masks"]
+        if self.long == CUT:
+            del found["long"]
         return found
 
     def identity(self) -> dict[str, Any]:
@@ -253,6 +258,8 @@ def run_folder(options: Options, config: RunConfig) -> Path:
         name = f"steps{options.steps}_{name}"
     if options.image_masks:
         name = f"masks{options.image_masks}_{name}"
+    if options.long != CUT:
+        name = f"{options.long}_{name}"
     name = name if options.method == CLIP4DM_METHOD else f"{options.way.name}_{name}"
     name += ("_ref" if options.get_refclipscore else "") + (f"_limit{options.limit}" if options.limit else "")
     return Path(options.output) / config["benchmark"] / model / f"{name}_{config['fingerprint'][:8]}"

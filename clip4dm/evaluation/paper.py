@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clip4dm.benchmarks import BENCHMARKS
+from clip4dm.captions.sentences import CUT
 from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.scores import CLIP4DM_METHOD, EPSILON, START_LAYER_TEXT, TEMPLATE
 
@@ -180,7 +181,7 @@ def published_value(result: Mapping[str, Any], name: str, quirks: bool = False) 
         return None
     if (args["template"], args["limit"], args.get("method", CLIP4DM_METHOD)) != (TEMPLATE, None, CLIP4DM_METHOD):
         return None
-    if args.get("image_masks"):
+    if args.get("image_masks") or args.get("long", CUT) != CUT:
         return None
     metric = name if quirks and name.startswith("AP/") else PAPER_NAMES.get(name, name)
     if metric == "AP/F-CLIPScore" and name == metric and not quirks:

@@ -10,6 +10,7 @@ from typing import Any
 from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import get_benchmark
 from clip4dm.calibration.shelf import calibration_for
+from clip4dm.captions.sentences import CUT, Long
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import settings_name
@@ -32,6 +33,7 @@ def rescore(
     margin: float | None = None,
     steps: int | None = None,
     image_masks: int | None = None,
+    long: Long | None = None,
     score: ScoreName | None = None,
     score_weight: float | None = None,
     seed: int | None = None,
@@ -42,13 +44,13 @@ def rescore(
     """Every metric of a finished run anew under other settings, from samples.jsonl, without the model.
 
     None: as in the run; a weight is the score's own. epsilon: also "auto" or a calibration's file. method, margin,
-    steps, image_masks: others than the run's need the model. The result goes to FOLDER/rescored/SETTINGS/result.json.
+    steps, image_masks, long: others than the run's need the model. Written: FOLDER/rescored/SETTINGS/result.json.
     Errors: RunError if the folder holds no finished run or a damaged one, InputError for impossible settings.
 
         rescore(Path("output/foil/ViT-B-32-openai/..."), sorted_by="threshold", epsilon=-1e-4).result["LA"]["value"]
     """
     run = open_run(folder)
-    _check_method(run, method, {"margin": margin, "steps": steps, "image_masks": image_masks})
+    _check_method(run, method, {"margin": margin, "steps": steps, "image_masks": image_masks, "long": long})
     was, args, start = run.settings, run.config["args"], _start(run, start_layer_text)
     settings = Settings(
         sorted_by or was.sorted_by,
@@ -62,10 +64,9 @@ def rescore(
     same_words = replace(settings, score=was.score, score_weight=was.score_weight) == was
     if get_benchmark(run.config["benchmark"]).has_nli and not same_words:
         entailment, nli_reason = entailment_or_reason(nli_model or args["nli_model"], "auto", say)
-    chosen = {} if seed is None else {"seed": SEED.check("--seed", seed)}
     config = {
         **run.config,
-        "args": {**args, **_judged_by(run, settings), **chosen},
+        "args": {**args, **_judged_by(run, settings), **({} if seed is None else {"seed": SEED.check("--seed", seed)})},
         "settings": settings.stored(),
         "nli_reason": nli_reason,
         "rescored_from": run.config["fingerprint"],
@@ -74,21 +75,23 @@ def rescore(
     return conclude(folder, config, target=target, entailment=entailment, as_published=as_published)
 
 
-def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, float | None]) -> None:
+def _check_method(run: FinishedRun, method: str | None, asked: Mapping[str, float | str | None]) -> None:
     """asked: of the method's options. Errors: InputError for others than the run's."""
     if method is not None and get_method(method).name != run.method:
         raise InputError(
             f"{run.folder} holds attributions of the method {run.method}, and those of {method} need the model: leave "
             f"--rescore away and run main.py with --method {method}"
         )
+    usually: dict[str, float | str] = {"image_masks": 0, "long": CUT}
     for option, value in asked.items():
-        usual = 0 if option == "image_masks" else getattr(get_method(run.method), option)
+        usual = usually[option] if option in usually else getattr(get_method(run.method), option)
         of_run = run.config["args"].get(option, usual)
         if value is not None and value != of_run:
+            was, other = (one if isinstance(one, str) or one is None else f"{one:g}" for one in (of_run, value))
             raise InputError(
                 f"{run.folder} holds attributions of the method {run.method} with "
-                f"{f'no {option}' if of_run is None else f'{option} {of_run:g}'}, and those with {value:g} need the "
-                f"model: leave --rescore away and run main.py with --{option} {value:g}"
+                f"{f'no {option}' if was is None else f'{option} {was}'}, and those with {other} need the "
+                f"model: leave --rescore away and run main.py with --{option} {other}"
             )
 
 

@@ -210,5 +210,6 @@ def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon
         epsilon=epsilon,
         score=options.score,
         score_weight=options.score_weight,
+        long=options.long,
         batch_size=options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clip4dm.attribution.methods import get_method
 from clip4dm.calibration.curve import Curve
 from clip4dm.calibration.stored import AttributedBy
+from clip4dm.captions.sentences import CUT, check_long
 from clip4dm.detection import check_settings
 from clip4dm.errors import ModelError
 from clip4dm.files.provenance import fingerprint
@@ -58,6 +59,7 @@ class Maker:
             "epsilon": detector.epsilon,
             "score": detector.score,
             "score_weight": detector.score_weight,
+            **said_of_long(detector.long),
         }
         about = {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu}
         by = detector.attributed_by()
@@ -95,6 +97,7 @@ class Maker:
             "epsilon": recipe["epsilon"],
             "score": recipe["score"],
             "score_weight": recipe.get("score_weight"),
+            **said_of_long(recipe.get("long", CUT)),
         }
         last_layers(settings["start_layer_text"], layers)
         check_settings(settings["sorted_by"], settings["epsilon"], settings["score"], settings["score_weight"])
@@ -108,3 +111,15 @@ class Maker:
             **method.identity(settings["start_layer_text"], method.rows(layers)),
         )
         return Maker(settings, about, by.weights_sha256, source.pretrained, by)
+
+
+def said_of_long(long: str) -> dict[str, str]:
+    """The setting, unsaid where captions are cut: scores from before there was another way are the same scores.
+
+    Errors: InputError for one that cannot be.
+
+    >>> said_of_long("cut"), said_of_long("split")
+    ({}, {'long': 'split'})
+    """
+    check_long(long)
+    return {} if long == CUT else {"long": long}

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.captions.sentences import CUT
 from clip4dm.files.provenance import fingerprint, versions
 from clip4dm.files.reading import FileError, kind_of, read_json
 from clip4dm.files.writing import put_in_place
@@ -244,6 +245,8 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
     theirs, found = _object(theirs), []
     for part in ("settings", "model", "input"):
         a, b = _object(theirs.get(part)), _object(mine.get(part))
+        if part == "settings":
+            a, b = ({"long": CUT, **one} for one in (a, b))
         if "pairs" in a and "pairs" in b and a.get("digest") != b.get("digest"):  # of a folder; in words
             same = a["pairs"] == b["pairs"]
             found.append(f"the folder has {b['pairs']} pairs, {'of other names' if same else 'had ' + str(a['pairs'])}")

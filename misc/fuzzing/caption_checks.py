@@ -17,6 +17,7 @@ from torch import Tensor
 from clip4dm import CLIP4DM
 from clip4dm.captions.cleaning import base_clean
 from clip4dm.captions.tokens import TokenizerError
+from clip4dm.captions.windows import encode_long_caption
 from clip4dm.captions.words import CaptionError, encode_caption
 
 
@@ -38,6 +39,42 @@ def violations(tokenizer: Any, caption: str, template: str) -> list[str]:
         "beyond the context, but not truncated": any(u.beyond_context for u in units) and not encoded.truncated,
         "the ids are not open_clip's": not _as_open_clip(tokenizer, template + caption, encoded.ids),
     }
+    return [name for name, found in wrong.items() if found]
+
+
+def split_violations(tokenizer: Any, caption: str, template: str) -> list[str]:
+    """What does not hold for a caption that is read in parts. Raises what `encode_long_caption` raises."""
+    cut, whole = (encode(tokenizer, caption, template) for encode in (encode_caption, encode_long_caption))
+    places = [[(unit.start, unit.end, unit.candidate) for unit in encoded.units] for encoded in (cut, whole)]
+    if not whole.windows:
+        return [] if whole == cut and not (cut.truncated and cut.units) else ["not read in parts, and not as it is cut"]
+    counts, read, before = Counter[int](), list[int](), -1
+    wrong = {
+        "units are not the cut caption's": places[0] != places[1],
+        "read in parts though it fits": not cut.truncated,
+        "beyond the context": whole.truncated or any(unit.beyond_context for unit in whole.units),
+        "a word that was scored is not": any(c.scored > w.scored for c, w in zip(cut.units, whole.units, strict=True)),
+    }
+    for window in whole.windows:
+        part, first = window.encoded, window.first
+        counts.update({first + unit: count for unit, count in enumerate(window.counted)})
+        inside = [token for token, unit in zip(part.ids, part.unit_of, strict=True) if unit >= 0]
+        read += inside
+        wrong |= {
+            "a window is longer than the context": len(part.ids) > len(cut.ids),
+            "a window's units are not the caption's": part.units != whole.units[first : first + len(part.units)],
+            "a window in which nothing counts": window.tokens < 1 or sum(window.counted) > window.tokens,
+            "windows are out of order": first < before,
+            "more counts than is read": any(part.unit_of.count(i) < n for i, n in enumerate(window.counted)),
+        }
+        if any(wrong.values()):
+            break
+        before = first
+    owned = Counter(unit for unit in whole.unit_of if unit >= 0)
+    wrong["a word's tokens do not each count once"] = +counts != owned
+    wrong["a token is read in no window"] = bool(
+        Counter(token for token, unit in zip(whole.ids, whole.unit_of, strict=True) if unit >= 0) - Counter(read)
+    )
     return [name for name, found in wrong.items() if found]
 
 
@@ -86,7 +123,7 @@ def fuzz(tokenizer: Any, numbers: Iterable[int], seed: int, detector: CLIP4DM | 
         template, caption = make_caption(seed, number)
         start = time.process_time()
         try:
-            found = violations(tokenizer, caption, template)
+            found = violations(tokenizer, caption, template) + split_violations(tokenizer, caption, template)
             if detector is not None and features is not None and number % every == 0:
                 report.detected += 1
                 found += detection_violations(detector, features, caption)

@@ -10,6 +10,7 @@ from typing import Any
 from reproducing.data import Data
 from reproducing.paper_tables import Model
 
+from clip4dm.captions.sentences import CUT
 from clip4dm.evaluation.config import Options
 from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, TIMING, DamagedRun, read_object
 from clip4dm.files.reading import file_sha256, is_number
@@ -35,6 +36,7 @@ def finished_run(output: Path, data: Data, model: Model, options: Options) -> Pa
             "steps": None,
             "image_masks": 0,
             "score": F_CLIP_SCORE,
+            "long": CUT,
             **args,
         }
         if (

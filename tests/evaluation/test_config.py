@@ -17,6 +17,7 @@ OTHER = {
     "str | None": "another",
     "SortedBy | None": "threshold",
     "ScoreName": "additive_sum",
+    "Long": "split",
     "int": 5,
     "int | None": 5,
     "float | None": -0.5,
@@ -51,14 +52,14 @@ def test_the_lists_are_those_of_the_runs_made_so_far():
     assert list(OPTIONS.fingerprinted()) == fingerprinted.split()
     identity = (
         "backbone pretrained precision template start_layer_text method margin steps image_masks sorted_by epsilon score score_weight "
-        "get_refclipscore limit"
+        "long get_refclipscore limit"
     )
     assert list(OPTIONS.identity()) == identity.split()
     assert (
         list(OPTIONS.reported())
         == (
             "data_path img_dir benchmark backbone pretrained precision template start_layer_text method margin steps image_masks "
-            "sorted_by epsilon score score_weight get_refclipscore reference_path limit nli_model seed images_per_block"
+            "sorted_by epsilon score score_weight long get_refclipscore reference_path limit nli_model seed images_per_block"
         ).split()
     )
 
@@ -114,6 +115,7 @@ def test_a_folder_says_layers_and_score():
             {"method": "integrated", "start_layer_text": None, "steps": 4},
             "integrated_steps4_most_negative_-5e-05_last3_fp32_0123abcd",
         ),
+        ({"long": "split"}, "split_most_negative_-5e-05_last3_fp32_0123abcd"),
         ({"image_masks": 10}, "masks10_most_negative_-5e-05_last3_fp32_0123abcd"),
     ],
 )

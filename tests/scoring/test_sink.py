@@ -59,6 +59,7 @@ def test_what_the_metadata_say(run, demo, table, tmp_path):
         (["--epsilon", "-1e-3"], "epsilon -5e-05, now -0.001"),
         (["--method", "clip4dm"], "method 'gradient_value', now 'clip4dm'"),
         (["--image_masks", "2"], "image_masks 0, now 2"),
+        (["--long", "split"], "long 'cut', now 'split'"),
         (["--template", ""], "template 'A photo depicts ', now ''"),
         (["--score", "additive", "--score_weight", "3"], "score 'f_clip_score', now 'additive'"),
         (["--shard_size", "5"], "shard_size 4, now 5"),

@@ -1,7 +1,7 @@
 """Benchmarks of drawn scenes on disk: pictures, a true caption of each and a foil of it, in FOIL's format.
 
 The demo model was trained on scenes 0 to 99,999; a benchmark is drawn from FIRST_SEED on, far beyond them, the harder
-one from HARD_FIRST_SEED on.
+one from HARD_FIRST_SEED on, that of long captions from LONG_FIRST_SEED on.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from clip4dm.benchmarks.shapes.captions import write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.foils import make_foil
 from clip4dm.benchmarks.shapes.harder import make_hard_pair
+from clip4dm.benchmarks.shapes.long import make_long_pair
 from clip4dm.benchmarks.shapes.scenes import Scene, sample_scene
 from clip4dm.files.writing import replace_file
 
 FIRST_SEED = 1_000_000
 HARD_FIRST_SEED = 3_000_000
+LONG_FIRST_SEED = 7_000_000
 
 
 class _Pair(NamedTuple):
@@ -72,6 +74,20 @@ def make_hard_benchmark(
     return _write(folder, info, pairs, size, _hard_pairs(first_seed, kind))
 
 
+def make_long_benchmark(
+    folder: Path, pairs: int, size: int = 128, first_seed: int = LONG_FIRST_SEED, kind: str | None = None
+) -> Path:
+    """The same with captions of 150 to 300 words and full stops, of long.py. kind: of the foils, one of lexicon.KINDS.
+
+    >>> import tempfile
+    >>> path = make_long_benchmark(Path(tempfile.mkdtemp()), pairs=1, size=16)
+    >>> [len(row["caption"].replace(".", " .").split()) for row in json.loads(path.read_text())["annotations"]]
+    [230, 230]
+    """
+    info = {"description": "drawn scenes, long captions with one false word", "first_seed": first_seed}
+    return _write(folder, info, pairs, size, _long_pairs(first_seed, kind))
+
+
 def _pairs(first_seed: int, kind: str | None) -> Iterator[_Pair]:
     for seed in count(first_seed):
         scene, random = sample_scene(seed), Random(f"benchmark {seed}")
@@ -88,6 +104,14 @@ def _hard_pairs(first_seed: int, kind: str | None) -> Iterator[_Pair]:
         before, after = pair.caption.words[pair.index], pair.foil.words[pair.index]
         groups = {"kind": pair.kind, "fact": pair.fact}
         yield _Pair(pair.scene, pair.caption.text, pair.foil.text, before, after, groups)
+
+
+def _long_pairs(first_seed: int, kind: str | None) -> Iterator[_Pair]:
+    for seed in count(first_seed):
+        pair = make_long_pair(seed, kind)
+        if pair:
+            words = pair.original_word, pair.foil_word
+            yield _Pair(pair.scene, pair.caption, pair.foil, *words, {"kind": pair.kind})
 
 
 def _write(folder: Path, info: dict[str, Any], pairs: int, size: int, source: Iterable[_Pair]) -> Path:
