@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from html_reading import HOSTILE, elements, parsed, seen
@@ -27,6 +28,7 @@ from clip4dm.report.web.answers import (
     problem_html,
     tables_html,
 )
+from clip4dm.report.web.app import Page
 from clip4dm.report.web.examples import offered
 
 
@@ -63,6 +65,15 @@ def test_probabilities_are_of_the_layers_that_were_calibrated(picture, start, ke
     for layers in (1, 2):
         (found,) = checker.check(picture, "a red heart", -1e-3, layers)
         assert (found.words[0].probability is not None) == (kept and layers == 2)
+
+
+def test_a_slider_there_and_back_loses_nothing(demo, picture):
+    checker = Checker(demo)
+    found = checker.check(picture, "a red heart", -1e-3, 2)
+    page = SimpleNamespace(checker=checker)
+    for epsilon, layers in ((-1e-3, 1), (float("nan"), 2), (-1e-3, 2)):
+        kept, *_ = Page._again(page, str(picture), found, epsilon, layers)
+        assert kept is found
 
 
 @pytest.mark.parametrize("seed", SEEDS)
