@@ -11,6 +11,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ ENDINGS = {
     if hasattr(signal, name)
 }
 PATIENCE = 10.0  # seconds that a command may take to tidy up after such a signal
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # names in a message are anybody's: none moves the cursor
 READER_GONE = 128 + 13  # the status of a command whose pipe was closed, as by `| head -1`: 13 is SIGPIPE
 
 
@@ -88,7 +90,7 @@ def tell(line: str) -> None:
     tell("main.py: note: 3 words were not scored")
     """
     with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        print(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", line), file=sys.stderr, flush=True)
 
 
 class Ended(KeyboardInterrupt):

@@ -7,6 +7,7 @@ clip4dm web --backbone ViT-B-32 --port 8000    photographs
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 import threading
@@ -72,14 +73,15 @@ def check_place(host: str, port: int | None) -> None:
 
     >>> check_place("no.such.host.invalid", 8000)
     Traceback (most recent call last):
-    clip4dm.errors.InputError: --host no.such.host.invalid is no address of this machine
+    clip4dm.errors.InputError: --host no.such.host.invalid is no IPv4 address of this machine
     """
     try:
-        family, *_, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
+        *_, address = socket.getaddrinfo(host, port or 0, socket.AF_INET, socket.SOCK_STREAM)[0]  # Gradio's: IPv4 alone
     except (OSError, UnicodeError):
-        raise InputError(f"--host {host} is no address of this machine") from None
+        raise InputError(f"--host {host} is no IPv4 address of this machine") from None
     try:
-        socket.create_server(address[:2], family=family).close()
+        socket.create_server(address).close()
     except OSError as error:
         where = f"--port {port} of {host}" if port else f"--host {host}"
-        raise InputError(f"{where} cannot be listened on ({error.strerror}); take another") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)  # Python adds the address to its own
+        raise InputError(f"{where} cannot be listened on ({reason}); take another") from None

@@ -35,11 +35,14 @@ __all__ = [
 
 LARGEST = 640  # pixels, of a picture's longer side
 QUALITY = 85  # of a JPEG
-_UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+# No characters of HTML, and those that turn the direction of what follows: "\u202egnp.exe" would be shown as "exe.png".
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def escaped(text: str) -> str:
-    """Any text as HTML's text, or as an attribute's value in quotes. What HTML has no place for is shown as U+FFFD.
+    """Any text as HTML's text, or as an attribute's value in quotes. What it cannot show, or safely, is U+FFFD.
 
     >>> escaped('</style><img onerror="x">')
     '&lt;/style&gt;&lt;img onerror=&quot;x&quot;&gt;'
@@ -76,7 +79,8 @@ def detection_html(detection: Detection, labelled: Collection[tuple[int, int]] =
     detection_html(detector.detect("photo.jpg", ["a cup of coke"])[0])  # '<div class="detection">...'
     """
     shown = caption_html(detection.caption, detection.words, detection.epsilon, labelled)
-    return f'<div class="detection">{shown}<p class="summary" dir="auto">{escaped(summary(detection))}</p></div>'
+    figures = escaped(summary(detection)).replace("F-CLIPScore", '<span class="whole">F-CLIPScore</span>')
+    return f'<div class="detection">{shown}<p class="summary" dir="auto">{figures}</p></div>'
 
 
 def words_html(detection: Detection) -> str:

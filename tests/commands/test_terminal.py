@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clip4dm.captions.words import encode_caption
-from clip4dm.commands import infer
+from clip4dm.commands import cli, infer
 from clip4dm.commands.terminal import coloured_caption
 from clip4dm.detection import make_detection
 
@@ -51,3 +51,8 @@ def test_words_say_why_they_were_not_scored(tokenizer):
     words = detection_of(tokenizer, "a red dog " + "w " * 80, "red").words
     assert [(word.scored, word.beyond_context) for word in words[:3]] == [(True, False), (False, False), (True, False)]
     assert all(word.scored != word.beyond_context for word in words[3:]) and words[-1].beyond_context
+
+
+def test_a_message_moves_no_cursor(capsys):
+    cli.tell("note: the folder \x1b[2J\r\x9b1m\t\u00e9 is not there")
+    assert capsys.readouterr().err == "note: the folder \ufffd[2J\ufffd\ufffd1m\t\u00e9 is not there\n"

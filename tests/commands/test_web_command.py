@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import subprocess
 import sys
@@ -37,8 +39,10 @@ def test_where_it_cannot_listen_is_said_before_the_model_is_loaded(capsys, monke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = ended(capsys, "--port", str(port), "--backbone", "no such model")
-    assert said.startswith(f"clip4dm web: error: --port {port} of 127.0.0.1 cannot be listened on (")
+    reason = os.strerror(errno.EADDRINUSE)
+    assert said == f"clip4dm web: error: --port {port} of 127.0.0.1 cannot be listened on ({reason}); take another"
     assert "--host 192.0.2.1 cannot be listened on" in ended(capsys, "--host", "192.0.2.1")
-    assert "--host a.invalid is no address" in ended(capsys, "--host", "a.invalid")
+    for host in ("a.invalid", "::1"):
+        assert f"--host {host} is no IPv4 address" in ended(capsys, "--host", host)
     for port in ("0", "65536", "x"):
         assert "is not a whole number from 1 to 65535" in ended(capsys, "--port", port)

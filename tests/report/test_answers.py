@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from html_reading import HOSTILE, elements, parsed, seen
@@ -12,6 +13,9 @@ from clip4dm import CLIP4DM
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.examples import SEEDS, example, what_to_look_at
 from clip4dm.benchmarks.shapes.lexicon import KINDS
+from clip4dm.calibration.curve import Curve
+from clip4dm.commands import web
+from clip4dm.commands.arguments import detector_of
 from clip4dm.errors import InputError
 from clip4dm.report.web.answers import (
     LONGEST,
@@ -24,6 +28,7 @@ from clip4dm.report.web.answers import (
     problem_html,
     tables_html,
 )
+from clip4dm.report.web.app import Page
 from clip4dm.report.web.examples import offered
 
 
@@ -41,6 +46,34 @@ def picture(tmp_path_factory):
 
 def test_the_examples_have_a_foil_of_every_kind():
     assert {foil.kind for seed in SEEDS for foil in example(seed).foils} == set(KINDS)
+
+
+def test_as_the_page_begins_the_exchanged_words_alone_are_misaligned(tmp_path):
+    detector = detector_of(web.parse_args(["--device", "cpu"]), web.BACKBONE)
+    checker = Checker(detector)
+    for one, seed in zip(offered(tmp_path, drawn_first=True), SEEDS, strict=False):
+        found = checker.check(one.picture, "\n".join(one.captions), detector.epsilon, checker.usual)
+        wrong = [[word.text for word in detection.misaligned] for detection in found]
+        assert wrong == [[], *([foil.foil_word] for foil in example(seed).foils)]
+
+
+@pytest.mark.parametrize("start, kept", [(0, True), (-1, False)])
+def test_probabilities_are_of_the_layers_that_were_calibrated(picture, start, kept):
+    detector = CLIP4DM.from_pretrained("demo", device="cpu", start_layer_text=start)
+    detector.curve = Curve((-0.01, 0.01), (0.9, 0.1))
+    checker = Checker(detector)
+    for layers in (1, 2):
+        (found,) = checker.check(picture, "a red heart", -1e-3, layers)
+        assert (found.words[0].probability is not None) == (kept and layers == 2)
+
+
+def test_a_slider_there_and_back_loses_nothing(demo, picture):
+    checker = Checker(demo)
+    found = checker.check(picture, "a red heart", -1e-3, 2)
+    page = SimpleNamespace(checker=checker)
+    for epsilon, layers in ((-1e-3, 1), (float("nan"), 2), (-1e-3, 2)):
+        kept, *_ = Page._again(page, str(picture), found, epsilon, layers)
+        assert kept is found
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -57,6 +57,12 @@ def test_hostile_captions_and_labels_stay_text(tokenizer):
     assert escaped("a\x00\ud800b") == "a\ufffd\ufffdb"
 
 
+@pytest.mark.parametrize("turn", "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+def test_nothing_turns_the_direction_of_what_follows(turn):
+    assert escaped(f"{turn}gnp.exe") == "\ufffdgnp.exe"
+    assert escaped("\u0645\u0631\u200f") == "\u0645\u0631\u200f"  # right to left by itself
+
+
 def test_a_word_says_its_colour_line_number_and_label():
     words = [Word("red", 0, 3, 2e-4, False), Word("coke", 4, 8, -4e-4, True), Word("late", 9, 13, None, False, True)]
     tree = parsed(caption_html("red coke late", words, -5e-5, labelled=[(4, 8)]))

@@ -174,6 +174,17 @@ def test_whole_or_not_at_all(shapes_run, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+def test_a_report_that_came_meanwhile_stays(shapes_run, tmp_path):
+    place = tmp_path / "report"
+    other = write_report(shapes_run.folder, tmp_path / "other", cards=2).folder
+    with pytest.raises(ReportError, match="holds a report already"):
+        with ReportFolder(place) as late:
+            late.write("index.html", "late")
+            other.rename(place)
+    assert (place / "index.html").read_text() != "late"
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
 @pytest.mark.parametrize(
     "name", ["../secret.png", "/etc/hostname", "sub/../../secret.png", "file:///etc/hostname", "sha256:00"]
 )
@@ -211,6 +222,18 @@ def test_scores_nobody_labelled(tmp_path):
 def test_scores_that_are_not_finished_are_reported_and_said_to_be(tmp_path):
     scores = store(tmp_path / "scores", [[row("a", -0.5, words=1)], [row("b", 0.0)]], expected=5)
     assert "3 of 5 shards are missing" in notices(read(reported(scores, tmp_path)))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"given": 5}, {"given": None}, {"given": [3]}]
+    + [{"settings": {"epsilon": value}} for value in (10**400, float("nan"), float("-inf"), True, "x")],
+)
+def test_scores_whose_facts_are_none_are_reported_all_the_same(damage, tmp_path):
+    scores = store(tmp_path / "scores", [[row("a", -0.5, words=1)]])
+    path = scores / "_score.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    assert "words below -5e-05" in text_of(read(reported(scores, tmp_path)))
 
 
 def test_scores_of_nothing_but_errors(tmp_path):

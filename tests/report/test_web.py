@@ -91,6 +91,24 @@ def test_a_picture_two_captions_and_epsilon(chromium, server, scene):
         assert not watched.asked_beyond(server.url) and not watched.complaints
 
 
+def test_epsilon_can_be_typed_anew(chromium, server):
+    with opened(chromium, server.url) as watched:
+        page = watched.page
+        ready(page)
+        number = page.locator("#epsilon input[type=number]")
+        number.click()
+        page.keyboard.press("Control+a")
+        page.keyboard.press("Delete")
+        page.wait_for_timeout(1000)  # time for an empty box to be complained of
+        assert not page.get_by_text("Error", exact=True).count()
+        number.fill("-0.001")
+        number.press("Enter")
+        page.wait_for_function(
+            "document.querySelector('.settings').innerText.includes('below -0.001 do')", timeout=SECONDS
+        )
+        assert page.locator("#highlights .word").count() and not watched.complaints
+
+
 def test_an_example_is_a_click(chromium, server):
     with opened(chromium, server.url) as watched:
         ready(watched.page)

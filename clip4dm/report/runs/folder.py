@@ -20,6 +20,8 @@ MADE_BY = "clip4dm report"
 class ReportFolder:
     """Files go to a folder beside the one asked for, which takes its place when the block ends well.
 
+    overwrite: whether an earlier report may be there then. Errors: ReportError.
+
     >>> import tempfile
     >>> place = Path(tempfile.mkdtemp()) / "report"
     >>> with ReportFolder(place) as report:
@@ -28,8 +30,8 @@ class ReportFolder:
     (['index.html', 'report.json'], ['report'])
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(os.path.abspath(folder))
+    def __init__(self, folder: Path, overwrite: bool = False) -> None:
+        self.folder, self.overwrite = Path(os.path.abspath(folder)), overwrite
         self.temporary = self.folder.with_name(f".{self.folder.name[:200]}.{os.getpid()}.tmp")
         self.names: list[str] = []
 
@@ -62,7 +64,7 @@ class ReportFolder:
         old = self.temporary.with_suffix(".old")
         shutil.rmtree(old, ignore_errors=True)
         if self.folder.exists():
-            check_place(self.folder, overwrite=True)  # whatever came there meanwhile
+            check_place(self.folder, self.overwrite)  # whatever came there meanwhile
             self.folder.rename(old)
         try:
             self.temporary.rename(self.folder)

@@ -52,7 +52,7 @@ def write_report(
     check_place(folder, overwrite)
     source = open_source(run, img_dir)
     tally = tally_of(source, cards)
-    with ReportFolder(folder) as files:
+    with ReportFolder(folder, overwrite) as files:
         for name, text in pages(source, tally):
             files.write(name, text)
     skipped = sum(tally.reasons.values())

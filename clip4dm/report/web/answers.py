@@ -39,6 +39,8 @@ class Checker:
         if self.layers > 1:
             self.usual = len(range(tower)[detector.start_layer_text :])
             detector.start_layer_text = 0  # explains all layers, so that others need no second pass
+            if self.usual != tower:
+                detector.curve = None  # a calibration's, of the usual layers alone
 
     def check(self, picture: str | Path | None, text: str, epsilon: float, layers: int) -> list[Detection]:
         """picture: a file; text: a caption a line; layers: the last so many. Errors: CLIP4DMError, OSError.

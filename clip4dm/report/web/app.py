@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,19 @@ def unopened(picture: gr.Image) -> gr.Image:
     return picture
 
 
+@cache
+def slider() -> type[gr.Slider]:
+    """Gradio's slider, which lets its number be emptied before another is typed: None until then."""
+    import gradio as gr
+
+    def preprocess(self: gr.Slider, payload: float | None) -> float | None:
+        return None if payload is None else gr.Slider.preprocess(self, payload)
+
+    # Not by a class statement: Gradio's metaclass would write a stub beside this file. is_template: drawn as its own.
+    names = {"preprocess": preprocess, "is_template": True, "__module__": __name__}
+    return ABCMeta.__new__(type(gr.Slider), "Slider", (gr.Slider,), names)
+
+
 class Page:
     """The blocks and what they do. app: to launch.
 
@@ -121,7 +135,7 @@ class Page:
 
         self.found = gr.State([], time_to_live=KEPT)
         self.highlights = gr.HTML(elem_id="highlights", apply_default_css=False)
-        self.slider = gr.Slider(
+        self.slider = slider()(
             min(-0.01, 2 * self.epsilon),
             max(0, self.epsilon),
             self.epsilon,
@@ -130,7 +144,7 @@ class Page:
             elem_id="epsilon",
             buttons=[],
         )
-        self.layers = gr.Slider(
+        self.layers = slider()(
             1,
             max(self.checker.layers, 2),
             self.checker.usual,
@@ -172,25 +186,34 @@ class Page:
                 concurrency_limit=4,
             )
 
-    def _take(self, example: Offered, epsilon: float, layers: int) -> tuple[Any, ...]:
+    def _take(self, example: Offered, epsilon: float | None, layers: int | None) -> tuple[Any, ...]:
         picture, text = str(example.picture), "\n".join(example.captions)
         return picture, text, *self._check(picture, text, epsilon, layers)
 
-    def _check(self, picture: str | None, text: str, epsilon: float, layers: int) -> tuple[Any, ...]:
+    def _check(self, picture: str | None, text: str, epsilon: float | None, layers: int | None) -> tuple[Any, ...]:
         import gradio as gr
 
+        epsilon = self.epsilon if epsilon is None else epsilon
+        layers = self.checker.usual if layers is None else layers
         try:
             detections = self.checker.check(picture, text, epsilon, layers)
         except (CLIP4DMError, OSError) as error:
             return *_problem(error, picture), gr.skip()
         low = lowest_epsilon(detections, epsilon)
-        return *_shown(picture, detections), gr.Slider(minimum=low, step=-low / 100)
+        return *_shown(picture, detections), slider()(minimum=low, step=-low / 100)
 
-    def _again(self, picture: str | None, found: list[Detection], epsilon: float, layers: int) -> tuple[Any, ...]:
+    def _again(
+        self, picture: str | None, found: list[Detection], epsilon: float | None, layers: int | None
+    ) -> tuple[Any, ...]:
+        """found stays as the model made it: of other layers a calibration's probabilities are gone."""
+        import gradio as gr
+
+        if epsilon is None or layers is None:
+            return (gr.skip(),) * 4
         try:
-            return _shown(picture, self.checker.again(found, epsilon, layers))
+            return found, *_shown(picture, self.checker.again(found, epsilon, layers))[1:]
         except InputError as error:
-            return _problem(error, picture)
+            return found, *_problem(error, picture)[1:]
 
 
 def _shown(picture: str | None, detections: list[Detection]) -> tuple[Any, ...]:

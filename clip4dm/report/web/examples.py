@@ -30,7 +30,7 @@ def offered(folder: Path, drawn_first: bool) -> list[Offered]:
 
     >>> import tempfile
     >>> [one.name for one in offered(Path(tempfile.mkdtemp()), drawn_first=True)][:2]
-    ['a purple heart near the right on snow', 'a star beside a plain fish']
+    ['a purple heart near the right on snow', 'a box floats above a plain fish']
     """
     scenes = []
     for one in map(example, SEEDS):

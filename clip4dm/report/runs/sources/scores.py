@@ -44,7 +44,7 @@ class ScoresSource:
     @property
     def title(self) -> str:
         """What was scored, by the last names of what was given."""
-        given = [Path(str(one)).name or str(one) for one in self.scores.about.get("given", [])]
+        given = [Path(one).name or one for one in _given(self.scores)]
         return ", ".join(given[:3]) + (", ..." if len(given) > 3 else "") or self.scores.folder.name
 
     @property
@@ -66,8 +66,8 @@ class ScoresSource:
     @property
     def epsilon(self) -> float:
         """The settings'."""
-        value = self.settings.get("epsilon")
-        return float(value) if isinstance(value, (int, float)) else EPSILON
+        value: Any = self.settings.get("epsilon")
+        return float(value) if is_number(value) else EPSILON
 
     @property
     def score_name(self) -> str:
@@ -124,7 +124,7 @@ def open_scores_source(folder: Path, img_dir: str | None = None) -> ScoresSource
     """
     scores = read_scores(folder, partial=True)
     made_of = _object(scores.about.get("input"))
-    given = [str(one) for one in scores.about.get("given", [])]
+    given = _given(scores)
     if made_of.get("format") == "tar":
         labels = [str(_object(shard.metadata.get("shard")).get("file", "")) for shard in scores.shards]
         return ScoresSource(scores, tar_pictures(given, [label for label in labels if label], img_dir))
@@ -149,6 +149,12 @@ def _shown(row: Mapping[str, Any]) -> Shown | Skipped:
     return Shown(
         key, image, caption, words, row["cosine"], row["f_clip_score"], row["score"], bool(row.get("truncated"))
     )
+
+
+def _given(scores: Scores) -> list[str]:
+    """The words of the command line then."""
+    given = scores.about.get("given")
+    return [str(one) for one in given] if isinstance(given, list) else []
 
 
 def _object(value: Any) -> dict[str, Any]:
