@@ -18,16 +18,19 @@ SHIPPED = Path(__file__).parent / "shipped"
 
 
 def user_folder() -> Path:
-    """The user's folder, there or not.
+    """The user's folder, there or not. Errors: CalibrationError where nobody knows the user's home.
 
     >>> user_folder().name
     'calibrations'
     """
     home = os.environ.get("CLIP4DM_HOME")
-    if home:
-        return Path(home).expanduser() / "calibrations"
     config = os.environ.get("XDG_CONFIG_HOME", "")
-    base = Path(config) if os.path.isabs(config) else Path("~/.config").expanduser()  # the specification's rule
+    try:
+        if home:
+            return Path(home).expanduser() / "calibrations"
+        base = Path(config) if os.path.isabs(config) else Path("~/.config").expanduser()  # the specification's rule
+    except RuntimeError:  # a user without an entry, as containers run them
+        raise CalibrationError("there is no home folder for calibrations: set CLIP4DM_HOME to a folder") from None
     return base / "clip4dm" / "calibrations"
 
 
@@ -90,8 +93,13 @@ def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str
 def _files(tell: Callable[[str], None]) -> list[Path]:
     """The user's, newest first, then the shipped ones, by name."""
     try:
-        mine = sorted(user_folder().glob("*.json"), key=lambda path: (-path.stat().st_mtime, path.name))
+        folder = user_folder()
+        # lstat: a link that leads nowhere is a file that cannot be read, and no reason to pass over the others.
+        mine = sorted(folder.glob("*.json"), key=lambda path: (-path.lstat().st_mtime, path.name))
     except OSError as error:
-        tell(f"passed over: {user_folder()}: {error.strerror}")
+        tell(f"passed over: {folder}: {error.strerror}")
+        mine = []
+    except CalibrationError as error:
+        tell(f"passed over: {error}")
         mine = []
     return mine + sorted(SHIPPED.glob("*.json"))

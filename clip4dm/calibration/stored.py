@@ -51,8 +51,10 @@ class AttributedBy:
         """Why a calibration of these does not fit the other's attributions; nothing where it does."""
         found = []
         if self.weights_sha256 != other.weights_sha256:
-            mine, others = (f"{one.backbone}/{one.pretrained} ({one.weights_sha256[:12]})" for one in (self, other))
-            found.append(f"weights {others}, not {mine}")
+            mine, others = (f"{one.backbone}/{one.pretrained}" for one in (self, other))
+            found.append(
+                f"weights {others!r:.120} ({other.weights_sha256[:12]}), not {mine!r:.120} ({self.weights_sha256[:12]})"
+            )
         for name in ("quick_gelu", "precision", "method", "margin", "steps", "image_masks", "template", "layers"):
             mine, others = getattr(self, name), getattr(other, name)
             if mine != others:

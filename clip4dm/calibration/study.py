@@ -47,7 +47,15 @@ def calibrate(source: Source, rule: Rule, versions: Mapping[str, str]) -> Calibr
     source.words.check_both_kinds()
     deciding, rest = split(source.words, rule.holdout, rule.seed)
     expectation = rule.guarantee == "expectation"
-    found = choose(deciding, rule.control, rule.alpha, rule.delta, in_expectation=expectation, seed=rule.seed)
+    try:
+        found = choose(deciding, rule.control, rule.alpha, rule.delta, in_expectation=expectation, seed=rule.seed)
+    except CalibrationError as refused:
+        if not rest.images:
+            raise
+        raise CalibrationError(
+            f"{refused} (all numbers are of images that decide: {deciding.images:,} of {source.words.images:,} do, "
+            "--holdout says how many not)"
+        ) from None
     curve = fit(deciding)
     wrong = int(deciding.wrong.sum())
     data = Data(source.name, source.sha256, deciding.images, len(deciding.wrong), wrong, found.risk)

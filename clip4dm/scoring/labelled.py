@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def source_of_scores(folder: Path, column: str = LABELS) -> Source:
             if spans is None or row["words"] is None:
                 continue
             digest.update(json.dumps([row["image"], row["caption"], spans]).encode())
-            rows += [(row["image"], *judged(word, spans)) for word in row["words"] if word["attribution"] is not None]
+            picture = os.path.normpath(row["image"])  # ./a.jpg and a.jpg are one, and must not decide and be held out
+            rows += [(picture, *judged(word, spans)) for word in row["words"] if word["attribution"] is not None]
     return Source(LabelledWords.of_rows(rows), parse_attributed_by(about), column, digest.hexdigest())
 
 

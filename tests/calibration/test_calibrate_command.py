@@ -221,7 +221,8 @@ def scores(shapes):
             if row["foil"] and number % 3 == 0:
                 start = re.search(rf"\b{row['foil_word']}\b", row["caption"]).start()
                 label = json.dumps([[start, start + len(row["foil_word"])]])
-            writer.writerow([names[row["image_id"]], row["caption"], "" if number >= 500 else label])
+            picture = f"{'./' if row['foil'] else ''}{names[row['image_id']]}"  # one picture, however it is named
+            writer.writerow([picture, row["caption"], "" if number >= 500 else label])
     common = [str(shapes / "images" / "labels.csv"), "--backbone", "demo", "--device", "cpu"]
     score.main([*common, "--output", str(shapes / "scores")])
     score.main([*common, "--output", str(shapes / "lines"), "--output_format", "jsonl"])

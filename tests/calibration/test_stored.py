@@ -112,7 +112,7 @@ def test_a_file_that_is_cut_anywhere_is_refused(path):
     [
         (
             {"weights_sha256": "ef" * 32},
-            "weights tiny//home/me/weights.pt (efefefefefef), not tiny/weights.pt (abababababab)",
+            "weights 'tiny//home/me/weights.pt' (efefefefefef), not 'tiny/weights.pt' (abababababab)",
         ),
         ({"method": "occlusion", "layers": "all"}, "method 'occlusion', not 'clip4dm'; layers 'all', not 'last 3'"),
         ({"template": ""}, "template '', not 'A photo depicts '"),
@@ -155,6 +155,46 @@ def test_the_users_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", "not/absolute")
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert user_folder() == tmp_path / "me" / ".config" / "clip4dm" / "calibrations"
+
+
+@pytest.mark.parametrize("name", ["CLIP4DM_HOME", "HOME"])
+def test_a_user_without_a_home_has_the_files_that_come_along(monkeypatch, name):
+    """No account of the process's number and no HOME, as in containers; or an account that is none."""
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    if name == "HOME":
+        monkeypatch.delenv("CLIP4DM_HOME")
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)  # it knows of none
+    else:
+        monkeypatch.setenv("CLIP4DM_HOME", "~no-such-account/x")
+    with pytest.raises(CalibrationError, match="set CLIP4DM_HOME to a folder"):
+        user_folder()
+    said = []
+    assert calibration_for("auto", BY, said.append) is None
+    assert said[0].startswith("passed over: there is no home folder")
+
+
+def test_a_link_that_leads_nowhere_hides_no_other(calibration, home):
+    write_calibration(home / "mine.json", calibration)
+    (home / "gone.json").symlink_to(home / "nothing")
+    said = []
+    assert calibration_for("auto", BY, said.append) == calibration
+    assert any("gone.json" in line for line in said)
+
+
+def test_a_strangers_names_do_not_reach_the_terminal_raw(path):
+    content = json.loads(path.read_text())
+    content["attributed_by"].update(backbone="\x1b[31mred\n", weights_sha256="0" * 64)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CalibrationError) as error:
+        calibration_for(str(path), BY, print)
+    assert str(error.value).isprintable()
+
+
+def test_too_few_images_say_that_only_some_of_them_decide():
+    source = Source(Population().draw(20, seed=0), BY, "foil", "cd" * 32)
+    with pytest.raises(CalibrationError, match=r"at least 11.*\(all numbers .* 10 of 20 do, --holdout says"):
+        calibrate(source, Rule("fpr", 0.2, 0.1, "confidence", 0.5, 0), {})
 
 
 def test_attributed_by_is_plain():
