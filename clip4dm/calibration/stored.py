@@ -15,11 +15,12 @@ from typing import Any
 
 from clip4dm.calibration.curve import KINDS, Curve
 from clip4dm.calibration.names import CONTROLS, GUARANTEES, CalibrationError, Control, Guarantee
-from clip4dm.files.reading import FileError, is_number, read_json
+from clip4dm.files.reading import FileError, check_regular, is_number, read_json
 from clip4dm.files.writing import replace_file
 
 FORMAT = "clip4dm calibration"
 VERSION = 1
+LARGEST = 2**24  # bytes; a file has some thousands
 LARGEST_CURVE = 100_000  # corners
 
 
@@ -152,6 +153,7 @@ def read_calibration(path: Path) -> Calibration:
     read_calibration(Path("demo-fdr.json")).epsilon
     """
     try:
+        check_regular(path, LARGEST)
         content = read_json(path)
     except FileError as error:
         raise CalibrationError(f"the calibration cannot be read: {error}") from None

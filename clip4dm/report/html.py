@@ -60,7 +60,7 @@ def caption_html(
     >>> print(caption_html("a coke", [Word("coke", 2, 6, attribution=-2e-4, misaligned=True)], epsilon=-5e-5))
     ... # doctest: +NORMALIZE_WHITESPACE
     <p class="caption" dir="auto">a <span class="word misaligned" style="--light:#f59331;--dark:#a54e08"
-    title="-0.0002: does not fit">coke<span class="heard"> (minus 0.0002, does not fit) </span></span></p>
+    title="-0.0002: does not fit">coke</span><span class="heard"> (minus 0.0002, does not fit) </span></p>
     """
     full, at, parts = scale_of(words, epsilon), 0, []
     for piece in pieces_of(caption, words):
@@ -174,7 +174,7 @@ def picture_data_uri(picture: Image, largest: int = LARGEST) -> str:
 
 
 def _word_html(word: Word, marked: str, full: float, labelled: bool) -> str:
-    """A word's span. marked: its text as HTML."""
+    """A word's span, and what is read out behind it: inside, its box would be drawn anew on the next line."""
     heard = [_heard(word.attribution)] if word.attribution is not None else []
     heard += [_verdict(word)] * (not word.scored or word.misaligned) + ["found wrong by people"] * labelled
     number = "" if word.attribution is None else f"{word.attribution:.3g}"
@@ -182,7 +182,7 @@ def _word_html(word: Word, marked: str, full: float, labelled: bool) -> str:
     kind = " misaligned" if word.misaligned else "" if word.scored else " unscored"
     grounds = "" if word.attribution is None else f' style="{_grounds(word.attribution, full)}"'
     said = f'<span class="heard"> ({", ".join(heard)}) </span>'
-    return f'<span class="word{kind}"{grounds} title="{title}">{marked}{said}</span>'
+    return f'<span class="word{kind}"{grounds} title="{title}">{marked}</span>{said}'
 
 
 def _grounds(attribution: float, full: float) -> str:

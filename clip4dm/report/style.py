@@ -18,7 +18,7 @@ _DARK = f"{_palette(DARK)}--ground:#14171c;--card:#1d2127;--text:#e8eaed;--faint
 
 # What `caption_html`, `detection_html`, `words_html` and `legend_html` need, wherever they stand.
 WORDS = """
-.caption{font-size:1.25rem;line-height:2;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;color:var(--text)}
+.caption{position:relative;font-size:1.25rem;line-height:2;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;color:var(--text)}
 .word{position:relative;border-radius:.25em;padding:.14em .22em;
 box-decoration-break:clone;-webkit-box-decoration-break:clone;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 .word[style]{background:var(--light);color:var(--ink)}

@@ -110,7 +110,7 @@ def test_the_guarantee_holds_on_the_drawn_world(run, control, alpha):
     words = source_of_run(run).words
     found = broken(splits_of(words, 200, control), calibrated, control, alpha, 0.1)
     assert found.share <= found.allowed(0.1), found
-    assert found.none < 200 or control == "fdr"
+    assert found.none < (100 if alpha == 0.1 else 40)  # thresholds are found: most calibrations say something
 
 
 def test_auto_takes_what_calibrate_wrote(shapes, run, home, capsys, tmp_path, monkeypatch):

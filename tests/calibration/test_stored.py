@@ -99,6 +99,13 @@ def test_files_that_are_none(path, text):
         read_calibration(path)
 
 
+def test_a_file_larger_than_any_calibration_is_not_read(path):
+    with path.open("ab") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(CalibrationError, match="more than any such file should"):
+        read_calibration(path)
+
+
 def test_a_file_that_is_cut_anywhere_is_refused(path):
     whole = path.read_bytes()
     for length in range(0, len(whole) - 2, 97):
