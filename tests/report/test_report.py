@@ -219,7 +219,7 @@ def test_in_a_browser(report, chromium, scheme, size):
             assert not watched.overflows()
             assert watched.violations() == []
         with page.expect_navigation():
-            page.get_by_role("link", name=re.compile("All .* shown of .*: Surest hits")).click()
+            page.get_by_role("link", name=re.compile("Surest hits: .* of .* such captions")).click()
         assert page.url == (report.folder / "hits.html").as_uri()
         assert watched.complaints == [] and watched.dialogs == []
         assert watched.asked_beyond(*((report.folder / name).as_uri() for name in report.files)) == []

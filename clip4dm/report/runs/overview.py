@@ -252,7 +252,7 @@ def _galleries(source: Source, tally: Tally, pairs: Mapping[int, Shown], cards: 
             shown = "".join(cards.html(pairs[place], rank, level=4) for rank, place in enumerate(places[:PREVIEW], 1))
             parts.append(
                 f'<ol class="cards">{shown}</ol><p class="more"><a href="{gallery.name}.html">'
-                f"All {len(places):,} shown of {tally.members[gallery.name]:,}: {escaped(gallery.title)}</a></p>"
+                f"{escaped(gallery.title)}: {len(places):,} of {tally.members[gallery.name]:,} such captions</a></p>"
             )
         else:
             parts.append("<p><b>There is none in this run.</b></p>")

@@ -69,7 +69,7 @@ def unopened(picture: gr.Image) -> gr.Image:
 
 
 @cache
-def slider() -> type[gr.Slider]:
+def _slider() -> type[gr.Slider]:
     """Gradio's slider, which lets its number be emptied before another is typed: None until then."""
     import gradio as gr
 
@@ -135,7 +135,7 @@ class Page:
 
         self.found = gr.State([], time_to_live=KEPT)
         self.highlights = gr.HTML(elem_id="highlights", apply_default_css=False)
-        self.slider = slider()(
+        self.slider = _slider()(
             min(-0.01, 2 * self.epsilon),
             max(0, self.epsilon),
             self.epsilon,
@@ -144,7 +144,7 @@ class Page:
             elem_id="epsilon",
             buttons=[],
         )
-        self.layers = slider()(
+        self.layers = _slider()(
             1,
             max(self.checker.layers, 2),
             self.checker.usual,
@@ -200,7 +200,7 @@ class Page:
         except (CLIP4DMError, OSError) as error:
             return *_problem(error, picture), gr.skip()
         low = lowest_epsilon(detections, epsilon)
-        return *_shown(picture, detections), slider()(minimum=low, step=-low / 100)
+        return *_shown(picture, detections), _slider()(minimum=low, step=-low / 100)
 
     def _again(
         self, picture: str | None, found: list[Detection], epsilon: float | None, layers: int | None
