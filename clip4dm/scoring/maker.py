@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from clip4dm.attribution.methods import get_method
+from clip4dm.attribution.methods import Method, get_method
 from clip4dm.calibration.curve import Curve
 from clip4dm.calibration.stored import AttributedBy
 from clip4dm.captions.sentences import CUT, check_long
@@ -20,6 +20,9 @@ from clip4dm.scores import last_layers, usual_method
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
+
+# A detector's settings beside its method and `long`.
+OWN = ("image_masks", "template", "start_layer_text", "sorted_by", "epsilon", "score", "score_weight")
 
 
 class NotAtHand(ModelError):
@@ -48,19 +51,7 @@ class Maker:
     def of(detector: CLIP4DM) -> Maker:
         """What a setting is, the detector says: an option may have meant "the usual one"."""
         model = detector.model
-        settings = {
-            "method": detector.method.name,
-            "margin": detector.method.margin,
-            "steps": detector.method.steps,
-            "image_masks": detector.image_masks,
-            "template": detector.template,
-            "start_layer_text": detector.start_layer_text,
-            "sorted_by": detector.sorted_by,
-            "epsilon": detector.epsilon,
-            "score": detector.score,
-            "score_weight": detector.score_weight,
-            **said_of_long(detector.long),
-        }
+        settings = _settings(detector.method, {name: getattr(detector, name) for name in OWN}, detector.long)
         about = {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu}
         by = detector.attributed_by()
         maker = Maker(settings, about, by.weights_sha256, model.pretrained, by)
@@ -86,19 +77,13 @@ class Maker:
         layers = text_layers(source)
         given = recipe.get("method")
         method = get_method(usual_method(layers) if given is None else given, recipe.get("margin"), recipe.get("steps"))
-        settings = {
-            "method": method.name,
-            "margin": method.margin,
-            "steps": method.steps,
+        own = {
+            **recipe,
             "image_masks": method.image_masks(recipe.get("image_masks", 0)),
-            "template": recipe["template"],
             "start_layer_text": method.start(recipe.get("start_layer_text"), layers),
-            "sorted_by": recipe["sorted_by"],
-            "epsilon": recipe["epsilon"],
-            "score": recipe["score"],
             "score_weight": recipe.get("score_weight"),
-            **said_of_long(recipe.get("long", CUT)),
         }
+        settings = _settings(method, own, recipe.get("long", CUT))
         last_layers(settings["start_layer_text"], layers)
         check_settings(settings["sorted_by"], settings["epsilon"], settings["score"], settings["score_weight"])
         about = {"backbone": source.backbone, "precision": recipe["precision"], "quick_gelu": source.quick_gelu}
@@ -111,6 +96,12 @@ class Maker:
             **method.identity(settings["start_layer_text"], method.rows(layers)),
         )
         return Maker(settings, about, by.weights_sha256, source.pretrained, by)
+
+
+def _settings(method: Method, own: Mapping[str, Any], long: str) -> dict[str, Any]:
+    """own: with the values of OWN, as the detector has them. Errors: InputError."""
+    of_method = {"method": method.name, "margin": method.margin, "steps": method.steps}
+    return {**of_method, **{name: own[name] for name in OWN}, **said_of_long(long)}
 
 
 def said_of_long(long: str) -> dict[str, str]:
