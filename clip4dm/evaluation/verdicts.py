@@ -81,6 +81,10 @@ def not_comparable(config: Mapping[str, Any], samples: int) -> str | None:
 
     not_comparable(result, result["n"])  # "136 samples, where the paper's foil has 198960"
     """
+    return _nothing_published(config) or _other_data(config["benchmark"], samples)
+
+
+def _nothing_published(config: Mapping[str, Any]) -> str | None:
     benchmark, args = config["benchmark"], config["args"]
     ours = {theirs: name for name, theirs in PAPER_NAMES.items()}
     metrics = {ours.get(row.metric, row.metric) for row in PAPER if row.benchmark == benchmark}
@@ -92,9 +96,13 @@ def not_comparable(config: Mapping[str, Any], samples: int) -> str | None:
         asked += f", method {args['method']}" if args.get("method") else ""
         asked += f", image_masks {args['image_masks']}" if args.get("image_masks") else ""
         return f"nothing is published for {benchmark} with {config['backbone']}:{config['pretrained']} ({asked})"
-    if samples != SAMPLES[benchmark]:
-        return f"{samples} samples, where the paper's {benchmark} has {SAMPLES[benchmark]}"
     return None
+
+
+def _other_data(benchmark: str, samples: int) -> str | None:
+    if samples == SAMPLES[benchmark]:
+        return None
+    return f"{samples} samples, where the paper's {benchmark} has {SAMPLES[benchmark]}"
 
 
 def verdict_lines(result: Mapping[str, Any]) -> list[str]:
@@ -102,9 +110,11 @@ def verdict_lines(result: Mapping[str, Any]) -> list[str]:
 
     verdict_lines(outcome.result)  # ["published: LA 0.60: inside [0.580, 0.625]", ...]
     """
-    reason = not_comparable(result, result["n"])
+    if _nothing_published(result):
+        return []
+    reason = _other_data(result["benchmark"], result["n"])
     if reason:
-        return [] if reason.startswith("nothing") else [f"published: not judged: {reason}"]
+        return [f"published: not judged: {reason}"]
     return [f"published: {verdict.line()}" for verdict in verdicts(result)]
 
 
