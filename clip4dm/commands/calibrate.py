@@ -111,7 +111,9 @@ def read_source(args: argparse.Namespace) -> Source:
 
     read_source(parse_args(["output/foil/ViT-B-32-openai/SETTINGS"])).words.images
     """
-    if (args.run_folder / "_score.json").exists():
+    from clip4dm.scoring.sink import SCORE_FILE
+
+    if (args.run_folder / SCORE_FILE).exists():
         if args.start_layer_text is not None:
             raise InputError("--start_layer_text is for a run of main.py: scores hold the mean over their layers alone")
         check_extra("score", "pyarrow")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.evaluation.options import Whole, arguments
+from clip4dm.report.runs import CARDS
 
 if TYPE_CHECKING:
     from clip4dm.report.runs.write import Report
 
-CARDS = 100
 NUMBER_OF_CARDS = Whole(1, 10_000)
 
 
@@ -61,7 +61,9 @@ def main(argv: list[str] | None = None, program: str = "clip4dm report") -> None
     with one_line_errors(program, args.debug):
         check_extra("report", "matplotlib")
         check_extra("eval", "sklearn", "scipy", "tabulate")
-        if (Path(args.run) / "_score.json").exists():
+        from clip4dm.scoring.sink import SCORE_FILE
+
+        if (Path(args.run) / SCORE_FILE).exists():
             check_extra("score", "pyarrow")
         from clip4dm.report.runs.write import write_report
 

@@ -22,8 +22,9 @@ from clip4dm.commands.arguments import (
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
 from clip4dm.errors import InputError
 from clip4dm.evaluation import options
+from clip4dm.models.names import DEMO
 
-BACKBONE = "demo"
+BACKBONE = DEMO
 HOST = "127.0.0.1"
 
 

@@ -19,6 +19,7 @@ from clip4dm.report.runs.galleries import Tally, galleries_of
 from clip4dm.report.runs.pages import Frame
 from clip4dm.report.runs.parts import Cell, breakable, figure_cell, plot_html, settings_table, table_html, tiles_html
 from clip4dm.report.runs.sources.base import Shown, Source
+from clip4dm.scores import F_CLIP_SCORE
 
 # The figures that stand first and are drawn, of those that a benchmark has.
 MAIN = ("LA", "precision", "recall", "f1", "AP/{score}", "pearson/{score}", "tau_c/{score}", "tau_b/{score}",
@@ -60,7 +61,7 @@ def main_metrics(figures: Mapping[str, Figure], score: str) -> list[str]:
 def _score_key(result: Mapping[str, Any]) -> str:
     """The score's name among a result's figures: F-CLIPScore unless another one was asked for."""
     name = result["settings"].get("score")
-    return "F-CLIPScore" if name in (None, "f_clip_score") else str(name)
+    return "F-CLIPScore" if name in (None, F_CLIP_SCORE) else str(name)
 
 
 def _notices(source: Source, tally: Tally, cards: Cards) -> str:

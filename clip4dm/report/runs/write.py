@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clip4dm import __version__
+from clip4dm.report.runs import CARDS
 from clip4dm.report.runs.cards import Cards
 from clip4dm.report.runs.folder import ReportFolder, check_place
 from clip4dm.report.runs.galleries import MOST_GROUPS, Tally, fetch, galleries_of, tally_of
 from clip4dm.report.runs.overview import overview_page
 from clip4dm.report.runs.pages import EXAMPLES, WORDS, Frame, gallery_pages, groups_of, skipped_page, words_page
 from clip4dm.report.runs.sources.base import ReportError, Source
-
-CARDS = 100  # of a gallery, of all groups together
 
 
 @dataclass(frozen=True)

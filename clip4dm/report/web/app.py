@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.detection import Detection
 from clip4dm.errors import CLIP4DMError, InputError
+from clip4dm.models.names import DEMO
 from clip4dm.report.style import style_of
 from clip4dm.report.web.answers import Checker, as_json, captions_html, lowest_epsilon, problem_html, tables_html
 from clip4dm.report.web.examples import Offered
@@ -94,7 +95,7 @@ class Page:
         self.epsilon = checker.detector.epsilon
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=CACHE) as self.app:
             gr.Markdown(INTRODUCTION)
-            if checker.detector.model.backbone == "demo":
+            if checker.detector.model.backbone == DEMO:
                 gr.Markdown(DRAWN_ONLY)
             self._offer(examples)
             with gr.Row():

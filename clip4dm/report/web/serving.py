@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from clip4dm.models.names import DEMO
+
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
 
@@ -62,7 +64,7 @@ def served(detector: CLIP4DM, host: str, port: int | None = None) -> Iterator[st
         from clip4dm.report.web.app import STYLE, Page
         from clip4dm.report.web.examples import offered
 
-        examples = offered(Path(folder), drawn_first=detector.model.backbone == "demo")
+        examples = offered(Path(folder), drawn_first=detector.model.backbone == DEMO)
         app = Page(Checker(detector), examples).app
         _, address, _ = app.launch(server_name=host, server_port=port, css=STYLE, theme=_theme(), **_at_home())
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.benchmarks import Benchmark, get_benchmark
+from clip4dm.benchmarks.labels import overlaps_any
 from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.metrics.calibration import read_words
 from clip4dm.evaluation.records import Scored, Settings, sample_of, score_record
@@ -200,11 +201,10 @@ def versions_of(versions: Any) -> str:
 
 def _label(sample: Sample, scored: Scored) -> Label:
     hit = scored.sound.hit_span
-    label = Label(sample.misaligned, sample.spans, sample.label if sample.misaligned else "", hit)
     if hit is None and sample.misaligned and sample.spans:  # a benchmark that counts tokens or entailment
-        shown = Shown(sample.id, sample.image, sample.caption, scored.words, scored.cosine, 0.0, 0.0, label=label)
-        hit = any(map(shown.labelled, shown.misaligned))
-    return Label(label.misaligned, label.spans, label.text, hit if sample.spans else None)
+        hit = any(overlaps_any((word.start, word.end), sample.spans) for word in scored.words if word.misaligned)
+    text = sample.label if sample.misaligned else ""
+    return Label(sample.misaligned, sample.spans, text, hit if sample.spans else None)
 
 
 def _name(path: str) -> str:
