@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,6 +109,7 @@ def show(reports: list[dict[str, Any]], output: Path) -> int:
 
     from clip4dm.evaluation.tables import NOTHING, markdown_table
     from clip4dm.files.writing import replace_file
+    from clip4dm.scoring.schema import jsonable
 
     rows = [(report["model"], row) for report in reports for row in rows_of(report)]
     print(
@@ -130,7 +130,7 @@ def show(reports: list[dict[str, Any]], output: Path) -> int:
     )
     counts = {verdict: sum(row.verdict == verdict for _, row in rows) for verdict in ("pass", "FAIL", "not checked")}
     output.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(output, (json.dumps(finite(as_json(reports)), indent=1, allow_nan=False) + "\n").encode())
+    replace_file(output, (json.dumps(jsonable(as_json(reports)), indent=1, allow_nan=False) + "\n").encode())
     print(f"\n{counts['pass']} passed, {counts['FAIL']} failed, {counts['not checked']} not checked: {output}")
     return FAILED if counts["FAIL"] else 0
 
@@ -157,15 +157,6 @@ def as_json(reports: list[dict[str, Any]]) -> dict[str, Any]:
             for report in reports
         ],
     }
-
-
-def finite(value: Any) -> Any:
-    """The same with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def processor() -> str:

@@ -47,6 +47,8 @@ def power_rows(sources: Mapping[Path, Source]) -> Iterator[list[str]]:
     from clip4dm.calibration.names import CalibrationError
     from clip4dm.calibration.stored import Rule
     from clip4dm.calibration.study import calibrate
+    from clip4dm.evaluation.metrics.metrics import Figure
+    from clip4dm.evaluation.tables import cell
 
     for alpha in ALPHAS:
         for folder, source in sources.items():
@@ -57,14 +59,8 @@ def power_rows(sources: Mapping[Path, Source]) -> Iterator[list[str]]:
             except CalibrationError:
                 yield [f"{alpha:g}", name, "none", "", "", "", seconds]
                 continue
-            cells = [interval(found.held_out[figure]) for figure in ("risk", "recall", "precision")]
+            cells = [cell(Figure(**found.held_out[name])) for name in ("risk", "recall", "precision")]
             yield [f"{alpha:g}", name, f"{found.epsilon:g}", *cells, seconds]
-
-
-def interval(figure: Mapping[str, float | int | None]) -> str:
-    """A figure with its interval, for a table."""
-    value, low, high = (figure[name] for name in ("value", "low", "high"))
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def seconds_of(folder: Path) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clip4dm.benchmarks.labels import overlaps_any
 from clip4dm.captions.sentences import CUT, SPLIT
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
 from clip4dm.errors import InputError
@@ -74,7 +75,7 @@ def places(cut: Sequence[dict[str, Any]], split: Sequence[dict[str, Any]]) -> li
     found = []
     for short, whole in zip(cut, split, strict=True):
         spans, units = short["label"]["spans"], short["units"]
-        mine = [i for i, (start, end, *_) in enumerate(units) if any(start < b and a < end for a, b in spans)]
+        mine = [i for i, (start, end, *_) in enumerate(units) if overlaps_any((start, end), spans)]
         if mine:
             hits, span_hits = ((bool(short[name]), bool(whole[name])) for name in ("is_correct", "is_correct_span"))
             words = sum(kind == 0 for _, _, kind, _ in units)
