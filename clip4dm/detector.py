@@ -247,11 +247,11 @@ class CLIP4DM:
 
         -> of each pair (layers, units) attributions and the cosine.
         """
-        distinct = {id(e): e for e in encoded}
-        place = {key: i for i, key in enumerate(distinct)}
+        once = {id(e): e for e in encoded}
+        place = {key: i for i, key in enumerate(once)}
         whole, seen = features.unbind(1) if self.image_masks else (features, features)
         result = self.method.attribute(
-            self.model.tower, list(distinct.values()), seen, [place[id(e)] for e in encoded], self.start_layer_text
+            self.model.tower, list(once.values()), seen, [place[id(e)] for e in encoded], self.start_layer_text
         )
         cosine = (result.text_features * whole.to(result.text_features)).sum(-1) if self.image_masks else result.cosine
         per_layer, cosines = result.per_layer.cpu().numpy(), cosine.cpu().tolist()  # (pairs, layers, tokens)

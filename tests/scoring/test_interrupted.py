@@ -25,26 +25,20 @@ main(sys.argv[1:])
 """
 
 
+def options(table, folder):
+    return [str(table), "--output", str(folder), "--shard_size", "4", "--backbone", "demo", "--epsilon", "-5e-5"]
+
+
 def test_a_full_disk_loses_nothing_that_was_stored(run, table, tmp_path):
     """RLIMIT_FSIZE stands for the disk: no file beyond so many bytes. The last of the table's shards are too large."""
     lines = table.read_text().splitlines()
     image, caption, _ = lines[1].split(",")
     table.write_text("\n".join([*lines[:9], *[f"{image},{caption + ' red' * 5000},0"] * 4]) + "\n")
-    options = [
-        str(table),
-        "--output",
-        str(tmp_path / "scores"),
-        "--shard_size",
-        "4",
-        "--backbone",
-        "demo",
-        "--epsilon",
-        "-5e-5",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL.format(size=20_000), *options], capture_output=True, text=True, cwd=ROOT
-    )
     folder = tmp_path / "scores"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL.format(size=20_000), *options(table, folder)],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 2, done.stderr
     assert f"{folder / '00002.parquet'} cannot be written: File too large. The shards before it are kept" in last
@@ -72,22 +66,8 @@ def test_a_signal_ends_it_with_a_line_and_the_same_command_goes_on(run, table, t
         "SIGNAL_AT": f"{event}|{text}|{int(number)}",
         "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
     }
-    options = [
-        str(table),
-        "--output",
-        str(folder),
-        "--shard_size",
-        "4",
-        "--backbone",
-        "demo",
-        "--epsilon",
-        "-5e-5",
-        "--device",
-        "cpu",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "clip4dm", "score", *options], capture_output=True, text=True, env=environment
-    )
+    command = [sys.executable, "-m", "clip4dm", "score", *options(table, folder), "--device", "cpu"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 128 + number, done.stderr
     word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
     said = [line for line in done.stderr.splitlines() if line and "pair" not in line]
