@@ -52,6 +52,8 @@ def build(name: str):
     else:
         model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(24, VISION, text)
     with torch.no_grad():
+        if name == "coca":  # open_clip leaves it as the memory was, now and then NaN; no text feature reads it
+            model.text_decoder.text_projection.zero_()
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.1)
     return model.eval().requires_grad_(False)
