@@ -18,14 +18,18 @@ from clip4dm.calibration.stored import AttributedBy, Calibration
 from clip4dm.captions.sentences import CUT, SPLIT, Long, check_long
 from clip4dm.captions.windows import encode_long_caption, merge, parts
 from clip4dm.captions.words import EncodedCaption, encode_caption, mean_over_units, neutral_ids
-from clip4dm.detection import Detection, NotFinite, check_settings, make_detection
+from clip4dm.detection import Detection, NotFinite, Word, check_settings, make_detection
 from clip4dm.errors import InputError
 from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.files.several import as_several, distinct
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
-from clip4dm.towers.given import preprocessed, unit_features
+from clip4dm.suggestion.open_words import VocabularyLike, vocabulary_of
+from clip4dm.suggestion.result import Suggestion
+from clip4dm.suggestion.suggest import TOP, Asked, suggest, words_asked
+from clip4dm.towers.given import check_pairs, given_features, preprocessed
+from clip4dm.towers.memory import in_parts_that_fit
 
 DEFAULT_BATCH_SIZE = 64
 Item = TypeVar("Item")
@@ -54,10 +58,8 @@ class CLIP4DM:
     >>> [[word.text for word in detection.misaligned] for detection in detector.detect(picture, captions)]
     [[], ['heart']]
     >>> features = detector.encode_images([picture, picture])  # for any number of calls of `detect`
-    >>> features.shape, len(detector.detect(features, captions)), len(detector.detect(features[:1], captions[:1]))
-    (torch.Size([2, 128]), 2, 1)
-    >>> len(detector.detect_encoded(features, detector.encode_captions(captions)))
-    2
+    >>> features.shape, len(detector.detect_encoded(features, detector.encode_captions(captions)))
+    (torch.Size([2, 128]), 2)
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class CLIP4DM:
 
         Errors: ModelError; InputError for settings that cannot be.
 
-            detector = CLIP4DM.from_pretrained("ViT-H-14", device="cuda", sorted_by="most_negative")
+            detector = CLIP4DM.from_pretrained("ViT-H-14", device="cuda")
         """
         return cls(load_model(backbone, pretrained, device, precision), **settings)
 
@@ -194,13 +196,7 @@ class CLIP4DM:
         """
         if not encoded:
             return []
-        if len(features) != len(encoded) and 1 not in (len(features), len(encoded)):
-            raise InputError(
-                f"{len(features)} images and {len(encoded)} captions: give as many of both, one image "
-                "for all captions, or one caption for all images"
-            )
-        if (features.ndim == 3) != bool(self.image_masks):
-            raise InputError(f"features {tuple(features.shape)} are not of encode_images of this CLIP4DM: image_masks")
+        check_pairs(features, len(encoded), bool(self.image_masks))
         pairs = max(len(features), len(encoded))
         image_of = range(pairs) if len(features) > 1 else [0] * pairs
         captions = encoded if len(encoded) > 1 else list(encoded) * pairs
@@ -218,18 +214,35 @@ class CLIP4DM:
         of_parts = (found[i] for i in range(len(read)))
         return [self._detection(caption, list(islice(of_parts, len(parts(caption))))) for caption in captions]
 
+    def suggest(
+        self,
+        image: Tensor | ImageLike,
+        caption: str,
+        words: Sequence[str | Word] | None = None,
+        top: int = TOP,
+        *,
+        vocabulary: VocabularyLike = None,
+        **settings: Any,
+    ) -> list[Suggestion]:
+        """What could stand for words of a caption: for each, captions with another word in its place, best first.
+
+        words: as they stand in the caption; None for the misaligned ones. top: replacements a word. vocabulary: None
+        for the words that come along, "clip" for the tokenizer's own, a file, or words. settings: min_gain, distinct
+        of `suggestion.suggest.Asked`. Errors: InputError, VocabularyError, and those of `detect`.
+
+            coke, = detector.suggest("photo.jpg", "a cup of coke")
+            coke.best.caption, coke.best.gain  # ("a cup of coffee", 0.041)
+        """
+        features = self._features(image)
+        (detection,) = self.detect_encoded(features[:1], self.encode_captions([caption]))
+        chosen = vocabulary_of(vocabulary, self.model.tokenizer, self.model.tower)
+        asked = Asked(chosen, top, **settings)
+        return suggest(self, features[:1], detection, words_asked(detection, words), asked)
+
     def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
-        """run(batch), or of its halves where the device's memory is too small for it whole; remembers the size."""
-        try:
-            return [run(batch)]
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        # Outside the except clause: the error's traceback holds on to the tensors that filled the memory.
-        if self.model.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.batch_size = (len(batch) + 1) // 2
-        return [part for half in batches(batch, self.batch_size) for part in self._in_parts_that_fit(run, half)]
+        """Of memory.py; remembers the size that fitted."""
+        found, self.batch_size = in_parts_that_fit(run, batch, self.model.device, self.batch_size)
+        return found
 
     def _encode_batch(self, batch: list[Tensor]) -> Tensor:
         pixels = torch.stack(batch)
@@ -276,18 +289,9 @@ class CLIP4DM:
         )
 
     def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
-        if isinstance(images, Tensor) and images.is_floating_point():
-            if images.ndim == 2:
-                features = images.detach().to(self.model.device, torch.float32)
-                return unit_features(features, self.model.tower.features, self.model.backbone)
-            if images.shape[1:] == (2, self.model.tower.features):  # with the mean of masked copies
-                return images.detach().to(self.model.device, torch.float32)
-        if isinstance(images, Tensor) and images.ndim == 1:
-            raise InputError(
-                f"image features are (images, features), got {tuple(images.shape)}; "
-                f"pixels would be {(3, *self.model.image_tower.size)}"
-            )
-        return self.encode_images(images)
+        model = self.model
+        found = given_features(images, model.tower, model.image_tower, model.backbone)
+        return self.encode_images(images) if found is None else found
 
     def _pixels(self, image: ImageLike) -> Tensor:
         """A preprocessed (3, size, size) tensor of any image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -222,13 +223,24 @@ class TextTower:
 
         exact: what leads to them is computed in it too, from copies of the layers where the tower runs in less.
         """
-        shared = self.shared_tokens(captions)
         ids, pooled = self.batch(captions)
+        shared = min(leading_tokens(captions), int(pooled.min())) if self.causal and len(captions) > 1 else 0
         with torch.no_grad():
             # The last state alone: the keys and values of all layers would be much.
             (output,) = deque(self.states(ids, shared, exact), maxlen=1)
             x = output.x[torch.arange(len(ids)), pooled - shared]
             return self.last_layers(self.layers).feature(x.to(self.working_dtype))
+
+
+def leading_tokens(captions: Sequence[EncodedCaption]) -> int:
+    """How many leading tokens all captions have in common, words among them.
+
+    >>> def caption(*ids: int) -> EncodedCaption:  # of start, template, two words, end
+    ...     return EncodedCaption("", ids, (-1, -1, 0, 1, -1), (), truncated=False, padded=False)
+    >>> leading_tokens([caption(18, 4, 5, 6, 19), caption(18, 4, 5, 7, 19)])
+    3
+    """
+    return len(os.path.commonprefix([caption.ids for caption in captions]))
 
 
 def shared_tokens(captions: Sequence[EncodedCaption]) -> int:

@@ -1,0 +1,105 @@
+"""What is suggested for a word: captions with another word in its place, and without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from clip4dm.detection import Word
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """A new caption. word: caption[start:end], what stands where the old word stood; "" where it is left out.
+
+    cosine: of the new caption. gain: how much more than the given caption's. misaligned: what is not true of the image
+    in the new caption, by the detector's own rule. probability: that a replacement of this gain is what stood in a true
+    caption, 0..1; None without a calibration that has seen suggestions.
+
+    >>> Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.04, misaligned=()).fits
+    True
+    """
+
+    word: str
+    caption: str
+    start: int
+    end: int
+    cosine: float
+    gain: float
+    misaligned: tuple[Word, ...]
+    probability: float | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the new caption has no misaligned word."""
+        return not self.misaligned
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for json.
+
+        json.dumps(replacement.as_dict(), allow_nan=False)
+        """
+        return {
+            "word": self.word,
+            "caption": self.caption,
+            "start": self.start,
+            "end": self.end,
+            "cosine": self.cosine,
+            "gain": self.gain,
+            "misaligned": [word.text for word in self.misaligned],
+            "probability": self.probability,
+        }
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What could stand for a word of a caption. replacements: best first; none where no better word was found.
+
+    cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
+    replacements were read. reason: why none could be, or what was not; None where all was as it should.
+
+    >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
+    >>> coffee = Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.041, misaligned=())
+    >>> Suggestion(coke, 0.269, (coffee,), None, tried=12).line()
+    'coke -> coffee +0.041'
+    >>> Suggestion(coke, 0.269, (), None, tried=12).line()
+    'coke: no better word found among 12'
+    """
+
+    word: Word
+    cosine: float
+    replacements: tuple[Replacement, ...]
+    leave_out: Replacement | None
+    tried: int
+    reason: str | None = None
+
+    @property
+    def best(self) -> Replacement | None:
+        """The replacement that gains most."""
+        return self.replacements[0] if self.replacements else None
+
+    def line(self) -> str:
+        """For people: the words and what they gain; a "*" where the new caption still has a misaligned word."""
+        found = ", ".join(f"{one.word} {one.gain:+.3f}{'' if one.fits else '*'}" for one in self.replacements)
+        if found:
+            text = f"{self.word.text} -> {found}"
+        elif self.reason and not self.tried:
+            text = f"{self.word.text}: {self.reason}"
+        else:
+            text = f"{self.word.text}: no better word found among {self.tried}"
+        return text + (f"; left out {self.leave_out.gain:+.3f}" if self.leave_out else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for json.
+
+        json.dumps(suggestion.as_dict(), allow_nan=False)
+        """
+        return {
+            "word": self.word.text,
+            "start": self.word.start,
+            "end": self.word.end,
+            "replacements": [one.as_dict() for one in self.replacements],
+            "leave_out": self.leave_out.as_dict() if self.leave_out else None,
+            "tried": self.tried,
+            "reason": self.reason,
+        }

@@ -1,0 +1,207 @@
+"""From a word that is not true of an image to words that fit better: every candidate's caption is read.
+
+    gain = s(caption with the candidate) - s(caption)
+
+Exact for up to EXACT candidates; of longer lists the KEPT that `shortlist` finds are read. Candidates of the word's own
+group come first; those of others are asked where none of its own gains enough. The image is encoded once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from clip4dm.calibration.curve import Curve
+from clip4dm.captions.words import EncodedCaption
+from clip4dm.detection import Detection, Word
+from clip4dm.errors import InputError
+from clip4dm.suggestion.candidates import candidates
+from clip4dm.suggestion.edits import Edit, core, leave_out, replace_word
+from clip4dm.suggestion.reading import comparable, cosines
+from clip4dm.suggestion.result import Replacement, Suggestion
+from clip4dm.suggestion.shortlist import place_of, shortlist
+from clip4dm.suggestion.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from clip4dm.models.load import LoadedModel
+
+EXACT = 256  # candidates that are all read
+KEPT = 100  # of longer lists
+TOP = 5
+MIN_GAIN = 0.0
+
+
+class Detector(Protocol):
+    """What is used of CLIP4DM."""
+
+    model: LoadedModel
+
+    def encode_captions(self, captions: Sequence[str]) -> list[EncodedCaption]:
+        """As CLIP4DM's."""
+
+    def detect_encoded(self, features: Tensor, encoded: Sequence[EncodedCaption]) -> list[Detection]:
+        """As CLIP4DM's."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is wanted. top: replacements a word, at most. min_gain: what they gain at least, always above 0.
+
+    distinct: no inflections and synonyms of the word. curve: of the probability that a suggestion of a gain restores
+    the caption, of minus the gain; None without a calibration. Errors: InputError for settings that cannot be.
+
+    >>> Asked(Vocabulary("drinks", {"": (("tea",), ("coffee",))}), top=0)
+    Traceback (most recent call last):
+    clip4dm.errors.InputError: top is 0; it must be a whole number from 1 on
+    """
+
+    vocabulary: Vocabulary
+    top: int = TOP
+    min_gain: float = MIN_GAIN
+    distinct: bool = True
+    curve: Curve | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.top, int) or isinstance(self.top, bool) or self.top < 1:
+            raise InputError(f"top is {self.top!r}; it must be a whole number from 1 on")
+        if not 0 <= self.min_gain < 2:  # NaN too
+            raise InputError(f"min_gain is {self.min_gain!r}; it must be a number from 0 on, in units of the cosine")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Edits of a word that were read, with their cosines, the best first."""
+
+    ranked: list[tuple[Edit, float]]
+    without: tuple[Edit, float] | None
+    tried: int
+    reason: str | None
+
+
+def suggest(
+    detector: Detector, features: Tensor, detection: Detection, words: Sequence[Word], asked: Asked
+) -> list[Suggestion]:
+    """A suggestion for each of the words, in their order. features: (1, ...) of the detection's image, as `detect` has.
+
+    detection: of the caption; words: of its. Errors: NotFinite.
+
+        suggest(detector, features, detection, detection.misaligned, Asked(packaged_vocabulary()))
+    """
+    found = [_find(detector, features, detection, word, asked) for word in words]
+    better = [_better(one, detection.cosine, asked) for one in found]
+    shown = [edit.caption for edits in better for edit in edits]
+    new = dict(zip(shown, _detections(detector, features, shown), strict=True))
+
+    def made(edit: Edit) -> Replacement:
+        own = new[edit.caption]
+        gain = own.cosine - detection.cosine
+        probability = asked.curve.probability(-gain) if asked.curve else None
+        word = edit.caption[edit.start : edit.end]
+        return Replacement(
+            word, edit.caption, edit.start, edit.end, own.cosine, gain, own.misaligned, probability if word else None
+        )
+
+    suggestions = []
+    for word, one, edits in zip(words, found, better, strict=True):
+        replacements = sorted((made(edit) for edit in edits if edit.start < edit.end), key=lambda new: -new.gain)
+        without = next((made(edit) for edit in edits if edit.start == edit.end), None)
+        suggestions.append(Suggestion(word, detection.cosine, tuple(replacements), without, one.tried, one.reason))
+    return suggestions
+
+
+def _detections(detector: Detector, features: Tensor, captions: Sequence[str]) -> list[Detection]:
+    return detector.detect_encoded(features, detector.encode_captions(captions)) if captions else []
+
+
+def _better(found: _Found, cosine: float, asked: Asked) -> list[Edit]:
+    """The edits to show: the best replacements, and the caption without the word, as far as they gain enough."""
+
+    def gains(read: tuple[Edit, float]) -> bool:
+        return read[1] - cosine > 0 and read[1] - cosine >= asked.min_gain
+
+    kept = [read for read in found.ranked[: asked.top] if gains(read)]
+    if found.without and gains(found.without):
+        kept.append(found.without)
+    return [edit for edit, _ in kept]
+
+
+def _find(detector: Detector, features: Tensor, detection: Detection, word: Word, asked: Asked) -> _Found:
+    if word.attribution is None:
+        why = "lies beyond the model's context" if word.beyond_context else "has no token of its own"
+        return _Found([], None, 0, f"nothing can be suggested: the word {why}")
+    start, end = core(detection.caption, word.start, word.end)
+    choice = candidates(asked.vocabulary, detection.caption[start:end], asked.distinct)
+    removed = leave_out(detection.caption, word.start, word.end)
+    feature = _whole(features)
+    ranked, unread = _read(detector, feature, detection, word, choice.own)
+    tried = len(choice.own)
+    if not ranked or ranked[0][1] - detection.cosine <= asked.min_gain:
+        more, more_unread = _read(detector, feature, detection, word, choice.others)
+        ranked, unread, tried = [*ranked, *more], unread + more_unread, tried + len(choice.others)
+        ranked.sort(key=lambda read: -read[1])
+    without = _exact(detector, feature, detection, [removed] if removed else [])
+    reason = f"{unread} candidates do not fit into the context" if unread else None
+    if not tried:
+        reason = "there is no candidate for it"
+    return _Found(ranked, without[0] if without else None, tried, reason)
+
+
+def _whole(features: Tensor) -> Tensor:
+    """(features,) of the whole picture, of (1, features) or, with masked copies, (1, 2, features)."""
+    return features[0, 0] if features.ndim == 3 else features[0]
+
+
+def _read(
+    detector: Detector, feature: Tensor, detection: Detection, word: Word, words: Sequence[str]
+) -> tuple[list[tuple[Edit, float]], int]:
+    """The candidates' edits and cosines, the best first; and how many could not be compared."""
+    if len(words) > EXACT:
+        model = detector.model
+        place = place_of(detection.encoded, word.start, word.end)
+        words = shortlist(model.tower, model.tokenizer, feature, place, words, KEPT)
+    edits = [replace_word(detection.caption, word.start, word.end, other) for other in words]
+    read = _exact(detector, feature, detection, edits)
+    return sorted(read, key=lambda one: -one[1]), len(edits) - len(read)
+
+
+def _exact(
+    detector: Detector, feature: Tensor, detection: Detection, edits: Sequence[Edit]
+) -> list[tuple[Edit, float]]:
+    distinct = list({edit.caption: edit for edit in edits if edit.caption != detection.caption}.values())
+    encoded = detector.encode_captions([edit.caption for edit in distinct])
+    kept = [
+        (edit, caption)
+        for edit, caption in zip(distinct, encoded, strict=True)
+        if comparable(detection.encoded, caption, edit)
+    ]
+    found = cosines(detector.model.tower, feature, [caption for _, caption in kept])
+    return [(edit, cosine) for (edit, _), cosine in zip(kept, found, strict=True)]
+
+
+def words_asked(detection: Detection, words: Sequence[str | Word] | None) -> list[Word]:
+    """The words of a caption that are meant: None for the misaligned ones; a text for every word of these letters.
+
+    Errors: InputError where there is no such word.
+
+        words_asked(detection, ["coke"])
+    """
+    if words is None:
+        return list(detection.misaligned)
+    found: list[Word] = []
+    for asked in words:
+        text = asked.text if isinstance(asked, Word) else asked
+        mine = [word for word in detection.words if _is(detection.caption, word, asked)]
+        if not mine:
+            raise InputError(f"{text!r:.60} is no word of the caption {detection.caption!r:.80}")
+        found += [word for word in mine if word not in found]
+    return found
+
+
+def _is(caption: str, word: Word, asked: str | Word) -> bool:
+    if isinstance(asked, Word):
+        return (word.start, word.end) == (asked.start, asked.end)
+    start, end = core(caption, word.start, word.end)
+    return asked.casefold() in (word.text.casefold(), caption[start:end].casefold())
