@@ -85,9 +85,18 @@ def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str
             f"published {EPSILON:g}; `clip4dm calibrate` makes one"
         )
         return None
-    path, calibration = found
-    tell(f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}")
-    return calibration
+    tell(described(*found))
+    return found[1]
+
+
+def described(path: Path, calibration: Calibration) -> str:
+    """A calibration in a line: its epsilon, its promise, where it lies.
+
+    >>> path = SHIPPED / "demo-clip4dm.json"
+    >>> described(path, read_calibration(path)).partition(", ")[2].partition(": ")[0]
+    'fdr <= 0.2 with confidence 0.9'
+    """
+    return f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}"
 
 
 def _files(tell: Callable[[str], None]) -> list[Path]:

@@ -181,6 +181,27 @@ def test_a_run_takes_it_and_records_the_number(shapes, run, file, capsys):
         assert told.result[figure] == taken.result[figure]
 
 
+def test_a_run_keeps_the_benchmarks_epsilon_and_says_which_calibration_there_is(shapes, run, file, home):
+    def said(**more):
+        lines = []
+        outcome = evaluate(options(shapes, **more), say=lines.append)
+        return outcome, [line for line in lines if "calibration" in line]
+
+    assert said()[1] == [], "none fits: nothing to say"
+    home.mkdir(parents=True)
+    path = home / "mine.json"
+    path.write_bytes(file.read_bytes())
+    (home / "damaged.json").write_text("{")  # of no concern to who asks for no calibration
+    outcome, lines = said()
+    assert outcome.folder == run and outcome.result["settings"]["epsilon"] == -5e-5
+    epsilon = read_calibration(file).epsilon
+    assert lines == [
+        f"note: a calibration fits this model, and --epsilon auto takes it: epsilon {epsilon:g}, fdr <= 0.3 with "
+        f"confidence 0.9: {path}"
+    ]
+    assert said(epsilon=-5e-5)[1] == said(start_layer_text=-1)[1] == said(method="occlusion", limit=2)[1] == []
+
+
 def test_other_attributions_are_refused_everywhere(shapes, run, file, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = ["--data_path", str(shapes / "shapes_foil.json"), "--img_dir", str(shapes / "images"), "--device", "cpu"]
