@@ -12,6 +12,7 @@ from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.calibration.names import AUTO
 from clip4dm.calibration.shelf import calibration_for, described, find
 from clip4dm.calibration.stored import read_calibration
+from clip4dm.captions.sentences import SPLIT
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Options, RunConfig, run_config, run_folder
@@ -144,11 +145,11 @@ def _resolved(options: Options, detector: CLIP4DM, asked: float | str, say: Say)
     """
     if not isinstance(asked, str):
         if options.epsilon is None:
-            found = find(_attributed_by(options, detector), _say_nothing)
+            found = find(_attributed_by(options, detector), _say_nothing, options.long == SPLIT)
             if found:
                 say(f"note: a calibration fits this model, and --epsilon {AUTO} takes it: {described(*found)}")
         return options, asked
-    calibration = calibration_for(asked, _attributed_by(options, detector), say)
+    calibration = calibration_for(asked, _attributed_by(options, detector), say, options.long == SPLIT)
     epsilon = EPSILON if calibration is None else calibration.epsilon
     return replace(options, epsilon=epsilon), epsilon
 

@@ -25,7 +25,7 @@ from clip4dm.commands import calibrate, infer, score
 from clip4dm.commands import evaluate as main
 from clip4dm.evaluation.labelled import source_of_run
 from clip4dm.evaluation.run import Options, evaluate, rescore
-from clip4dm.scoring.labelled import label_spans
+from clip4dm.scoring.labelled import label_spans, source_of_scores
 
 PAIRS = 300
 SHIPPED = shelf.SHIPPED
@@ -269,6 +269,27 @@ def test_scores_with_labels_are_calibrated(scores, shapes, tmp_path, capsys):
         assert row["probabilities"] == pytest.approx(expected)
     capsys.readouterr()
     assert "holds scores of another kind" in refused(score.main, common, capsys)
+
+
+def test_runs_and_scores_say_how_they_read_long_captions(shapes, run, file, scores, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, said = evaluate(options(shapes, long="split", limit=300), say=lambda _: None).folder, []
+    assert source_of_run(whole).split and not source_of_run(run).split
+    calibrate.main([str(whole), "--alpha", "0.3", "--output", "whole.json"])
+    assert "captions beyond the context were read in parts (--long split)\n" in capsys.readouterr().out
+    assert read_calibration(tmp_path / "whole.json").data.split and not read_calibration(file).data.split
+    common = [str(shapes / "images" / "labels.csv"), "--backbone", "demo", "--device", "cpu"]
+    score.main([*common, "--output", "split", "--long", "split"])
+    assert source_of_scores(tmp_path / "split").split and not source_of_scores(scores[0]).split
+    capsys.readouterr()
+    note = "the calibration was made with --long cut: of captions beyond the context it promises nothing with --long"
+    infer.main(["--demo", "--device", "cpu", "--epsilon", str(file), "--long", "split"])
+    assert capsys.readouterr().err.count(f"note: {note} split\n") == 1
+    infer.main(["--demo", "--device", "cpu", "--epsilon", str(file)])
+    assert "--long" not in capsys.readouterr().err
+    rescore(whole, epsilon=str(file), say=said.append)
+    evaluate(options(shapes, long="split", limit=20, epsilon=str(file)), say=said.append)
+    assert [line for line in said if "--long" in line] == [f"{note} split"] * 2
 
 
 @pytest.mark.parametrize(
