@@ -2,10 +2,9 @@
 
     python misc/check_weights.py                                  # ViT-B-32, ViT-L-14, ViT-H-14: 12 GB are fetched once
     python misc/check_weights.py --backbone ViT-B-32              # 1.2 GB
-    python misc/check_weights.py --backbone ViT-H-14 --example_image a_cup_of_coffee.jpg
     python misc/check_weights.py --pretrained model-folder        # nothing is fetched
 
-(a) the published example, with --example_image (the picture misc/a_cup_of_coffee.jpg of github.com/naver-ai/CLIP4DM)
+(a) of ViT-H-14 the published example, whose picture is fetched from github.com/naver-ai/CLIP4DM, unless it is given
 (b) attributions and cosines of Hugging Face's CLIPModel under full autograd, from its own copy of the weights
 (c) open_clip's encode_text and encode_image
 (d) true captions of misc/coffee.png above false ones; of models on the hub, not of a folder, which may know anything
@@ -50,7 +49,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="fill Hugging Face's model from the weights that were loaded: half the download, and a damaged file goes "
         "unnoticed by (b)",
     )
-    parser.add_argument("--example_image", type=Path, metavar="FILE", help="the published example's picture")
+    parser.add_argument(
+        "--example_image",
+        type=Path,
+        metavar="FILE",
+        help="the published example's picture (default: a_cup_of_coffee.jpg in the folder of --output, fetched once)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: %(default)s)")
     parser.add_argument(
         "--output", type=Path, default=Path("output/check_weights.json"), metavar="FILE", help="default: %(default)s"
@@ -83,7 +87,15 @@ def main(argv: list[str] | None = None) -> int:
         reports, unreachable, status = [], None, 0
         try:
             for name in args.backbone:
-                asked = Asked(name, args.pretrained, args.huggingface, args.same_file, args.example_image, args.device)
+                asked = Asked(
+                    name,
+                    args.pretrained,
+                    args.huggingface,
+                    same_file=args.same_file,
+                    example_image=args.example_image,
+                    example_folder=args.output.parent,
+                    device=args.device,
+                )
                 reports.append(check_model(asked, say=lambda line: print(line, file=sys.stderr, flush=True)))
         except Unreachable as error:
             unreachable = str(error)

@@ -34,10 +34,13 @@ def user_folder() -> Path:
     return base / "clip4dm" / "calibrations"
 
 
-def find(attributed_by: AttributedBy, tell: Callable[[str], None]) -> tuple[Path, Calibration] | None:
+def find(
+    attributed_by: AttributedBy, tell: Callable[[str], None], split: bool = False
+) -> tuple[Path, Calibration] | None:
     """The calibration that fits: the user's newest, else one that comes along; None where none does.
 
-    tell: takes a line on each file that cannot be read, and on others that fit too.
+    split: of captions beyond the context, as in `stored.Data`; those of the same reading come first. tell: takes a
+    line on each file that cannot be read, and on others that fit too.
 
         find(detector.attributed_by(), print)
     """
@@ -50,6 +53,7 @@ def find(attributed_by: AttributedBy, tell: Callable[[str], None]) -> tuple[Path
             continue
         if not calibration.attributed_by.differences(attributed_by):
             fitting.append((path, calibration))
+    fitting.sort(key=lambda one: one[1].data.split != split)  # stable: otherwise as they came
     if len(fitting) > 1:
         others = ", ".join(str(path) for path, _ in fitting[1:])
         tell(f"{len(fitting)} calibrations fit, and the first is taken; others, to be given as --epsilon: {others}")
@@ -65,19 +69,22 @@ def shipped_calibration(attributed_by: AttributedBy) -> Calibration | None:
     return next((one for one in found if not one.attributed_by.differences(attributed_by)), None)
 
 
-def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str], None]) -> Calibration | None:
+def calibration_for(
+    asked: str, attributed_by: AttributedBy, tell: Callable[[str], None], split: bool = False
+) -> Calibration | None:
     """What --epsilon asks for: a file's calibration, or for "auto" the one that fits, None where there is none.
 
-    tell: takes a line that says which it is, or that there is none. Errors: CalibrationError for a file that is none,
-    or one of other attributions.
+    tell: takes a line that says which it is, or that there is none, and one where captions beyond the context were read
+    otherwise than here (split). Errors: CalibrationError for a file that is none, or one of other attributions.
 
         calibration_for("auto", detector.attributed_by(), print)
     """
     if asked != AUTO:
         calibration = read_calibration(Path(asked))
         calibration.check_fits(attributed_by)
+        _tell_of_reading(calibration, split, tell)
         return calibration
-    found = find(attributed_by, tell)
+    found = find(attributed_by, tell, split)
     if found is None:
         by = attributed_by
         tell(
@@ -85,9 +92,25 @@ def calibration_for(asked: str, attributed_by: AttributedBy, tell: Callable[[str
             f"published {EPSILON:g}; `clip4dm calibrate` makes one"
         )
         return None
-    path, calibration = found
-    tell(f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}")
-    return calibration
+    tell(described(*found))
+    _tell_of_reading(found[1], split, tell)
+    return found[1]
+
+
+def _tell_of_reading(calibration: Calibration, split: bool, tell: Callable[[str], None]) -> None:
+    if calibration.data.split != split:
+        made, here = (f"--long {'split' if one else 'cut'}" for one in (calibration.data.split, split))
+        tell(f"the calibration was made with {made}: of captions beyond the context it promises nothing with {here}")
+
+
+def described(path: Path, calibration: Calibration) -> str:
+    """A calibration in a line: its epsilon, its promise, where it lies.
+
+    >>> path = SHIPPED / "demo-clip4dm.json"
+    >>> described(path, read_calibration(path)).partition(", ")[2].partition(": ")[0]
+    'fdr <= 0.2 with confidence 0.9'
+    """
+    return f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}"
 
 
 def _files(tell: Callable[[str], None]) -> list[Path]:

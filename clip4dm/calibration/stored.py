@@ -22,6 +22,7 @@ FORMAT = "clip4dm calibration"
 VERSION = 1
 LARGEST = 2**24  # bytes; a file has some thousands
 LARGEST_CURVE = 100_000  # corners
+UNSAID = {"data.split"}  # where it is false, as in files from before there was a choice
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class Rule:
 class Data:
     """What was learned from. name: of the benchmark or column. sha256: of the annotations or labels.
 
-    images, words, wrong_words: of the part that decided. risk: there.
+    images, words, wrong_words: of the part that decided. risk: there. split: captions beyond the context were read in
+    parts, and not cut. Attributions of captions that fit are the same, and so it is no matter of AttributedBy; of
+    longer ones nothing is known but by the reading they had.
 
     >>> Data("foil", "ab" * 32, images=1000, words=13000, wrong_words=1000, risk=0.15).images
     1000
@@ -104,6 +107,7 @@ class Data:
     words: int
     wrong_words: int
     risk: float
+    split: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": FORMAT, "version": VERSION, **asdict(calibration)}
+    if not calibration.data.split:  # UNSAID
+        del content["data"]["split"]
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     # A curve's corners a line each would be most of the file.
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
@@ -209,13 +215,13 @@ def _must(holds: bool, name: str) -> None:
 
 
 def _fields(content: dict[str, Any], part: str, kind: type) -> dict[str, Any]:
-    """The fields of a part, no more and no fewer, each of its type."""
+    """The fields of a part, no more and, but for UNSAID, no fewer, each of its type."""
     found = content.get(part)
     names = {field.name: str(field.type) for field in fields(kind)}
     if not isinstance(found, dict):
         raise _Damaged(part)
     for name in sorted(names.keys() ^ found.keys()):
-        raise _Damaged(f"{part}.{name}")
+        _must(name in names and f"{part}.{name}" in UNSAID, f"{part}.{name}")
     for name, value in found.items():
         _must(_fits(value, names[name]), f"{part}.{name}")
     return found

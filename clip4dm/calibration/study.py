@@ -26,7 +26,7 @@ Figures = dict[str, dict[str, float | int | None]]
 
 @dataclass(frozen=True)
 class Source:
-    """What is learned from: words, whose attributions they have, and name and SHA-256 of the data.
+    """What is learned from: words, whose attributions they have, name and SHA-256 of the data; split as in `Data`.
 
     source_of_run(Path("output/foil/demo-scenes/SETTINGS")).words.images
     """
@@ -35,6 +35,7 @@ class Source:
     attributed_by: AttributedBy
     name: str
     sha256: str
+    split: bool = False
 
 
 def calibrate(source: Source, rule: Rule, versions: Mapping[str, str]) -> Calibration:
@@ -58,7 +59,7 @@ def calibrate(source: Source, rule: Rule, versions: Mapping[str, str]) -> Calibr
         ) from None
     curve = fit(deciding)
     wrong = int(deciding.wrong.sum())
-    data = Data(source.name, source.sha256, deciding.images, len(deciding.wrong), wrong, found.risk)
+    data = Data(source.name, source.sha256, deciding.images, len(deciding.wrong), wrong, found.risk, source.split)
     figures: Figures = {}
     if rest.images:
         figures = held_out(rest, rule, found.epsilon)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import METHODS
-from clip4dm.captions.sentences import CUT, LONG
+from clip4dm.captions.sentences import CUT, LONG, SPLIT
 from clip4dm.commands.cli import tell
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEMO, PRECISIONS
@@ -226,7 +226,7 @@ def calibration_of(
     from clip4dm.calibration.shelf import calibration_for, shipped_calibration
 
     if isinstance(args.epsilon, str):
-        return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"))
+        return calibration_for(args.epsilon, attributed_by(), lambda line: tell(f"note: {line}"), args.long == SPLIT)
     return shipped_calibration(attributed_by()) if args.epsilon is None and backbone == DEMO else None
 
 

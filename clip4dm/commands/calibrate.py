@@ -152,6 +152,8 @@ def summary(calibration: Calibration) -> str:
         f"decided by {data.images:,} images with {data.words:,} words, {data.wrong_words:,} of them wrong; "
         f"the risk there is {data.risk:.3f}",
     ]
+    if data.split:
+        lines.append("captions beyond the context were read in parts (--long split)")
     if calibration.held_out:
         shown = {"ece": "ECE of the probabilities", "called": "share of words called"}
         shown["risk"] = "an image's share missed" if rule.control == "recall" else f"an image's {rule.control}"

@@ -11,6 +11,7 @@ from clip4dm.calibration.names import CalibrationError
 from clip4dm.calibration.risks import LabelledWords
 from clip4dm.calibration.stored import AttributedBy
 from clip4dm.calibration.study import Source
+from clip4dm.captions.sentences import CUT, SPLIT
 from clip4dm.evaluation.metrics.calibration import read_words
 from clip4dm.evaluation.store.finished import FinishedRun, open_run
 from clip4dm.scores import last_layers
@@ -36,9 +37,16 @@ def source_of_run(folder: Path, start_layer_text: int | None = None) -> Source:
     found = read_words(run.samples, benchmark, settings, ())
     rows = zip((found.image[i] for i in found.sample), found.attribution.tolist(), found.wrong.tolist(), strict=True)
     words = LabelledWords.of_rows(list(rows))
-    return Source(
-        words, attributed_by(run, settings.start_layer_text), run.config["benchmark"], run.config["data_sha256"]
-    )
+    by, config = attributed_by(run, settings.start_layer_text), run.config
+    return Source(words, by, config["benchmark"], config["data_sha256"], is_split(run))
+
+
+def is_split(run: FinishedRun) -> bool:
+    """Whether captions beyond the context were read in parts, and not cut.
+
+    is_split(open_run(folder))
+    """
+    return bool(run.config["args"].get("long", CUT) == SPLIT)
 
 
 def attributed_by(run: FinishedRun, start_layer_text: int | None = None) -> AttributedBy:

@@ -14,7 +14,7 @@ from clip4dm.captions.sentences import CUT, Long
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import settings_name
-from clip4dm.evaluation.labelled import attributed_by
+from clip4dm.evaluation.labelled import attributed_by, is_split
 from clip4dm.evaluation.metrics.nli import entailment_or_reason
 from clip4dm.evaluation.options import SEED
 from clip4dm.evaluation.records import Settings
@@ -99,7 +99,7 @@ def _epsilon(run: FinishedRun, epsilon: float | str, start: int, say: Callable[[
     """As given, or the calibration's that it asks for. Errors: CalibrationError for one of other attributions."""
     if not isinstance(epsilon, str):
         return epsilon
-    calibration = calibration_for(epsilon, attributed_by(run, start), say)
+    calibration = calibration_for(epsilon, attributed_by(run, start), say, is_split(run))
     return EPSILON if calibration is None else calibration.epsilon
 
 

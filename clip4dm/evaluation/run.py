@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.calibration.names import AUTO
-from clip4dm.calibration.shelf import calibration_for
+from clip4dm.calibration.shelf import calibration_for, described, find
 from clip4dm.calibration.stored import read_calibration
+from clip4dm.captions.sentences import SPLIT
 from clip4dm.detection import check_settings
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Options, RunConfig, run_config, run_folder
@@ -28,6 +29,7 @@ from clip4dm.files.streams import default_workers
 from clip4dm.scores import EPSILON, SortedBy, last_layers
 
 if TYPE_CHECKING:
+    from clip4dm.calibration.stored import AttributedBy
     from clip4dm.detector import CLIP4DM
     from clip4dm.models.load import LoadedModel
 
@@ -55,8 +57,9 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     from clip4dm.models.load import load_model
 
     model = load_model(options.backbone, options.pretrained, workers.device(options.device), options.precision)
-    options, epsilon = _resolved(options, model, asked, say)
-    detector = _detector(options, model, sorted_by, epsilon)
+    options = options.for_tower(model.tower.layers)
+    detector = _detector(options, model)
+    options, epsilon = _resolved(options, detector, asked, say)
     start = -1 if detector.method.one_layer else options.start
     rows = detector.method.rows(model.tower.layers)
     settings = Settings(sorted_by, epsilon, start, rows, options.score, options.score_weight)
@@ -133,19 +136,28 @@ def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[Sort
     return sorted_by, epsilon
 
 
-def _resolved(options: Options, model: LoadedModel, asked: float | str, say: Say) -> tuple[Options, float]:
-    """(the options with what the model decides, epsilon): of a calibration asked for its number, which is recorded.
+def _resolved(options: Options, detector: CLIP4DM, asked: float | str, say: Say) -> tuple[Options, float]:
+    """(the options, epsilon): of a calibration asked for its number, which is recorded as if it had been given.
+
+    Where none was asked for and one fits, that is said: the benchmark's usual epsilon is its protocol, and stays.
 
     Errors: CalibrationError for one of other attributions.
     """
-    options = options.for_tower(model.tower.layers)
     if not isinstance(asked, str):
+        if options.epsilon is None:
+            found = find(_attributed_by(options, detector), _say_nothing, options.long == SPLIT)
+            if found:
+                say(f"note: a calibration fits this model, and --epsilon {AUTO} takes it: {described(*found)}")
         return options, asked
-    detector = _detector(options, model, "threshold", EPSILON)
-    identity = detector.method.identity(options.start, detector.method.rows(model.tower.layers))
-    calibration = calibration_for(asked, replace(detector.attributed_by(), layers=identity["layers"]), say)
+    calibration = calibration_for(asked, _attributed_by(options, detector), say, options.long == SPLIT)
     epsilon = EPSILON if calibration is None else calibration.epsilon
     return replace(options, epsilon=epsilon), epsilon
+
+
+def _attributed_by(options: Options, detector: CLIP4DM) -> AttributedBy:
+    """Of the layers that the run averages, where the detector explains all."""
+    identity = detector.method.identity(options.start, detector.method.rows(detector.model.tower.layers))
+    return replace(detector.attributed_by(), layers=identity["layers"])
 
 
 def _samples(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
@@ -187,10 +199,11 @@ def _check_pictures(options: Options, samples: Sequence[Sample], say: Say) -> No
     say(f"skipping: {text}")
 
 
-def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon: float) -> CLIP4DM:
+def _detector(options: Options, model: LoadedModel) -> CLIP4DM:
     """The detector, explaining all its layers, so that re-scoring can average any number of the last ones.
 
-    Of a method with one row for the whole tower: as many layers as the options say.
+    Of a method with one row for the whole tower: as many layers as the options say. It attributes; what is made of
+    it the run's `Settings` say.
 
     Errors: InputError where the text tower has no layer start_layer_text.
     """
@@ -206,10 +219,6 @@ def _detector(options: Options, model: LoadedModel, sorted_by: SortedBy, epsilon
         steps=options.steps,
         image_masks=options.image_masks,
         start_layer_text=options.start if options.way.one_layer else -layers,
-        sorted_by=sorted_by,
-        epsilon=epsilon,
-        score=options.score,
-        score_weight=options.score_weight,
         long=options.long,
         batch_size=options.batch_size or (256 if model.device.type == "cuda" else DEFAULT_BATCH_SIZE),
     )

@@ -21,6 +21,7 @@ from clip4dm.calibration.names import LABELS, CalibrationError
 from clip4dm.calibration.risks import LabelledWords
 from clip4dm.calibration.stored import parse_attributed_by
 from clip4dm.calibration.study import Source
+from clip4dm.captions.sentences import SPLIT
 from clip4dm.captions.tracked import Span
 from clip4dm.files.reading import parse_json
 from clip4dm.scoring.filtering.stored import read_scores
@@ -56,7 +57,9 @@ def source_of_scores(folder: Path, column: str = LABELS) -> Source:
             digest.update(json.dumps([row["image"], row["caption"], spans]).encode())
             picture = os.path.normpath(row["image"])  # ./a.jpg and a.jpg are one, and must not decide and be held out
             rows += [(picture, *judged(word, spans)) for word in row["words"] if word["attribution"] is not None]
-    return Source(LabelledWords.of_rows(rows), parse_attributed_by(about), column, digest.hexdigest())
+    settings = scores.about.get("settings")
+    split = isinstance(settings, dict) and settings.get("long") == SPLIT
+    return Source(LabelledWords.of_rows(rows), parse_attributed_by(about), column, digest.hexdigest(), split)
 
 
 def judged(word: Mapping[str, Any], spans: tuple[Span, ...]) -> tuple[float, bool]:

@@ -18,8 +18,10 @@ from checking.checks import (
     check_open_clip,
     check_order,
     check_tensors,
+    example_not_checked,
     explain_all,
 )
+from checking.example import NotAtHand, example_picture
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 from speed.published_procedure import check_plain_clip, hugging_face_state, to_hugging_face
@@ -27,6 +29,7 @@ from torch import nn
 
 from clip4dm.detector import CLIP4DM
 from clip4dm.errors import ModelError, short_reason
+from clip4dm.files.reading import file_sha256
 from clip4dm.models.hub import OFFLINE_HELP, cached_file, check_hub_reachable
 from clip4dm.models.load import load_model
 from clip4dm.models.names import DEMO
@@ -54,6 +57,7 @@ class Asked:
 
     pretrained: a tag, or a folder, of which nothing is known but what lies in it. copy: Hugging Face's, a repository or
     a folder; None for the one that belongs to the weights. same_file: fill transformers' model from the loaded one.
+    example_image: the published example's; None: fetched into example_folder.
     """
 
     backbone: str | None
@@ -61,6 +65,7 @@ class Asked:
     copy: str | None = None
     same_file: bool = False
     example_image: Path | None = None
+    example_folder: Path = Path("output")
     device: str = "auto"
 
     @property
@@ -78,13 +83,13 @@ def check_model(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     check_plain_clip(loaded.model)
     image = detector.encode_images(COFFEE)
     pixels = loaded.preprocess(_picture())[None].to(loaded.device)
-    report = {
+    report: dict[str, Any] = {
         "model": f"{loaded.backbone}:{loaded.pretrained}",
         "weights_sha256": loaded.weights_sha256(),
         "quick_gelu": loaded.quick_gelu,
         "device": torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else loaded.device.type,
     }
-    example = check_example(detector, asked.example_image) if _is_example(detector) else []
+    example = _example(detector, asked, report, say) if _is_example(detector) else []
     rows = [*example, *check_open_clip(detector, pixels, image)]
     if not asked.folder and loaded.backbone != DEMO:
         rows.append(check_order(detector, image))
@@ -109,6 +114,16 @@ def _picture() -> Any:
 
 def _is_example(detector: CLIP4DM) -> bool:
     return (detector.model.backbone, detector.model.pretrained) == EXAMPLE_MODEL
+
+
+def _example(detector: CLIP4DM, asked: Asked, report: dict[str, Any], say: Callable[[str], None]) -> list[Checked]:
+    """The rows of the published example, and in the report which picture that was. Errors: ImageError."""
+    try:
+        picture = asked.example_image or example_picture(asked.example_folder, say)
+    except NotAtHand as error:
+        return [example_not_checked(str(error))]
+    report["example_image_sha256"] = file_sha256(picture)
+    return check_example(detector, picture)
 
 
 def _detector(asked: Asked) -> CLIP4DM:

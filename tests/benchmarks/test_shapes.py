@@ -11,6 +11,7 @@ import make_shapes_benchmark
 import pytest
 from other_process import made_elsewhere
 
+from clip4dm.benchmarks.shapes.benchmark import FIRST_SEED
 from clip4dm.benchmarks.shapes.captions import every_word, write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.foils import make_foil
@@ -107,6 +108,19 @@ def test_captions_are_true_and_foils_are_false(triples):
     for scene, caption, foil in triples:
         assert is_true(caption.words, scene), (caption.text, scene)
         assert foil is None or not is_true(foil.caption.words, scene), (foil.caption.text, scene)
+
+
+def test_of_the_usual_benchmark_one_caption_is_false():
+    """As docs/demo.md says: of several things on both sides of what parts small from large. No foil is true."""
+    found = []
+    for seed in range(FIRST_SEED, FIRST_SEED + 2000):
+        scene, random = sample_scene(seed), Random(f"benchmark {seed}")
+        caption = write_caption(scene, random)
+        foil = make_foil(scene, caption, random)
+        assert foil is not None and not is_true(foil.caption.words, scene), foil
+        if not is_true(caption.words, scene):
+            found.append((seed, caption.text))
+    assert found == [(1_000_413, "four blue pluses are large")]
 
 
 def test_a_foil_differs_in_one_word_of_its_kind(triples):

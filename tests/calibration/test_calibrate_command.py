@@ -25,7 +25,7 @@ from clip4dm.commands import calibrate, infer, score
 from clip4dm.commands import evaluate as main
 from clip4dm.evaluation.labelled import source_of_run
 from clip4dm.evaluation.run import Options, evaluate, rescore
-from clip4dm.scoring.labelled import label_spans
+from clip4dm.scoring.labelled import label_spans, source_of_scores
 
 PAIRS = 300
 SHIPPED = shelf.SHIPPED
@@ -181,6 +181,27 @@ def test_a_run_takes_it_and_records_the_number(shapes, run, file, capsys):
         assert told.result[figure] == taken.result[figure]
 
 
+def test_a_run_keeps_the_benchmarks_epsilon_and_says_which_calibration_there_is(shapes, run, file, home):
+    def said(**more):
+        lines = []
+        outcome = evaluate(options(shapes, **more), say=lines.append)
+        return outcome, [line for line in lines if "calibration" in line]
+
+    assert said()[1] == [], "none fits: nothing to say"
+    home.mkdir(parents=True)
+    path = home / "mine.json"
+    path.write_bytes(file.read_bytes())
+    (home / "damaged.json").write_text("{")  # of no concern to who asks for no calibration
+    outcome, lines = said()
+    assert outcome.folder == run and outcome.result["settings"]["epsilon"] == -5e-5
+    epsilon = read_calibration(file).epsilon
+    assert lines == [
+        f"note: a calibration fits this model, and --epsilon auto takes it: epsilon {epsilon:g}, fdr <= 0.3 with "
+        f"confidence 0.9: {path}"
+    ]
+    assert said(epsilon=-5e-5)[1] == said(start_layer_text=-1)[1] == said(method="occlusion", limit=2)[1] == []
+
+
 def test_other_attributions_are_refused_everywhere(shapes, run, file, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data = ["--data_path", str(shapes / "shapes_foil.json"), "--img_dir", str(shapes / "images"), "--device", "cpu"]
@@ -248,6 +269,27 @@ def test_scores_with_labels_are_calibrated(scores, shapes, tmp_path, capsys):
         assert row["probabilities"] == pytest.approx(expected)
     capsys.readouterr()
     assert "holds scores of another kind" in refused(score.main, common, capsys)
+
+
+def test_runs_and_scores_say_how_they_read_long_captions(shapes, run, file, scores, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole, said = evaluate(options(shapes, long="split", limit=300), say=lambda _: None).folder, []
+    assert source_of_run(whole).split and not source_of_run(run).split
+    calibrate.main([str(whole), "--alpha", "0.3", "--output", "whole.json"])
+    assert "captions beyond the context were read in parts (--long split)\n" in capsys.readouterr().out
+    assert read_calibration(tmp_path / "whole.json").data.split and not read_calibration(file).data.split
+    common = [str(shapes / "images" / "labels.csv"), "--backbone", "demo", "--device", "cpu"]
+    score.main([*common, "--output", "split", "--long", "split"])
+    assert source_of_scores(tmp_path / "split").split and not source_of_scores(scores[0]).split
+    capsys.readouterr()
+    note = "the calibration was made with --long cut: of captions beyond the context it promises nothing with --long"
+    infer.main(["--demo", "--device", "cpu", "--epsilon", str(file), "--long", "split"])
+    assert capsys.readouterr().err.count(f"note: {note} split\n") == 1
+    infer.main(["--demo", "--device", "cpu", "--epsilon", str(file)])
+    assert "--long" not in capsys.readouterr().err
+    rescore(whole, epsilon=str(file), say=said.append)
+    evaluate(options(shapes, long="split", limit=20, epsilon=str(file)), say=said.append)
+    assert [line for line in said if "--long" in line] == [f"{note} split"] * 2
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,8 @@ def without(content, name):
         (lambda c: c["rule"].update(alpha=1.5), "damaged calibration: rule.alpha"),
         (lambda c: c["rule"].update(control="x"), "damaged calibration: rule.control"),
         (lambda c: c["rule"].update(more=1), "damaged calibration: rule.more"),
+        (lambda c: c["rule"].update(split=True), "damaged calibration: rule.split"),
+        (lambda c: c["data"].update(split="yes"), "damaged calibration: data.split"),
         (lambda c: c["attributed_by"].update(weights_sha256="ab"), "damaged calibration: attributed_by.weights_sha256"),
         (lambda c: c["attributed_by"].update(steps=1.5), "damaged calibration: attributed_by.steps"),
         (lambda c: c["curve"].update(probabilities=[0.5]), "damaged calibration: curve.probabilities"),
@@ -153,6 +155,32 @@ def test_auto_takes_the_users_newest_that_fits_and_says_so(calibration, home):
     assert [text for text in said if "damaged.json" in text and text.startswith("passed over: ")]
     assert [text for text in said if "3 calibrations fit" in text and "old.json" in text]
     assert "epsilon -2, fpr <= 0.2 with confidence 0.9" in said[-1] and said[-1].endswith("new.json")
+
+
+def test_how_long_captions_were_read_is_said_and_is_no_other_attribution(calibration, path, home):
+    """Unsaid where they were cut: files from before --long are of such."""
+    assert "split" not in path.read_text()
+    whole = replace(calibration, data=replace(calibration.data, split=True), epsilon=-2.0)
+    write_calibration(home / "whole.json", whole)
+    assert json.loads((home / "whole.json").read_text())["data"]["split"] is True
+    assert read_calibration(home / "whole.json") == whole
+    note = "the calibration was made with --long {}: of captions beyond the context it promises nothing with --long {}"
+    for file, split, said in (
+        (path, False, []),
+        (path, True, [note.format("cut", "split")]),
+        (home / "whole.json", True, []),
+        (home / "whole.json", False, [note.format("split", "cut")]),
+        ("auto", False, [note.format("split", "cut")]),
+    ):
+        lines = []
+        assert calibration_for(str(file), BY, lines.append, split).data.split is (str(file) != str(path))
+        assert [line for line in lines if "--long" in line] == said
+    write_calibration(home / "cut.json", calibration)
+    os.utime(home / "cut.json", (1, 1))
+    for split in (False, True):  # of several that fit, not the newest but the one of the same reading
+        lines = []
+        assert calibration_for("auto", BY, lines.append, split).data.split is split
+        assert not [line for line in lines if "--long" in line]
 
 
 def test_the_users_folder(monkeypatch, tmp_path):

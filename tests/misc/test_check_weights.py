@@ -11,12 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from types import SimpleNamespace
 
 import check_weights
 import numpy as np
 import pytest
 import torch
+from badserver import serving as pictures
 from hub_server import serving
 from places import ROOT
 from safetensors.torch import load_file, save_file
@@ -251,9 +253,73 @@ def test_the_published_example(tokenizer, changes, failing):
     assert len(rows) == 4 and all("ViT-H-14" in row.source for row in rows)
 
 
-def test_the_example_without_its_picture_is_not_checked_and_no_pass():
-    (row,) = checks.check_example(None, None)
-    assert row.verdict == "not checked" and "--example_image" in row.remark
+@pytest.fixture
+def example(model, tmp_path, monkeypatch):
+    """`check` of the small model in the published one's place, its picture at a local address and not at GitHub's."""
+    from checking import example, weights
+
+    monkeypatch.setattr(weights, "EXAMPLE_MODEL", ("model", "folder"))
+
+    def run(url, *more):
+        monkeypatch.setattr(example, "EXAMPLE_URL", f"{url}/a_cup_of_coffee.jpg")
+        return check(model, tmp_path, *more)
+
+    return run
+
+
+@pytest.mark.parametrize("how", ["ok", "moved", "cut"])
+def test_the_examples_picture_is_fetched_once(example, tmp_path, capsys, how):
+    picture = tmp_path / "a_cup_of_coffee.jpg"
+    with pictures() as server:
+        status, found = example(f"{server.url}/{how}")
+        asked = server.counts.total()
+        assert status == 1 and found["clip_score"] == "FAIL", "random weights, and noise in the picture's place"
+        assert picture.read_bytes() == server.body(picture.name)
+        assert f"picture was fetched: {picture}\n" in capsys.readouterr().err
+        assert example(f"{server.url}/{how}") == (status, found) and server.counts.total() == asked
+        picture.write_bytes(picture.read_bytes()[:999])
+        assert example(f"{server.url}/{how}") == (status, found) and server.counts.total() > asked
+        assert picture.read_bytes() == server.body(picture.name)
+        report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+        assert report["models"][0]["example_image_sha256"] == sha256(server.body(picture.name)).hexdigest()
+    assert sorted(path.name for path in tmp_path.glob("a_cup*")) == [picture.name]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("missing", "HTTP 404"),
+        ("html", "not the file but text/html"),
+        ("disguised", "a page of text, not a picture"),
+        ("truncated", "not a whole picture"),
+        (None, "Connect"),
+    ],
+)
+def test_an_example_that_cannot_be_fetched_is_not_checked_and_no_pass(example, tmp_path, capsys, how, said):
+    with pictures() as server:
+        status, found = example(f"{server.url}/{how}" if how else "http://127.0.0.1:9")
+    assert status == 0 and found["the published example"] == "not checked"
+    printed = capsys.readouterr().out
+    assert "5 passed, 0 failed, 1 not checked" in printed
+    (line,) = [line for line in printed.splitlines() if "published example" in line]
+    assert "a_cup_of_coffee.jpg could not be fetched (" in line and said in line and "as --example_image" in line
+    assert not list(tmp_path.glob("a_cup*"))
+
+
+def test_without_httpx_the_example_says_what_to_install(example, monkeypatch, capsys):
+    monkeypatch.setattr("checking.example.find_spec", lambda name: None)
+    status, found = example("http://127.0.0.1:9")
+    assert status == 0 and found["the published example"] == "not checked"
+    assert (
+        "needs httpx, not installed here (pip install httpx); or give it as --example_image" in capsys.readouterr().out
+    )
+
+
+def test_a_picture_that_is_given_is_not_fetched(example, tmp_path):
+    with pictures() as server:
+        status, found = example(f"{server.url}/ok", "--example_image", str(checks_coffee()))
+        assert status == 1 and found["clip_score"] == "FAIL" and not server.counts
+    assert not list(tmp_path.glob("a_cup*"))
 
 
 def test_one_pair_in_the_wrong_order_fails():
@@ -267,17 +333,6 @@ def test_one_pair_in_the_wrong_order_fails():
     cosines[true] = cosines[false]
     row = checks.check_order(Detector(), None)
     assert row.verdict == "FAIL" and row.remark == "4 of 5"
-
-
-def test_the_example_is_checked_on_its_model_and_picture(model, tmp_path, monkeypatch, capsys):
-    from checking import weights
-
-    monkeypatch.setattr(weights, "EXAMPLE_MODEL", ("model", "folder"))
-    status, found = check(model, tmp_path)
-    assert status == 0 and found["the published example"] == "not checked"
-    assert "5 passed, 0 failed, 1 not checked" in capsys.readouterr().out
-    status, found = check(model, tmp_path, "--example_image", str(checks_coffee()))
-    assert status == 1 and found["clip_score"] == "FAIL"  # random weights
 
 
 @pytest.mark.parametrize("damaged", [False, True])

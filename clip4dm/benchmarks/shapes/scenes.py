@@ -13,7 +13,9 @@ from typing import TypeVar
 
 from clip4dm.benchmarks.shapes.lexicon import BACKGROUNDS, COLOURS, RELATIONS, SHAPES, TEXTURES
 
-SMALL_BELOW = 0.135  # a thing's radius: small below, large above; none is drawn within 0.005 of it
+# A thing's radius: small below, large above. Of one or two things none is drawn within 0.005 of it; several alike may
+# lie on both sides of it, in 3 of 200 scenes of several.
+SMALL_BELOW = 0.135
 SORTS = {"one": 0.35, "several": 0.20, "two": 0.45}  # how often a scene holds one thing, equal things, or a pair
 TEXTURE_WEIGHTS = {"plain": 0.55, "striped": 0.15, "dotted": 0.15, "hollow": 0.15}
 
