@@ -82,7 +82,7 @@ def same_word(a: str, b: str) -> bool:
     """
     mine, other = a.casefold().split(), b.casefold().split()
     return len(mine) == len(other) and all(
-        one == two or not _bases(one[: _LONGEST + 1]).isdisjoint(_bases(two[: _LONGEST + 1]))
+        one == two or (max(len(one), len(two)) <= _LONGEST and not _bases(one).isdisjoint(_bases(two)))
         for one, two in zip(mine, other, strict=True)
     )
 
@@ -187,11 +187,11 @@ def _bases(word: str) -> frozenset[str]:
     """The words that a word may be an inflection of, itself among them. word: in small letters."""
     word = re.sub(r"['’]s?\Z", "", word) or word
     found = {word}
-    if len(word) <= _LONGEST and _NOUN.fullmatch(word):
+    if _NOUN.fullmatch(word):
         found |= _irregular().get(word, frozenset())
         if (one := _singular(word)) is not None:
             found.add(one)
-        if word not in NO_VERB_FORMS and word not in _irregular_bases():
+        if word not in NO_VERB_FORMS:
             found |= {base for base in _stems(word) if word in _forms(base)}
     return frozenset(found)
 

@@ -52,7 +52,7 @@ def nouns() -> list[str]:
         ("an", "8 11 18 80 800 8,000 11000 18th 80s 8-ball island unopened uninteresting ugly 'apple' (apple) m&m"),
         ("an", "élan Ônibus œuvre ökonom e-bike iPhone ice-cream ISLAND"),
         ("a", "dog unicorn uniform university European ukulele one one-way once euro used UFO UK US u-turn USB tv TV"),
-        ("a", "1 7 10 110 1100 180 108 1800 9 0 house yak Mr t-shirt y-shaped piñata"),
+        ("a", "1 7 10 110 1100 180 108 1800 9 0 house yak SKY FLY STROLLER Mr t-shirt y-shaped piñata"),
         ("a", "犬 может ... - ' 可乐"),
     ],
 )
@@ -219,6 +219,7 @@ def test_others_are_not(pair):
 
 def test_words_of_several_words():
     assert same_word("Hot dogs", "hot  dog") and same_word("riding a horse", "rides a horse")
+    assert not same_word("a" * 70, "a" * 71) and same_word("A" * 71, "a" * 71)
     assert not same_word("hot dog", "dog") and not same_word("hot dog", "hot cat")
 
 
@@ -260,7 +261,7 @@ def test_capitals(word, model, expected):
     assert like_case(word, model) == expected
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)  # the library's import, and other work on the machine
 @given(word=TEXT, other=TEXT)
 @example(word="\n", other=" ")
 @example(word="s" * 5000, other="ing" * 5000)
@@ -270,16 +271,18 @@ def test_no_string_is_an_error(word, other):
     assert isinstance(many, str) and (one is None or isinstance(one, str))
     assert same_word(word, word) and same_word(word, word.casefold())
     assert same_word(word, other) == same_word(other, word)
-    assert like_case(word, other).casefold() == word.casefold() or like_case(word, other) == word.upper()
+    assert like_case(word, other).upper() == word.upper()
     assert like_case(word, word.lower()) == word or any(c.isupper() for c in word.lower())
 
 
-@given(word=st.sampled_from(packaged_vocabulary().words))
-def test_inflections_of_packaged_words(word):
-    many = plural(word)
-    assert same_word(word, many) and plural(many) == many
-    assert like_case(word, many.upper()) == word.upper() and like_case(word, word.capitalize()) == word.capitalize()
-    assert article(word.upper()) == article(word) or len(word) < 5
+def test_plurals_of_packaged_nouns_are_the_same_word():
+    assert not [word for word in nouns() if not same_word(word, plural(word)) or plural(plural(word)) != plural(word)]
+
+
+def test_capitals_of_packaged_words():
+    for word in packaged_vocabulary().words:
+        assert like_case(word, "COKE") == word.upper() and like_case(word, "Coke") == word.capitalize()
+        assert article(word.upper()) == article(word) and article(word.capitalize()) == article(word)
 
 
 def test_the_library_waits_until_it_is_asked():
