@@ -16,11 +16,11 @@ import torch
 
 from clip4dm.captions.tokens import Tokenizer
 from clip4dm.errors import InputError
+from clip4dm.suggestion.result import CLIP
 from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary, read_vocabulary
 from clip4dm.towers.text import TextTower
 
 SHORTEST = 3  # letters: shorter tokens are mostly no words
-CLIP = "clip"  # the name of this vocabulary
 
 
 def open_vocabulary(tokenizer: Tokenizer, tower: TextTower) -> Vocabulary:

@@ -7,6 +7,8 @@ from typing import Any
 
 from clip4dm.detection import Word
 
+CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
+
 
 @dataclass(frozen=True)
 class Replacement:

@@ -135,11 +135,11 @@ def _find(detector: Detector, features: Tensor, detection: Detection, word: Word
     start, end = core(detection.caption, word.start, word.end)
     choice = candidates(asked.vocabulary, detection.caption[start:end], asked.distinct)
     removed = leave_out(detection.caption, word.start, word.end)
-    feature = _whole(features)
-    ranked, unread = _read(detector, feature, detection, word, choice.own)
+    feature = whole_feature(features)
+    ranked, unread = read_candidates(detector, feature, detection, word, choice.own)
     tried = len(choice.own)
     if not ranked or ranked[0][1] - detection.cosine <= asked.min_gain:
-        more, more_unread = _read(detector, feature, detection, word, choice.others)
+        more, more_unread = read_candidates(detector, feature, detection, word, choice.others)
         ranked, unread, tried = [*ranked, *more], unread + more_unread, tried + len(choice.others)
         ranked.sort(key=lambda read: -read[1])
     without = _exact(detector, feature, detection, [removed] if removed else [])
@@ -149,15 +149,21 @@ def _find(detector: Detector, features: Tensor, detection: Detection, word: Word
     return _Found(ranked, without[0] if without else None, tried, reason)
 
 
-def _whole(features: Tensor) -> Tensor:
-    """(features,) of the whole picture, of (1, features) or, with masked copies, (1, 2, features)."""
+def whole_feature(features: Tensor) -> Tensor:
+    """(features,) of the whole picture, of (1, features) or, with masked copies, (1, 2, features).
+
+        whole_feature(detector.encode_images("photo.jpg")).shape  # (512,)
+    """
     return features[0, 0] if features.ndim == 3 else features[0]
 
 
-def _read(
+def read_candidates(
     detector: Detector, feature: Tensor, detection: Detection, word: Word, words: Sequence[str]
 ) -> tuple[list[tuple[Edit, float]], int]:
-    """The candidates' edits and cosines, the best first; and how many could not be compared."""
+    """The candidates' edits and cosines, the best first; and how many could not be compared. feature: (features,).
+
+        read_candidates(detector, features[0], detection, detection.words[3], ["coffee", "tea"])
+    """
     if len(words) > EXACT:
         model = detector.model
         place = place_of(detection.encoded, word.start, word.end)
