@@ -87,7 +87,7 @@ def read_text(path: Path) -> str:
         raise FileError(f"{path} cannot be read: {_reason(error)}") from error
     except UnicodeDecodeError as error:
         wrong, line = error.object[error.start], error.object.count(b"\n", 0, error.start) + 1
-        raise FileError(f"{path} is no UTF-8 text: byte {error.start}, in line {line}, is {wrong:#04x}") from None
+        raise FileError(f"{path} is no UTF-8 text: byte {error.start} is {wrong:#04x}, in line {line}") from None
 
 
 def read_json(path: Path) -> Any:

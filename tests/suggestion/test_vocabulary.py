@@ -184,7 +184,7 @@ def test_any_bytes_are_words_or_one_line(tmp_path_factory, data):
         ("tea\n\ufeffcoffee".encode(), "line 2: a control character, U+FEFF"),
         ("[dr\u2066ink]\ntea".encode(), "line 1: a control character, U+2066"),
         (b"tea\n[ ]\ncoffee", "line 2: the head of a group without a name"),
-        (b"tea\ncaf\xe9\n", "no UTF-8 text: byte 7, in line 2, is 0xe9"),
+        (b"tea\ncaf\xe9\n", "no UTF-8 text: byte 7 is 0xe9, in line 2"),
         ("tea".encode("utf-16"), "UTF-16"),
         (b"\0" * 100, "zero byte"),
         (b"tea\n" + b"x" * (LONGEST_WORD + 1), f"line 2: a word of {LONGEST_WORD + 1} characters, more than {LONGEST_WORD}"),
