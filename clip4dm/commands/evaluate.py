@@ -117,6 +117,16 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit status 1 if a published figure lies outside our interval, 2 if none is published for such a run",
     )
+    _add_suggestion_options(method)
+    method.add_argument(
+        "--nli_model",
+        default=DEFAULT_NLI_MODEL,
+        metavar="NAME",
+        help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)",
+    )
+
+
+def _add_suggestion_options(method: argparse._ArgumentGroup) -> None:
     method.add_argument(
         "--suggest",
         action="store_true",
@@ -128,12 +138,6 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the words to choose from with --suggest: a file of them; clip: all whole words of the tokenizer "
         "(default: the list that comes along)",
-    )
-    method.add_argument(
-        "--nli_model",
-        default=DEFAULT_NLI_MODEL,
-        metavar="NAME",
-        help="SeeTRUE's entailment model, a hub name or a folder (default: %(default)s)",
     )
 
 

@@ -55,8 +55,6 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     benchmark, reading = _read(options, say)
     sorted_by, asked = _verdicts_by(options, benchmark, say)
     samples = _samples(options, reading, say)
-    if options.suggest:
-        _check_suggestions(options, samples)
     from clip4dm.evaluation.compute import Evaluation  # torch takes seconds; what is above is refused at once
     from clip4dm.models.load import load_model
 
@@ -64,9 +62,7 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     options = options.for_tower(model.tower.layers)
     detector = _detector(options, model)
     options, epsilon = _resolved(options, detector, asked, say)
-    start = -1 if detector.method.one_layer else options.start
-    rows = detector.method.rows(model.tower.layers)
-    settings = Settings(sorted_by, epsilon, start, rows, options.score, options.score_weight)
+    settings = _settings(options, detector, sorted_by, epsilon)
     entailment, nli_reason = None, None
     if benchmark.has_nli:
         entailment, nli_reason = entailment_or_reason(options.nli_model, options.device, say)
@@ -122,6 +118,12 @@ def _with_corrections(
     remark = f"{found.unasked} of {found.foils} foils differ from their original by more than a word, and are not asked"
     parts = [outcome.table, tables(found.figures), *([remark] if found.unasked else [])]
     return replace(outcome, table="\n\n".join(parts))
+
+
+def _settings(options: Options, detector: CLIP4DM, sorted_by: SortedBy, epsilon: float) -> Settings:
+    start = -1 if detector.method.one_layer else options.start
+    rows = detector.method.rows(detector.model.tower.layers)
+    return Settings(sorted_by, epsilon, start, rows, options.score, options.score_weight)
 
 
 def _folder(options: Options, config: RunConfig, samples: int, say: Say) -> Path:
@@ -213,6 +215,8 @@ def _samples(options: Options, reading: Reading, say: Say) -> Sequence[Sample]:
             "captions JSON as --reference_path, for Flickr8k a JSON of {picture: captions}"
         )
     _check_pictures(options, samples, say)
+    if options.suggest:
+        _check_suggestions(options, samples)
     return samples
 
 

@@ -100,6 +100,7 @@ class Suggestion:
             "word": self.word.text,
             "start": self.word.start,
             "end": self.word.end,
+            "cosine": self.cosine,
             "replacements": [one.as_dict() for one in self.replacements],
             "leave_out": self.leave_out.as_dict() if self.leave_out else None,
             "tried": self.tried,

@@ -88,12 +88,12 @@ def shortlist(
         shortlist(tower, tokenizer, features[0], place_of(encoded, 9, 13), vocabulary.words, read)
     """
     tokens = tokens_of(cast(Hashable, tokenizer), tuple(words))
-    spread = _Gradients(tower, feature, place)
-    general = spread.at([place.part.ids[place.token], *tokens.first[:: max(1, len(words) // SPREAD)][:SPREAD].tolist()])
-    best_of = _Gradients(tower, feature, place)
+    gradients = _Gradients(tower, feature, place)
+    bases = tokens.first[:: max(1, len(words) // SPREAD)][:SPREAD].tolist()
+    general = gradients.at([place.part.ids[place.token], *bases])
     gradient, seen, found = general, set[int](), dict[int, float]()
     while len(seen) < min(kept, len(words)):
-        order = np.argsort(-tokens.mean((spread.rows @ gradient).cpu().numpy()), kind="stable")
+        order = np.argsort(-tokens.mean((gradients.rows @ gradient).cpu().numpy()), kind="stable")
         unseen = (int(i) for i in order if int(i) not in seen)
         fresh = list(islice(unseen, min(A_ROUND, kept - len(seen))))
         seen.update(fresh)
@@ -101,7 +101,7 @@ def shortlist(
         found.update({i: cosine for i, cosine in cosines if cosine is not None})
         best = sorted(found, key=lambda i: -found[i])[:BEST]
         if best:
-            gradient = 0.75 * best_of.at([int(tokens.first[i]) for i in best]) + 0.25 * general
+            gradient = 0.75 * gradients.at([int(tokens.first[i]) for i in best]) + 0.25 * general
     return {words[i]: cosine for i, cosine in found.items()}
 
 

@@ -35,7 +35,8 @@ class Row:
     restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
     candidate, and whether the one that is most often an original, says the same as the original.
 
-        Row("7-foil", "7", True, "coke", 9, 13, given=True, called=True, list="kind", ...)
+        rows = [json.loads(line) for line in (folder / "suggestions.jsonl").open()]
+        [row["top"][0] for row in rows if row["called"] and row["list"] == "packaged"]
     """
 
     id: str
