@@ -7,6 +7,9 @@ from typing import Any
 
 from clip4dm.detection import Word
 
+TOP = 5  # replacements a word, usually
+MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
+
 
 @dataclass(frozen=True)
 class Replacement:
