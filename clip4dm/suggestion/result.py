@@ -8,6 +8,8 @@ from typing import Any
 from clip4dm.detection import Word
 
 CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
+TOP = 5  # replacements a word, usually
+MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
 
 
 @dataclass(frozen=True)
