@@ -67,7 +67,7 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
             if value not in (None, False):
                 raise InputError(f"{name} means nothing without --suggest")
         return None
-    from clip4dm.suggestion.open_words import CLIP
+    from clip4dm.suggestion.result import CLIP
     from clip4dm.suggestion.vocabulary import packaged_vocabulary, read_vocabulary
 
     if args.vocabulary is None:
