@@ -120,14 +120,14 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--suggest",
         action="store_true",
-        help="of foils beside their originals also: how often the right word is put in the foil word's place; among the "
-        "words that the file exchanges, and of --vocabulary",
+        help="also how often the right word is put in a foil word's place, among the words that the file exchanges and "
+        "of --vocabulary; for foils beside their originals",
     )
     method.add_argument(
         "--vocabulary",
         metavar="FILE",
-        help="the words to choose from with --suggest: a file of them; clip: all whole words of the tokenizer (default: "
-        "the list that comes along)",
+        help="the words to choose from with --suggest: a file of them; clip: all whole words of the tokenizer "
+        "(default: the list that comes along)",
     )
     method.add_argument(
         "--nli_model",

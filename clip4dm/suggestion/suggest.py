@@ -150,7 +150,7 @@ def _find(detector: Detector, features: Tensor, detection: Detection, word: Word
 def whole_feature(features: Tensor) -> Tensor:
     """(features,) of the whole picture, of (1, features) or, with masked copies, (1, 2, features).
 
-        whole_feature(detector.encode_images("photo.jpg")).shape  # (512,)
+    whole_feature(detector.encode_images("photo.jpg")).shape  # (512,)
     """
     return features[0, 0] if features.ndim == 3 else features[0]
 
@@ -160,7 +160,7 @@ def read_candidates(
 ) -> tuple[list[tuple[Edit, float]], int]:
     """The candidates' edits and cosines, the best first; and how many could not be compared. feature: (features,).
 
-        read_candidates(detector, features[0], detection, detection.words[3], ["coffee", "tea"])
+    read_candidates(detector, features[0], detection, detection.words[3], ["coffee", "tea"])
     """
     if len(words) > EXACT:
         model = detector.model

@@ -1,8 +1,8 @@
 """What is suggested for the words of a sample: rows, one a word and list of candidates.
 
-given: the word is the foil word, which the task tells. called: the detector calls it misaligned by itself. Both may be so
-of one word. A list is "kind", the words that the file exchanges with it; "originals", all words that were an original; or
-the vocabulary, by its name.
+given: the word is the foil word, which the task tells. called: the detector calls it misaligned by itself. Both may be
+so of one word. A list is "kind", the words that the file exchanges with it; "originals", all words that were an
+original; or the vocabulary, by its name.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ class Asking:
     vocabulary: Vocabulary
     meanings: Vocabulary
 
-    def rows(
-        self, sample: Sample, exchange: Exchange | None, features: Tensor, detection: Detection
-    ) -> Iterator[Row]:
+    def rows(self, sample: Sample, exchange: Exchange | None, features: Tensor, detection: Detection) -> Iterator[Row]:
         """Of one sample. exchange: of a foil. features: (1, ...) of its picture."""
         called = set(detection.misaligned)
         for word in detection.words:

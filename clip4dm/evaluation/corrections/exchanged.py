@@ -82,7 +82,8 @@ class Exchanged:
     """What a file exchanges. kinds: groups of words that it exchanges with each other. originals: how often each word
     was the original.
 
-    >>> found = Exchanged.of([Exchange("coke", "coffee", 0, 4), Exchange("tea", "coke", 0, 3), Exchange("cat", "dog", 0, 3)])
+    >>> pairs = ("coke", "coffee"), ("tea", "coke"), ("cat", "dog")
+    >>> found = Exchanged.of([Exchange(foil, original, 0, len(foil)) for foil, original in pairs])
     >>> found.kinds.of_groups(found.kinds.groups_of("tea")), found.frequent(["coffee", "coke"], but="coke")
     (('coffee', 'coke', 'tea'), 'coffee')
     """
@@ -115,8 +116,8 @@ def same_meaning(word: str, other: str, vocabulary: Vocabulary) -> bool:
     """Whether two words are one or stand in one entry of a vocabulary, both in the singular or both in the plural.
 
     >>> shapes = Vocabulary("shapes", {"": (("circle", "disc"), ("star",))})
-    >>> same_meaning("disc", "circle", shapes), same_meaning("discs", "circles", shapes), same_meaning("disc", "star", shapes)
-    (True, True, False)
+    >>> [same_meaning(*pair, shapes) for pair in (("disc", "circle"), ("discs", "circles"), ("disc", "star"))]
+    [True, True, False]
     """
     word, other = word.casefold(), other.casefold()
     if word == other or other in vocabulary.synonyms(word):

@@ -1,7 +1,7 @@
 """The corrections of a run: suggestions.jsonl, a row a word and list, and corrections.json, the figures.
 
-What was asked before an interruption is kept in suggestions.part.jsonl, whose first line says of what it is; a line that
-is not whole is asked again.
+What was asked before an interruption is kept in suggestions.part.jsonl, whose first line says of what it is; a line
+that is not whole is asked again.
 """
 
 from __future__ import annotations
