@@ -30,7 +30,7 @@ class SuggestionSettings:
 
     >>> drinks = Vocabulary("mine", {"drink": (("tea",), ("coffee",))})
     >>> SuggestionSettings(drinks, top=2).identity()
-    {'suggest': 2, 'vocabulary': '26cd87b4de41', 'min_gain': 0.0, 'near': False}
+    {'suggest': 2, 'vocabulary': 'b51aacfbaff2', 'min_gain': 0.0, 'near': False}
     """
 
     words: Vocabulary | str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clip4dm.detection import Word
+if TYPE_CHECKING:  # the programs' options take the numbers below, and `--help` must not wait for numpy
+    from clip4dm.detection import Word
 
 CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
 TOP = 5  # replacements a word, usually
@@ -62,6 +63,7 @@ class Suggestion:
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
     replacements were read. reason: why none could be, or what was not; None where all was as it should.
 
+    >>> from clip4dm.detection import Word
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
     >>> coffee = Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.041, misaligned=())
     >>> Suggestion(coke, 0.269, (coffee,), None, tried=12).line()

@@ -127,7 +127,7 @@ def _suggested_line(one: Suggested) -> str:
         found.append(f"<span{title}><bdi>{escaped(short(new.word))}</bdi>&nbsp;{_gain(new.gain, star)}</span>")
     word = f"<b>{escaped(short(one.word))}</b>"
     line = f"{word} → {', '.join(found)}" if found else f"{word}: {escaped(short(one.reason or NO_BETTER, 300))}"
-    return line + ("" if one.leave_out is None else f"; left out&nbsp;{_gain(one.leave_out)}")
+    return line + ("" if one.leave_out is None else f"; left&nbsp;out&nbsp;{_gain(one.leave_out)}")
 
 
 def _gain(value: float, star: str = "") -> str:
