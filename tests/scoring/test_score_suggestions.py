@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,7 @@ from clip4dm.scoring.suggestions import SuggestionSettings
 from clip4dm.suggestion import vocabulary
 from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
 
+PAGE = (ROOT / "docs" / "scoring.md").read_text(encoding="utf-8")
 COLUMN = (
     "list<struct<word: string, start: int32, end: int32, replacements: list<struct<word: string, caption: string, "
     "gain: double, fits: bool>>, leave_out: double, reason: string>>"
@@ -223,35 +225,26 @@ def test_a_picture_is_encoded_once_and_the_words_are_read_once(run, words, demo,
     assert len(encoded) == neighbours and read == [words]
 
 
-def test_read_by_duckdb_pandas_and_polars(suggested):
-    """As docs/scoring.md says: flat enough for a line each."""
-    rows = [
-        (row["key"], word["word"], word["replacements"][0]["word"])
+def test_read_by_duckdb_pandas_and_polars(suggested, monkeypatch):
+    """By the lines of docs/scoring.md, which says the column's type too."""
+    rows = sorted(
+        (row["key"], word["word"], word["replacements"][0]["word"], word["replacements"][0]["caption"])
         for row in read_rows(suggested)
         for word in row["suggestions"]
         if word["replacements"]
-    ]
-    assert rows
-    pattern = f"{suggested}/*.parquet"
-    found = duckdb.sql(
-        "SELECT key, s.word, s.replacements[1].word AS best FROM "
-        f"(SELECT key, unnest(suggestions) AS s FROM '{pattern}') WHERE len(s.replacements) > 0 ORDER BY key"
-    ).fetchall()
-    assert sorted(found) == sorted(rows)
-    table = pandas.read_parquet(suggested)
-    words = table.explode("suggestions").dropna(subset="suggestions")
-    assert sorted(
-        (row.key, row.suggestions["word"], row.suggestions["replacements"][0]["word"])
-        for row in words.itertuples()
-        if len(row.suggestions["replacements"])
-    ) == sorted(rows)
-    frame = polars.read_parquet(pattern).explode("suggestions").unnest("suggestions").explode("replacements")
-    best = frame.unique(["key", "start"], keep="first", maintain_order=True).filter(
-        polars.col("replacements").is_not_null()
     )
-    assert sorted(zip(best["key"], best["word"], best["replacements"].struct.field("word"), strict=True)) == sorted(
-        rows
-    )
+    assert rows and COLUMN in PAGE
+    monkeypatch.chdir(suggested.parent)
+    (sql,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    assert sorted(duckdb.sql(sql).fetchall()) == rows
+    of_pandas, of_polars = re.findall(r"^found = (p.*explode.*)$", PAGE, re.MULTILINE)
+    table = eval(of_pandas, {"pandas": pandas})
+    best = [(key, one["word"], one["replacements"]) for key, one in zip(table.key, table.suggestions, strict=True)]
+    assert sorted((key, word, new[0]["word"], new[0]["caption"]) for key, word, new in best if len(new)) == rows
+    frame = eval(of_polars, {"polars": polars}).filter(polars.col("replacements").list.len() > 0)
+    first = frame["replacements"].list.first().struct
+    columns = (frame["key"], frame["word"], first.field("word"), first.field("caption"))
+    assert sorted(zip(*columns, strict=True)) == rows
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
