@@ -64,7 +64,7 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
     """
     if args.suggest is None:
         for name, value in (("--vocabulary", args.vocabulary), ("--min_gain", args.min_gain), ("--near", args.near)):
-            if value not in (None, False):
+            if value is not None and value is not False:
                 raise InputError(f"{name} means nothing without --suggest")
         return None
     from clip4dm.suggestion.result import CLIP

@@ -42,6 +42,11 @@ print-color-adjust:exact;-webkit-print-color-adjust:exact}
 overflow-wrap:anywhere}
 .words thead th{color:var(--faint)}
 .words .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.words.new{margin-top:.8rem;max-width:none}
+.words.new :is(th,td){padding-right:.6rem;min-width:5.4rem}
+.words.new .number{min-width:0}
+.words.new [scope=row]{width:60%;min-width:6rem}
+.words.new [scope=rowgroup]{padding-top:.6rem}
 """
 
 _PAGE = """
