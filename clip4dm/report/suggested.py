@@ -32,6 +32,18 @@ def suggestions_html(suggestions: Sequence[Suggestion]) -> str:
     return f'<ul class="suggestions" aria-label="suggestions">{lines}</ul>' if lines else ""
 
 
+def instead_html(shown: str, gain: float, caption: str = "", fits: bool = True) -> str:
+    """What to say instead, and what it gains. shown: HTML. caption: the new one, for the title; "" where nobody said.
+
+    >>> instead_html("<bdi>tea</bdi>", 0.022, fits=False)
+    '<span class="instead"><bdi>tea</bdi>&nbsp;<span class="gain">+0.022*</span></span>'
+    """
+    title = f' title="{escaped(caption)}"' if caption else ""
+    return (
+        f'<span class="instead"{title}>{shown}&nbsp;<span class="gain">{gain:+.3f}{"" if fits else "*"}</span></span>'
+    )
+
+
 def suggestions_table_html(suggestions: Sequence[Suggestion]) -> str:
     """A row for each new caption, those of a word together; nothing where there is none.
 
@@ -70,11 +82,7 @@ def _line(one: Suggestion) -> str:
 
 
 def _instead(shown: str, new: Replacement) -> str:
-    star = "" if new.fits or not new.word else "*"
-    return (
-        f'<span class="instead" title="{escaped(new.caption)}">{shown}&nbsp;<span class="gain">{new.gain:+.3f}{star}'
-        "</span></span>"
-    )
+    return instead_html(shown, new.gain, new.caption, fits=new.fits or not new.word)
 
 
 def _shown(one: Suggestion) -> tuple[Replacement, ...]:

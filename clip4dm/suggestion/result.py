@@ -93,6 +93,7 @@ class Suggestion:
     def nothing(self) -> str:
         """For people: why there is no replacement, where there is none.
 
+        >>> from clip4dm.detection import Word
         >>> Suggestion(Word("coke", 9, 13, attribution=None, misaligned=False), 0.269, (), None, tried=12).nothing()
         'no better word found among 12'
         """

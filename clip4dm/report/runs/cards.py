@@ -9,6 +9,7 @@ from clip4dm.files.images import ImageError
 from clip4dm.report.html import caption_html, escaped, legend_html, picture_data_uri
 from clip4dm.report.runs.sources.base import Shown, Source
 from clip4dm.report.runs.sources.suggested import Suggested
+from clip4dm.report.suggested import instead_html
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -113,25 +114,20 @@ def suggested_html(suggested: Sequence[Suggested]) -> str:
 
     >>> from clip4dm.report.runs.sources.suggested import Instead
     >>> print(suggested_html([Suggested("coke", (Instead("tea", 0.022, "a cup of tea", fits=False),), leave_out=0.01)]))
-    <ul class="suggestions" aria-label="suggestions"><li dir="auto"><b>coke</b> → <span title="a cup of tea">...
+    <ul class="suggestions" aria-label="suggestions"><li dir="auto"><b>coke</b> → <span class="instead"...
     """
     lines = "".join(f'<li dir="auto">{_suggested_line(one)}</li>' for one in suggested)
     return f'<ul class="suggestions" aria-label="suggestions">{lines}</ul>' if lines else ""
 
 
 def _suggested_line(one: Suggested) -> str:
-    found = []
-    for new in one.instead:
-        title = f' title="{escaped(short(new.caption, 300))}"' if new.caption else ""
-        star = "*" if new.fits is False else ""
-        found.append(f"<span{title}><bdi>{escaped(short(new.word))}</bdi>&nbsp;{_gain(new.gain, star)}</span>")
+    found = [
+        instead_html(f"<bdi>{escaped(short(new.word))}</bdi>", new.gain, short(new.caption, 300), new.fits is not False)
+        for new in one.instead
+    ]
     word = f"<b>{escaped(short(one.word))}</b>"
     line = f"{word} → {', '.join(found)}" if found else f"{word}: {escaped(short(one.reason or NO_BETTER, 300))}"
-    return line + ("" if one.leave_out is None else f"; left&nbsp;out&nbsp;{_gain(one.leave_out)}")
-
-
-def _gain(value: float, star: str = "") -> str:
-    return f'<span class="gain">{value:+.3f}{star}</span>'
+    return line + ("" if one.leave_out is None else f"; {instead_html('left out', one.leave_out)}")
 
 
 def controls_html(groups: Sequence[Group], score: str) -> str:
