@@ -2,12 +2,14 @@
 
     python misc/benchmark_scoring.py                                                    drawn scenes, the demo model
     python misc/benchmark_scoring.py --img_dir val2014 --captions captions.json --pretrained MODEL --pairs 400
+    python misc/benchmark_scoring.py --pairs 1000 --per_tar 200 --suggest                   with and without suggestions
 
 For every number of pairs: `clip4dm score` in a fresh process, its pairs/s from the seconds that its shards say they
 took (so without starting Python), its peak resident memory. Then, in one process, a shard at a time in turn: clip4dm
 score; (a) the detector alone, pictures decoded and in memory; (b) a plain loop of webdataset and open_clip that gives
 CLIPScore and nothing else. Ratios are taken within a round, so that a machine whose speed drifts does no harm; the time
-of the processors, of all threads, also tells what other programs took away. Prints Markdown.
+of the processors, of all threads, also tells what other programs took away. Prints Markdown. With --suggest the latter
+alone, of clip4dm score with suggestions and without; every second drawn caption then has a word exchanged.
 
 Drawn scenes come again, with other captions and under other names, after --distinct of them: drawing would take longer
 than scoring. They are decoded and encoded every time.
@@ -21,8 +23,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speed.fresh import run_fresh
 
@@ -30,11 +34,17 @@ from clip4dm.commands.arguments import add_model_options, model_arguments
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, run_command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import AT_LEAST_ONE
+from clip4dm.suggestion.result import TOP
 
+if TYPE_CHECKING:
+    from clip4dm import CLIP4DM
+
+Contender = Callable[[Path], Callable[[], object]]
 NAMES = {
     "score": "clip4dm score",
     "a": "(a) the detector alone, on decoded pictures",
     "b": "(b) webdataset and open_clip, CLIPScore alone",
+    "c": "clip4dm score --suggest",
 }
 
 
@@ -54,6 +64,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--per_tar", type=AT_LEAST_ONE, default=1000, help="default: %(default)s")
     parser.add_argument("--distinct", type=AT_LEAST_ONE, default=5000, help="drawn pictures (default: %(default)s)")
     parser.add_argument("--rounds", type=AT_LEAST_ONE, default=7, help="default: %(default)s")
+    parser.add_argument(
+        "--suggest", nargs="?", type=AT_LEAST_ONE, const=TOP, metavar="N", help="words (N, where it is not given: 5)"
+    )
     add_debug_option(parser)
     return parser.parse_args(argv)
 
@@ -67,13 +80,14 @@ def main(argv: list[str] | None = None) -> None:
             raise InputError("this needs webdataset, not installed here: pip install webdataset")
         tars = make_tars(args, Path(scratch))
         rows = []
-        for pairs in args.pairs:
+        for pairs in [] if args.suggest else args.pairs:
             some = tars[: -(-pairs // args.per_tar)]
             rate, peak, cores = fresh_process(args, some, Path(scratch) / f"scores-{pairs}")
             rows.append([f"{pairs:,}", f"{len(some)}", f"{rate:.1f}", f"{cores:.2f}", f"{peak / 2**20:,.0f} MiB"])
             print(json.dumps({"pairs": pairs, "rate": rate, "peak": peak, "cores": cores}), file=sys.stderr, flush=True)
-        print(_table(rows, ["pairs", "tars", "pairs/s", "cores used", "peak memory"]), flush=True)
-        print(f"\n{side_by_side(args, tars)}", flush=True)
+        if rows:
+            print(_table(rows, ["pairs", "tars", "pairs/s", "cores used", "peak memory"]) + "\n", flush=True)
+        print(side_by_side(args, tars), flush=True)
 
 
 def make_tars(args: argparse.Namespace, scratch: Path) -> list[Path]:
@@ -81,7 +95,7 @@ def make_tars(args: argparse.Namespace, scratch: Path) -> list[Path]:
     from speed import scoring
 
     if args.img_dir is None:
-        samples = scoring.drawn_samples(min(args.distinct, max(args.pairs)))
+        samples = scoring.drawn_samples(min(args.distinct, max(args.pairs)), foils=bool(args.suggest))
     elif args.captions is None:
         raise InputError("--img_dir needs --captions, a COCO captions JSON of its pictures")
     else:
@@ -112,8 +126,11 @@ def side_by_side(args: argparse.Namespace, tars: list[Path]) -> str:
     from clip4dm import CLIP4DM
 
     detector = CLIP4DM.from_pretrained(args.backbone, args.pretrained, args.device, args.precision, batch_size=64)
-    makers = {"score": scoring.score_alone, "a": scoring.detector_alone, "b": scoring.plain_loop}
-    contenders = {name: make(detector) for name, make in makers.items()}
+    if args.suggest:
+        contenders = with_suggestions(detector, args.suggest, tars[0])
+    else:
+        makers = {"score": scoring.score_alone, "a": scoring.detector_alone, "b": scoring.plain_loop}
+        contenders = {name: make(detector) for name, make in makers.items()}
     names, seconds, processors = list(contenders), *({name: list[float]() for name in contenders} for _ in "ab")
     for number in range(-1, args.rounds):  # round -1 warms up
         turn = number % len(names)
@@ -138,6 +155,23 @@ def side_by_side(args: argparse.Namespace, tars: list[Path]) -> str:
         )
     of = f"{detector.model.backbone}, {torch.get_num_threads()} threads, {pairs} pairs a round, {args.rounds} rounds"
     return _table(rows, [of, "pairs/s", "clip4dm score is faster by, times", "CPU ms a pair", "by CPU time"])
+
+
+def with_suggestions(detector: CLIP4DM, top: int, tar: Path) -> dict[str, Contender]:
+    """clip4dm score without and with suggestions; says how many words of a tar they are for."""
+    from speed import scoring
+
+    from clip4dm.calibration.shelf import shipped_calibration
+    from clip4dm.scoring.inputs.recognise import open_input
+    from clip4dm.scoring.suggestions import SuggestionSettings
+    from clip4dm.scoring.work import score
+
+    calibration = shipped_calibration(detector.attributed_by())
+    detector = detector.calibrated(calibration) if calibration else detector
+    rows = list(score(open_input([str(tar)]).shards()[0].pairs(), detector))
+    print(f"{sum(len(row['misaligned'] or []) for row in rows)} misaligned words in the first {len(rows)} pairs\n")
+    suggest = SuggestionSettings.of(top)
+    return {"score": scoring.score_alone(detector), "c": scoring.score_alone(detector, suggest)}
 
 
 def _table(rows: list[list[str]], head: list[str]) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from clip4dm.commands import filter as command
-from clip4dm.scoring.schema import NAMES
+from clip4dm.scoring.schema import NAMES, further_columns
 from clip4dm.scoring.sink import Sink
 from clip4dm.scoring.writers import Summary
 
@@ -71,14 +71,19 @@ def random_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def store(folder: Path, shards: Sequence[Sequence[dict[str, Any]]], **about: Any) -> Path:
-    """A finished folder. about: output_format, kind (of settings), identities, names, input, given."""
-    made_by = {"settings": {"kind": about.get("kind", "usual")}, "input": about.get("input", {"format": "csv"})}
+    """A finished folder. about: output_format, kind and settings, identities, names, input, given."""
+    made_by = {
+        "settings": {"kind": about.get("kind", "usual"), **about.get("settings", {})},
+        "input": about.get("input", {"format": "csv"}),
+    }
     remarks = {"given": about.get("given", ["captions.csv"]), "shards": about.get("expected", len(shards))}
     sink = Sink(folder, made_by, remarks, about.get("output_format", "parquet"))
     sink.prepare()
     identities = about.get("identities", [{}] * len(shards))
     for number, (rows, identity) in enumerate(zip(shards, identities, strict=True)):
-        names = [name for name in (rows[0] if rows else {}) if name not in NAMES]
+        names = [
+            name for name in (rows[0] if rows else {}) if name not in (*NAMES, *further_columns(made_by["settings"]))
+        ]
         types = {"weight": pa.float64()}
         carried = pa.schema([(name, types.get(name, pa.string())) for name in names])
         name = about.get("names", {}).get(number, f"{number:05d}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,15 +27,18 @@ from clip4dm.commands.arguments import (
     recipe_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
+from clip4dm.commands.suggesting import add_suggestion_options, words_of
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scoring.formats import INPUT_FORMATS, OUTPUT_FORMATS
+from clip4dm.suggestion.result import MIN_GAIN
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
     from clip4dm.scoring.inputs.base import Input, Shard
     from clip4dm.scoring.maker import Maker
     from clip4dm.scoring.sink import Sink
+    from clip4dm.scoring.suggestions import SuggestionSettings
     from clip4dm.scoring.writers import Summary
 
 
@@ -52,6 +55,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method = add_method_options(parser)
     add_verdict_options(method)
     add_score_options(method)
+    add_suggestion_options(parser)
     _add_run_options(parser)
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
@@ -139,16 +143,19 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         check_extra("score", "pyarrow", "fsspec", "tqdm")
+        from clip4dm.scoring.progress import plan, summed
+
         engines.check(args)
+        suggest = suggestions_of(args)
         found = open_input(args)
         for note in found.notes:
             tell(f"{program}: note: {note}")
         shards = found.shards()[args.shard[0] :: args.shard[1]]
         if args.dry_run:
-            print(plan(shards, look(args, found, shards, program)))
+            print(plan(shards, look(args, found, shards, suggest, program)))
             return
         detector = make_detector(args)
-        sink = make_sink(args, found, detector)
+        sink = make_sink(args, found, detector, suggest)
         sink.prepare(args.overwrite, found.shards())
         stored = score(args, shards, detector, sink)
     print(f"{summed(stored)} in {args.output}")
@@ -189,18 +196,39 @@ def make_detector(args: argparse.Namespace) -> CLIP4DM:
     return detector_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
 
 
-def make_sink(args: argparse.Namespace, found: Input, by: CLIP4DM | Maker) -> Sink:
+def suggestions_of(args: argparse.Namespace) -> SuggestionSettings | None:
+    """What is to be suggested, the words read; None without --suggest. Errors: VocabularyError, InputError.
+
+    >>> suggestions_of(parse_args(["photos", "--output", "scores", "--suggest", "3"])).top
+    3
+    """
+    words = words_of(args)
+    if words is None:
+        return None
+    from clip4dm.scoring.suggestions import SuggestionSettings
+
+    min_gain = MIN_GAIN if args.min_gain is None else args.min_gain
+    return SuggestionSettings(words, args.suggest, min_gain, distinct=not args.near)
+
+
+def make_sink(
+    args: argparse.Namespace, found: Input, by: CLIP4DM | Maker, suggest: SuggestionSettings | None = None
+) -> Sink:
     """The folder for the scores, under the detector's settings. Errors: ScoringError for one that is not a folder here.
 
     make_sink(args, found, detector).prepare()
     """
     from clip4dm.scoring.sink import open_sink
 
-    return open_sink(args.output, found, by, args.output_format)
+    return open_sink(args.output, found, by, args.output_format, suggest)
 
 
 def look(
-    args: argparse.Namespace, found: Input, shards: Sequence[Shard], program: str = "clip4dm score"
+    args: argparse.Namespace,
+    found: Input,
+    shards: Sequence[Shard],
+    suggest: SuggestionSettings | None = None,
+    program: str = "clip4dm score",
 ) -> list[Summary | None]:
     """What is stored of each shard, without loading the model. Errors: ScoringError, ModelError, InputError.
 
@@ -209,7 +237,7 @@ def look(
     from clip4dm.scoring.maker import NotAtHand
 
     try:
-        sink = make_sink(args, found, maker_of(args, DEFAULT_BACKBONE))
+        sink = make_sink(args, found, maker_of(args, DEFAULT_BACKBONE), suggest)
     except NotAtHand as error:
         if any(Path(args.output).glob("*.*")):
             raise
@@ -258,43 +286,3 @@ def score(args: argparse.Namespace, shards: Sequence[Shard], detector: CLIP4DM, 
                 progress.shard(summary)
                 stored.append(summary)
     return stored
-
-
-def plan(shards: Sequence[Shard], done: Sequence[Summary | None]) -> str:
-    """What --dry_run prints: shards, pairs where the input says how many, and what is stored already.
-
-    >>> from clip4dm.scoring.inputs.folder import FolderShard
-    >>> from clip4dm.scoring.writers import Summary
-    >>> shards = [FolderShard("photos", name, (("a", "a.jpg", "a.txt"),)) for name in ("00000", "00001")]
-    >>> print(plan(shards, [None, Summary("00001", pairs=1, errors=0, seconds=0.5)]))
-    2 shards, 2 pairs
-    stored already: 1 pairs in 1 shards
-    to be scored: 1 shards, 1 pairs
-    """
-    there = [one for one in done if one is not None]
-    missing = [shard for shard, one in zip(shards, done, strict=True) if one is None]
-    return "\n".join([counted(shards), f"stored already: {summed(there)}", f"to be scored: {counted(missing)}"])
-
-
-def counted(shards: Sequence[Shard]) -> str:
-    """How many shards and pairs.
-
-    >>> counted([])
-    '0 shards, 0 pairs'
-    """
-    counts = [shard.count for shard in shards]
-    known = "an unknown number of" if None in counts else sum(count for count in counts if count is not None)
-    return f"{len(shards)} shards, {known} pairs"
-
-
-def summed(summaries: Iterable[Summary]) -> str:
-    """What is stored, in words.
-
-    >>> from clip4dm.scoring.writers import Summary
-    >>> summed([Summary("00000", pairs=9, errors=1, seconds=0.5), Summary("00001", pairs=9, errors=0, seconds=0.5)])
-    '18 pairs in 2 shards, 1 of them not scored'
-    """
-    all_of_them = list(summaries)
-    errors = sum(one.errors for one in all_of_them)
-    wrong = f", {errors} of them not scored" if errors else ""
-    return f"{sum(one.pairs for one in all_of_them)} pairs in {len(all_of_them)} shards{wrong}"

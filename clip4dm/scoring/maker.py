@@ -20,6 +20,7 @@ from clip4dm.scores import last_layers, usual_method
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
+    from clip4dm.scoring.suggestions import SuggestionSettings
 
 # A detector's settings beside its method and `long`.
 OWN = ("image_masks", "template", "start_layer_text", "sorted_by", "epsilon", "score", "score_weight")
@@ -46,6 +47,10 @@ class Maker:
         """The same with a calibration's epsilon; without a curve it is unsaid, and scores from before are the same."""
         own = {} if curve is None else {"calibration": fingerprint(asdict(curve))}
         return replace(self, settings={**self.settings, "epsilon": epsilon, **own})
+
+    def suggesting(self, wanted: SuggestionSettings | None) -> Maker:
+        """The same with suggestions beside the scores; without, they are unsaid, as in scores from before."""
+        return self if wanted is None else replace(self, settings={**self.settings, **wanted.identity()})
 
     @staticmethod
     def of(detector: CLIP4DM) -> Maker:

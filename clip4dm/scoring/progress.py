@@ -1,8 +1,8 @@
-"""How far a run is: pairs a second, the share done, the time left."""
+"""How far a run is: pairs a second, the share done, the time left; and in words, before and after it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from clip4dm.scoring.writers import Summary
@@ -60,3 +60,43 @@ class Progress:
         errors = sum(one.errors for one in self.done)
         wrong = f", {errors} not scored" if errors else ""
         self.bar.set_postfix_str(f"shard {len(self.done)}/{len(self.counts)}{wrong}")
+
+
+def plan(shards: Sequence[Shard], done: Sequence[Summary | None]) -> str:
+    """What --dry_run prints: shards, pairs where the input says how many, and what is stored already.
+
+    >>> from clip4dm.scoring.inputs.folder import FolderShard
+    >>> from clip4dm.scoring.writers import Summary
+    >>> shards = [FolderShard("photos", name, (("a", "a.jpg", "a.txt"),)) for name in ("00000", "00001")]
+    >>> print(plan(shards, [None, Summary("00001", pairs=1, errors=0, seconds=0.5)]))
+    2 shards, 2 pairs
+    stored already: 1 pairs in 1 shards
+    to be scored: 1 shards, 1 pairs
+    """
+    there = [one for one in done if one is not None]
+    missing = [shard for shard, one in zip(shards, done, strict=True) if one is None]
+    return "\n".join([counted(shards), f"stored already: {summed(there)}", f"to be scored: {counted(missing)}"])
+
+
+def counted(shards: Sequence[Shard]) -> str:
+    """How many shards and pairs.
+
+    >>> counted([])
+    '0 shards, 0 pairs'
+    """
+    counts = [shard.count for shard in shards]
+    known = "an unknown number of" if None in counts else sum(count for count in counts if count is not None)
+    return f"{len(shards)} shards, {known} pairs"
+
+
+def summed(summaries: Iterable[Summary]) -> str:
+    """What is stored, in words.
+
+    >>> from clip4dm.scoring.writers import Summary
+    >>> summed([Summary("00000", pairs=9, errors=1, seconds=0.5), Summary("00001", pairs=9, errors=0, seconds=0.5)])
+    '18 pairs in 2 shards, 1 of them not scored'
+    """
+    all_of_them = list(summaries)
+    errors = sum(one.errors for one in all_of_them)
+    wrong = f", {errors} of them not scored" if errors else ""
+    return f"{sum(one.pairs for one in all_of_them)} pairs in {len(all_of_them)} shards{wrong}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from clip4dm.scoring.pairs import Pair
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from clip4dm.detection import Detection, Word
 
 METADATA_KEY = b"clip4dm"  # of a parquet file's metadata: JSON, see `sink`
-WORD = (("text", "string"), ("start", "int32"), ("end", "int32"), ("attribution", "float64"))
-COLUMNS: tuple[tuple[str, str | tuple[tuple[str, str], ...]], ...] = (
+Kind: TypeAlias = "str | tuple[tuple[str, Kind], ...]"  # a type's name; of a list of structs its fields
+WORD: Kind = (("text", "string"), ("start", "int32"), ("end", "int32"), ("attribution", "float64"))
+COLUMNS: tuple[tuple[str, Kind], ...] = (
     ("key", "string"),
     ("image", "string"),
     ("caption", "string"),
@@ -29,14 +30,36 @@ COLUMNS: tuple[tuple[str, str | tuple[tuple[str, str], ...]], ...] = (
     ("error", "string"),
 )
 NAMES = tuple(name for name, _ in COLUMNS)
-PROBABILITIES = "probabilities"  # the column behind these where a calibration is at hand, and nowhere else
+PROBABILITIES, SUGGESTIONS = "probabilities", "suggestions"
+REPLACEMENT: Kind = (
+    ("word", "string"), ("caption", "string"), ("gain", "float64"), ("fits", "bool"),
+)  # fmt: skip
+SUGGESTION: Kind = (
+    ("word", "string"),
+    ("start", "int32"),
+    ("end", "int32"),
+    ("replacements", REPLACEMENT),
+    ("leave_out", "float64"),
+    ("reason", "string"),
+)
+FURTHER: dict[str, Kind] = {PROBABILITIES: "float64s", SUGGESTIONS: SUGGESTION}
+_ASKED_BY = {PROBABILITIES: "calibration", SUGGESTIONS: "suggest"}  # a setting that is there where it was asked for
 
 
-def schema(carried: pa.Schema | None = None, calibrated: bool = False) -> pa.Schema:
+def further_columns(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns behind the usual ones that a folder of these settings has, and no other folder.
+
+    >>> further_columns({"epsilon": -5e-5}), further_columns({"suggest": 5})
+    ((), ('suggestions',))
+    """
+    return tuple(name for name in FURTHER if _ASKED_BY[name] in settings)
+
+
+def schema(carried: pa.Schema | None = None, further: Sequence[str] = ()) -> pa.Schema:
     """The scores' columns, then the carried ones. A carried name that is taken gets "input_" before it.
 
-    calibrated: with the words' probabilities. Without, the schema is what it was before there were calibrations, so
-    that shards of one folder are alike whichever version wrote them.
+    further: of FURTHER. Without, the schema is what it was before there were any, so that shards of one folder are
+    alike whichever version wrote them.
 
     >>> import pyarrow
     >>> schema(pyarrow.schema([("caption", pyarrow.string()), ("id", pyarrow.int64())])).names[-3:]
@@ -45,14 +68,13 @@ def schema(carried: pa.Schema | None = None, calibrated: bool = False) -> pa.Sch
     import pyarrow as pa
 
     own = [pa.field(name, _type(kind)) for name, kind in COLUMNS]
-    if calibrated:
-        own.append(pa.field(PROBABILITIES, pa.list_(pa.float64())))
+    own += [pa.field(name, _type(FURTHER[name])) for name in further]
     others = [] if carried is None else list(carried)
-    names = carried_names([one.name for one in others], calibrated)
+    names = carried_names([one.name for one in others], further)
     return pa.schema(own + [pa.field(names[one.name], one.type) for one in others])
 
 
-def carried_names(names: Sequence[str], calibrated: bool = False) -> dict[str, str]:
+def carried_names(names: Sequence[str], further: Sequence[str] = ()) -> dict[str, str]:
     """What each carried column is called in the output, where no two differ in case alone: SQL takes these for one.
 
     >>> carried_names(["Caption", "id", "input_caption"])
@@ -60,7 +82,7 @@ def carried_names(names: Sequence[str], calibrated: bool = False) -> dict[str, s
     >>> carried_names(["id", "ID"])
     {'id': 'input_id', 'ID': 'ID'}
     """
-    given, taken = {name.casefold() for name in names}, {*NAMES, *([PROBABILITIES] if calibrated else ())}
+    given, taken = {name.casefold() for name in names}, {*NAMES, *further}
     renamed: dict[str, str] = {}
     for name in sorted(names):  # whatever order a row has them in
         new = name
@@ -72,15 +94,15 @@ def carried_names(names: Sequence[str], calibrated: bool = False) -> dict[str, s
 
 
 def row(
-    pair: Pair, detection: Detection | None, error: str | None = None, *, calibrated: bool = False
+    pair: Pair, detection: Detection | None, error: str | None = None, further: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A pair's row: of its detection, or of the reason why there is none. calibrated: as of `schema`.
+    """A pair's row: of its detection, or of the reason why there is none. further: those columns' values.
 
     >>> unscored = row(Pair("7", None, "photo.jpg", 12), None, "the caption is a number")
     >>> unscored["caption"], unscored["cosine"], unscored["error"]
     ('12', None, 'the caption is a number')
     """
-    names = carried_names(list(pair.carried), calibrated)
+    names = carried_names(list(pair.carried), list(further or ()))
     values: dict[str, Any] = {
         "key": clean(pair.key),
         "image": clean(pair.image_id),
@@ -93,7 +115,7 @@ def row(
         "words": None,
         "truncated": None,
         "error": None if error is None else clean(error),
-        **({PROBABILITIES: None} if calibrated else {}),
+        **(further or {}),
     }
     if detection is not None:
         values |= {
@@ -105,8 +127,6 @@ def row(
             "words": [_word(word) for word in detection.words],
             "truncated": detection.truncated,
         }
-    if detection is not None and calibrated:
-        values[PROBABILITIES] = [word.probability for word in detection.words]
     carried = {names[name]: clean(value) if isinstance(value, str) else value for name, value in pair.carried.items()}
     return values | carried
 
@@ -130,11 +150,12 @@ def _as_text(caption: object) -> str | None:
     return clean(json.dumps(caption, ensure_ascii=False, default=str))
 
 
-def _type(kind: str | tuple[tuple[str, str], ...]) -> pa.DataType:
+def _type(kind: Kind) -> pa.DataType:
     import pyarrow as pa
 
     if isinstance(kind, str):
-        return {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}[kind]
+        own = {"string": pa.string(), "float64": pa.float64(), "int32": pa.int32(), "bool": pa.bool_()}
+        return pa.list_(own["float64"]) if kind == "float64s" else own[kind]
     return pa.list_(pa.struct([pa.field(name, _type(inner)) for name, inner in kind]))
 
 

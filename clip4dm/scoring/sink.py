@@ -26,13 +26,14 @@ from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.inputs.opening import is_remote
 from clip4dm.scoring.maker import Maker
 from clip4dm.scoring.pairs import ScoringError
-from clip4dm.scoring.schema import METADATA_KEY
+from clip4dm.scoring.schema import METADATA_KEY, further_columns
 from clip4dm.scoring.temporary import create_file, is_left_behind, replace_whole, temporary_name
 from clip4dm.scoring.writers import JsonlWriter, ParquetWriter, Summary, Writer, writing
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
     from clip4dm.scoring.inputs.base import Input, Shard
+    from clip4dm.scoring.suggestions import SuggestionSettings
 
 SCORE_FILE = "_score.json"
 
@@ -43,6 +44,7 @@ class Sink:
 
     made_by: what tells these scores from others: "settings", "model", "weights_sha256", "input" (see `open_sink`).
     remarks: what is stored beside it and may differ between runs: "versions", "given", "shards" (how many there are).
+    suggest: what is suggested beside the scores, as the settings in made_by say it.
 
         sink = Sink(Path("scores"), made_by, remarks)
         sink.prepare(overwrite=False)
@@ -54,6 +56,7 @@ class Sink:
     made_by: Mapping[str, Any]
     remarks: Mapping[str, Any]
     output_format: str = "parquet"
+    suggest: SuggestionSettings | None = None
 
     def prepare(self, overwrite: bool = False, shards: Sequence[Shard] = ()) -> None:
         """Make the folder, hold it to these settings, remove what dead processes left behind.
@@ -172,7 +175,7 @@ class Sink:
         try:
             with writing(path):
                 kind = ParquetWriter if self.output_format == "parquet" else JsonlWriter
-                writer = kind(path, temporary, shard, calibrated="calibration" in self.made_by.get("settings", {}))
+                writer = kind(path, temporary, shard, further_columns(self.made_by.get("settings", {})))
             try:
                 yield writer
                 assert writer.summary is not None
@@ -251,7 +254,8 @@ def _differences(theirs: Any, mine: Mapping[str, Any]) -> str:
             same = a["pairs"] == b["pairs"]
             found.append(f"the folder has {b['pairs']} pairs, {'of other names' if same else 'had ' + str(a['pairs'])}")
             a, b = ({**one, "pairs": None, "digest": None} for one in (a, b))
-        found += [f"{name} {a.get(name)!r:.40}, now {b.get(name)!r:.40}" for name in b if a.get(name) != b.get(name)]
+        names = {**b, **a} if part == "settings" else b  # suggestions may have been asked for then alone
+        found += [f"{one} {a.get(one)!r:.40}, now {b.get(one)!r:.40}" for one in names if a.get(one) != b.get(one)]
     for name in ("weights_sha256", "output_format"):
         if theirs.get(name) != mine.get(name):
             found.append(f"{name} {theirs.get(name)!r:.20}, now {mine.get(name)!r:.20}")
@@ -262,11 +266,17 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def open_sink(folder: str | Path, found: Input, by: CLIP4DM | Maker, output_format: str = "parquet") -> Sink:
+def open_sink(
+    folder: str | Path,
+    found: Input,
+    by: CLIP4DM | Maker,
+    output_format: str = "parquet",
+    suggest: SuggestionSettings | None = None,
+) -> Sink:
     """The folder for the scores of an input by a detector; nothing is written yet.
 
-    Errors: ScoringError for a folder that is not in a file system of this machine: others cannot rename a file in one
-    step; and for what is there and is no folder.
+    suggest: with suggestions for misaligned words, of these settings. Errors: ScoringError for a folder that is not in
+    a file system of this machine: others cannot rename a file in one step; and for what is there and is no folder.
 
         open_sink("scores", open_input(["photos"]), detector).prepare()
     """
@@ -276,7 +286,7 @@ def open_sink(folder: str | Path, found: Input, by: CLIP4DM | Maker, output_form
         )
     if (kind := kind_of(Path(folder))) not in (None, "a folder"):
         raise ScoringError(f"{folder} is {kind}, and scores are written to a folder: give another --output")
-    maker = by if isinstance(by, Maker) else Maker.of(by)
+    maker = (by if isinstance(by, Maker) else Maker.of(by)).suggesting(suggest)
     made_by = {
         "settings": maker.settings,
         "model": maker.model,
@@ -286,4 +296,4 @@ def open_sink(folder: str | Path, found: Input, by: CLIP4DM | Maker, output_form
     came = {"given": list(found.given), "shards": len(found.shards())}
     remarks = {**came, "pretrained": maker.pretrained, "versions": versions("pyarrow")}
     remarks["attributed_by"] = asdict(maker.attributed_by)
-    return Sink(Path(folder), made_by, remarks, output_format)
+    return Sink(Path(folder), made_by, remarks, output_format, suggest)

@@ -24,8 +24,10 @@ from clip4dm.files.images import ImageLike, decode_image, load_image
 from clip4dm.files.streams import ahead, batches
 from clip4dm.scoring.inputs.opening import is_remote, read_bytes
 from clip4dm.scoring.pairs import Pair, caption_error
-from clip4dm.scoring.schema import row
+from clip4dm.scoring.schema import PROBABILITIES, SUGGESTIONS, row
+from clip4dm.scoring.suggestions import SuggestionSettings, suggested
 from clip4dm.scoring.writers import Summary
+from clip4dm.suggestion.suggest import Asked
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -39,13 +41,18 @@ Result = TypeVar("Result")
 
 
 def score(
-    pairs: Iterable[Pair | tuple[Any, Any]], detector: CLIP4DM, workers: int | None = None
+    pairs: Iterable[Pair | tuple[Any, Any]],
+    detector: CLIP4DM,
+    workers: int | None = None,
+    suggest: SuggestionSettings | int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Pairs -> a row each, in order, a few batches at a time: memory does not depend on how many there are.
 
     pairs: of (picture, caption), the picture as `load_image` takes it or a file's bytes; or Pair. workers: threads that
-    decode, None for one a core. A row holds what docs/scoring.md lists; a pair that cannot be scored has its reason in
-    "error", None otherwise.
+    decode, None for one a core. suggest: with other words for each misaligned one, so many, in "suggestions". A row
+    holds what docs/scoring.md lists; a pair that cannot be scored has its reason in "error", None otherwise.
+
+    Errors: InputError, for suggestions that cannot be.
 
     >>> from clip4dm import CLIP4DM
     >>> from clip4dm.benchmarks.shapes.drawing import draw
@@ -59,11 +66,12 @@ def score(
     00000002 [] no such image file: none.png
     """
     size = CHUNK * detector.batch_size
+    asked = None if suggest is None else SuggestionSettings.of(suggest).asked(detector)
     items = _with_pictures(map(_as_pair, count(), pairs), size)
     loaded = ahead(partial(_load, detector), items, workers, held=max(detector.batch_size, 8))
     encode = lru_cache(maxsize=size)(lambda caption: detector.encode_captions([caption])[0])
     for chunk in batches(_with_features(detector, loaded, size), size):
-        yield from _rows(detector, chunk, encode)
+        yield from _rows(detector, chunk, encode, asked)
 
 
 def score_shard(
@@ -81,7 +89,7 @@ def score_shard(
     """
     start, pairs, errors, first = time.monotonic(), 0, 0, None
     with sink.writer(shard) as writer:
-        for rows in batches(_told(score(shard.pairs(), detector, workers), progress), ROW_GROUP):
+        for rows in batches(_told(score(shard.pairs(), detector, workers, sink.suggest), progress), ROW_GROUP):
             wrong = [one for one in rows if one["error"] is not None]
             if wrong and first is None:
                 first = f"{wrong[0]['key']}: {wrong[0]['error']}"
@@ -172,7 +180,10 @@ def _groups(
 
 
 def _rows(
-    detector: CLIP4DM, chunk: Sequence[tuple[Pair, Tensor | None]], encode: Callable[[str], EncodedCaption]
+    detector: CLIP4DM,
+    chunk: Sequence[tuple[Pair, Tensor | None]],
+    encode: Callable[[str], EncodedCaption],
+    asked: Asked | None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of a few batches of pairs, in order."""
     results: list[Detection | str] = []
@@ -195,9 +206,23 @@ def _rows(
 
     for number, found in zip(ready, _where_finite(detect, list(ready.values())), strict=True):
         results[number] = found
-    for (pair, _), result in zip(chunk, results, strict=True):
+    for (pair, feature), result in zip(chunk, results, strict=True):
         detection, reason = (None, result) if isinstance(result, str) else (result, None)
-        yield row(pair, detection, reason, calibrated=detector.curve is not None)
+        yield row(pair, detection, reason, _further(detector, feature, detection, asked))
+
+
+def _further(
+    detector: CLIP4DM, feature: Tensor | None, detection: Detection | None, asked: Asked | None
+) -> dict[str, Any]:
+    """The columns that are there on request, null where there are no scores."""
+    further: dict[str, Any] = {}
+    if detector.curve is not None:
+        further[PROBABILITIES] = None if detection is None else [word.probability for word in detection.words]
+    if asked is not None:
+        further[SUGGESTIONS] = None
+        if detection is not None and feature is not None:
+            further[SUGGESTIONS] = suggested(detector, feature, detection, asked)
+    return further
 
 
 def _where_finite(run: Callable[[list[Item]], Iterable[Result]], items: list[Item]) -> list[Result | str]:

@@ -55,11 +55,11 @@ class ParquetWriter:
     ParquetWriter(Path(".00000.tmp"), shard).write(rows)
     """
 
-    def __init__(self, path: Path, temporary: Path, shard: Shard, calibrated: bool = False) -> None:
+    def __init__(self, path: Path, temporary: Path, shard: Shard, further: Sequence[str] = ()) -> None:
         import pyarrow.parquet as pq
 
         self.summary: Summary | None = None
-        self.path, self.schema = path, schema(shard.carried, calibrated)
+        self.path, self.schema = path, schema(shard.carried, further)
         self.file = pq.ParquetWriter(temporary, self.schema, compression="zstd")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -82,10 +82,10 @@ class JsonlWriter:
     JsonlWriter(Path(".00000.tmp"), shard).write(rows)
     """
 
-    def __init__(self, path: Path, temporary: Path, shard: Shard, calibrated: bool = False) -> None:
+    def __init__(self, path: Path, temporary: Path, shard: Shard, further: Sequence[str] = ()) -> None:
         self.summary: Summary | None = None
         self.path = path
-        self.empty: dict[str, Any] = dict.fromkeys(schema(shard.carried, calibrated).names)
+        self.empty: dict[str, Any] = dict.fromkeys(schema(shard.carried, further).names)
         self.file = open(temporary, "w", encoding="utf-8")
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:

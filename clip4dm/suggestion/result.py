@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clip4dm.detection import Word
+if TYPE_CHECKING:  # the programs' options take the numbers below, and `--help` must not wait for numpy
+    from clip4dm.detection import Word
 
 CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
+TOP = 5  # replacements a word, usually
+MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Suggestion:
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
     candidates were compared. reason: why none could be, or what was not; None where all was as it should.
 
+    >>> from clip4dm.detection import Word
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
     >>> coffee = Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.041, misaligned=())
     >>> Suggestion(coke, 0.269, (coffee,), None, tried=12).line()
@@ -83,13 +87,17 @@ class Suggestion:
     def line(self) -> str:
         """For people: the words and what they gain; a "*" where the new caption still has a misaligned word."""
         found = ", ".join(f"{one.word} {one.gain:+.3f}{'' if one.fits else '*'}" for one in self.replacements)
-        if found:
-            text = f"{self.word.text} -> {found}"
-        elif self.reason and not self.tried:
-            text = f"{self.word.text}: {self.reason}"
-        else:
-            text = f"{self.word.text}: no better word found among {self.tried}"
+        text = f"{self.word.text} -> {found}" if found else f"{self.word.text}: {self.nothing()}"
         return text + (f"; left out {self.leave_out.gain:+.3f}" if self.leave_out else "")
+
+    def nothing(self) -> str:
+        """For people: why there is no replacement, where there is none.
+
+        >>> from clip4dm.detection import Word
+        >>> Suggestion(Word("coke", 9, 13, attribution=None, misaligned=False), 0.269, (), None, tried=12).nothing()
+        'no better word found among 12'
+        """
+        return self.reason if self.reason and not self.tried else f"no better word found among {self.tried}"
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for json.

@@ -20,7 +20,7 @@ from clip4dm.errors import InputError
 from clip4dm.suggestion.candidates import candidates
 from clip4dm.suggestion.edits import Edit, core, leave_out, replace_word
 from clip4dm.suggestion.reading import bare, comparable, cosines
-from clip4dm.suggestion.result import Replacement, Suggestion
+from clip4dm.suggestion.result import MIN_GAIN, TOP, Replacement, Suggestion
 from clip4dm.suggestion.shortlist import place_of, shortlist
 from clip4dm.suggestion.vocabulary import Vocabulary
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
 
 EXACT = 256  # candidates that are all read
-TOP = 5
-MIN_GAIN = 0.0
 
 
 class Detector(Protocol):

@@ -18,19 +18,24 @@ from speed.contenders import BATCH, coco_captions
 from clip4dm import CLIP4DM
 from clip4dm.benchmarks.shapes.captions import write_caption
 from clip4dm.benchmarks.shapes.drawing import draw
+from clip4dm.benchmarks.shapes.foils import make_foil
 from clip4dm.benchmarks.shapes.scenes import sample_scene
 from clip4dm.errors import InputError
 from clip4dm.files.streams import batches
 from clip4dm.scores import TEMPLATE, clip_score
 from clip4dm.scoring.inputs.recognise import open_input
 from clip4dm.scoring.sink import open_sink
+from clip4dm.scoring.suggestions import SuggestionSettings
 from clip4dm.scoring.work import score_shard
 
 Sample = tuple[bytes, str]  # a JPEG, a caption
 
 
-def drawn_samples(distinct: int) -> Iterator[Sample]:
-    """So many drawn scenes of 128 pixels, each with a caption; then again from the first, with other captions."""
+def drawn_samples(distinct: int, foils: bool = False) -> Iterator[Sample]:
+    """So many drawn scenes of 128 pixels, each with a caption; then again from the first, with other captions.
+
+    foils: every second caption has a word exchanged.
+    """
     scenes = [sample_scene(seed) for seed in range(distinct)]
     pictures = []
     for scene in scenes:
@@ -38,7 +43,10 @@ def drawn_samples(distinct: int) -> Iterator[Sample]:
         draw(scene).save(buffer, "JPEG", quality=90)
         pictures.append(buffer.getvalue())
     for number, (scene, picture) in zip(count(), cycle(zip(scenes, pictures, strict=True))):
-        yield picture, write_caption(scene, Random(number)).text
+        random = Random(number)
+        caption = write_caption(scene, random)
+        foil = make_foil(scene, caption, random) if foils and number % 2 else None
+        yield picture, (foil.caption if foil else caption).text
 
 
 def photographs(folder: Path, captions: Path) -> Iterator[Sample]:
@@ -66,13 +74,13 @@ def write_tars(folder: Path, samples: Iterator[Sample], pairs: int, per_tar: int
     return sorted(folder.iterdir())
 
 
-def score_alone(detector: CLIP4DM) -> Callable[[Path], Callable[[], object]]:
+def score_alone(detector: CLIP4DM, suggest: SuggestionSettings | None = None) -> Callable[[Path], Callable[[], object]]:
     """clip4dm score, as its local engine does it: decoding, scores and words, a parquet file."""
 
     def prepare(tar: Path) -> Callable[[], object]:
         found = open_input([str(tar)])
         folder = TemporaryDirectory()
-        sink = open_sink(Path(folder.name), found, detector)
+        sink = open_sink(Path(folder.name), found, detector, suggest=suggest)
         sink.prepare()
 
         def run() -> None:

@@ -21,12 +21,12 @@ from clip4dm.evaluation.corrections.asking import Asking, Row
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, exchange_of
 from clip4dm.evaluation.corrections.figures import Figures, figures
 from clip4dm.evaluation.plan import Block, plan_blocks
-from clip4dm.evaluation.store.runfiles import write_json, write_whole, writing
+from clip4dm.evaluation.store.runfiles import SUGGESTIONS, write_json, write_whole, writing
 from clip4dm.files.images import ImageError
 from clip4dm.files.provenance import fingerprint
 from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
 
-SUGGESTIONS, CORRECTIONS, PART = "suggestions.jsonl", "corrections.json", "suggestions.part.jsonl"
+CORRECTIONS, PART = "corrections.json", "suggestions.part.jsonl"
 IMAGES_PER_BLOCK = 16
 
 

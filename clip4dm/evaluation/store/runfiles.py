@@ -4,6 +4,7 @@
     result.json           the figures, and the samples' checksum        samples.sums     a checksum a block of lines
     timing.json           seconds, samples a second                     samples.part-*   what a merge has still to move
     caption_metrics.json  baselines, where they were asked for          lock             held while a run writes
+    suggestions.jsonl     other words, where they were asked for
 
 JSON is written under a temporary name, synced and renamed. Where nothing else could tell that its figures were
 changed afterwards, it is sealed: kept together with its own fingerprint.
@@ -24,7 +25,7 @@ from clip4dm.files.reading import FileError, read_json
 from clip4dm.files.writing import replace_file
 
 SAMPLES, SUMS, CONFIG, RESULT, TIMING = "samples.jsonl", "samples.sums", "config.json", "result.json", "timing.json"
-CAPTION_METRICS = "caption_metrics.json"
+CAPTION_METRICS, SUGGESTIONS = "caption_metrics.json", "suggestions.jsonl"
 LOCK = "lock"
 
 

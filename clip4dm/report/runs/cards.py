@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from clip4dm.files.images import ImageError
-from clip4dm.report.html import caption_html, escaped, picture_data_uri
+from clip4dm.report.html import caption_html, escaped, legend_html, picture_data_uri
 from clip4dm.report.runs.sources.base import Shown, Source
+from clip4dm.report.runs.sources.suggested import Suggested
+from clip4dm.report.suggested import instead_html
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 THUMBNAIL = 288  # pixels of the longer side
 LONGEST = 2_000  # characters of a caption that are shown
+NO_BETTER = "no better word found"
+SUGGESTED = (
+    "word → others in its place, by how much each changes the cosine of picture and caption; an asterisk: with it the "
+    "caption still has a misaligned word."
+)
 
 Group = tuple[str, str]  # ("kind", "colour")
 
@@ -40,8 +47,13 @@ class Cards:
         return (
             f'<li class="card pair" data-groups="{groups}"{numbers}>{self._picture(pair)}'
             f'<div class="said"><h{level}><span class="rank">{rank}</span> {escaped(short(pair.image or pair.key))}'
-            f"</h{level}>{self._caption(pair)}{self._verdict(pair)}{note}{self._facts(pair)}</div></li>"
+            f"</h{level}>{self._caption(pair)}{self._verdict(pair)}{suggested_html(pair.suggested)}{note}{self._facts(pair)}</div></li>"
         )
+
+    def legend(self, pairs: Iterable[Shown]) -> str:
+        """What colours, lines and suggestions mean, above the cards of these pairs."""
+        suggested = f'<p class="faint">{SUGGESTED}</p>' if any(pair.suggested for pair in pairs) else ""
+        return legend_html(labelled=self.source.labelled) + suggested
 
     def _picture(self, pair: Shown) -> str:
         if pair.image not in self._pictures:
@@ -95,6 +107,27 @@ class Cards:
         if pair.rating is not None:
             facts.append(("people's rating", f"{pair.rating:.3g}"))
         return f'<dl class="facts">{"".join(f"<div><dt>{n}</dt><dd>{v}</dd></div>" for n, v in facts)}</dl>'
+
+
+def suggested_html(suggested: Sequence[Suggested]) -> str:
+    """A list, a line for each word; nothing where there is none. A new caption stands in its word's title.
+
+    >>> from clip4dm.report.runs.sources.suggested import Instead
+    >>> print(suggested_html([Suggested("coke", (Instead("tea", 0.022, "a cup of tea", fits=False),), leave_out=0.01)]))
+    <ul class="suggestions" aria-label="suggestions"><li dir="auto"><b>coke</b> → <span class="instead"...
+    """
+    lines = "".join(f'<li dir="auto">{_suggested_line(one)}</li>' for one in suggested)
+    return f'<ul class="suggestions" aria-label="suggestions">{lines}</ul>' if lines else ""
+
+
+def _suggested_line(one: Suggested) -> str:
+    found = [
+        instead_html(f"<bdi>{escaped(short(new.word))}</bdi>", new.gain, short(new.caption, 300), new.fits is not False)
+        for new in one.instead
+    ]
+    word = f"<b>{escaped(short(one.word))}</b>"
+    line = f"{word} → {', '.join(found)}" if found else f"{word}: {escaped(short(one.reason or NO_BETTER, 300))}"
+    return line + ("" if one.leave_out is None else f"; {instead_html('left out', one.leave_out)}")
 
 
 def controls_html(groups: Sequence[Group], score: str) -> str:

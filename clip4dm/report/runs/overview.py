@@ -11,7 +11,7 @@ from clip4dm.evaluation.metrics.metrics import Figure
 from clip4dm.evaluation.report import flatten
 from clip4dm.evaluation.shown import Group, groups_of, metrics_of, overall
 from clip4dm.evaluation.tables import interval, number
-from clip4dm.report.html import escaped, legend_html
+from clip4dm.report.html import escaped
 from clip4dm.report.runs import plots
 from clip4dm.report.runs.cards import Cards, short
 from clip4dm.report.runs.curves import best_cut, epsilon_curve
@@ -245,7 +245,8 @@ def _epsilons(source: Source) -> str:
 
 
 def _galleries(source: Source, tally: Tally, pairs: Mapping[int, Shown], cards: Cards) -> str:
-    parts = [f"<h2>Examples</h2>{legend_html(labelled=source.labelled)}"]
+    first = [pairs[place] for places in tally.chosen.values() for place in places[:PREVIEW]]
+    parts = [f"<h2>Examples</h2>{cards.legend(first)}"]
     for gallery in galleries_of(source):
         places = tally.chosen[gallery.name]
         parts.append(f"<h3>{escaped(gallery.title)}</h3><p>{escaped(gallery.what)}</p>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clip4dm.report.html import escaped, legend_html, page
+from clip4dm.report.html import escaped, page
 from clip4dm.report.runs.cards import Cards, Group, controls_html, short
 from clip4dm.report.runs.galleries import SKIPPED, Gallery, Tally
 from clip4dm.report.runs.parts import STYLE, Cell, nav_html, table_html
@@ -59,7 +59,7 @@ def gallery_pages(
                 [(_file(gallery.name, one), f"page {one}") for one in range(1, len(made) + 1)], file
             ).replace('aria-label="pages"', 'aria-label="pages of this gallery"')
         body = (
-            f"<p>{escaped(gallery.what)} {shown}</p>{legend_html(labelled=source.labelled)}{others}"
+            f"<p>{escaped(gallery.what)} {shown}</p>{cards.legend(pairs[place] for place in places)}{others}"
             f"{controls_html(list(cards.groups), source.score_name)}"
             f'<ol class="cards">{"".join(items)}</ol>{others}'
             if items
@@ -77,10 +77,11 @@ def words_page(frame: Frame, counts: Sequence[Count], pairs: Mapping[int, Shown]
     heads = ["word", "times called misaligned", "times in captions", "share"]
     heads += ["of these labelled", "in true captions"] if source.labelled else []
     rows = [_word_row(count, source.labelled) for count in counts]
+    shown = [(rank, count) for rank, count in enumerate(counts[:EXAMPLES], 1) if count.place in pairs]
+    examples = [pairs[count.place] for _, count in shown]
     items = [
-        cards.html(pairs[count.place], rank, f'<p class="faint">an example of <b>{escaped(count.word)}</b></p>', 3)
-        for rank, count in enumerate(counts[:EXAMPLES], 1)
-        if count.place in pairs
+        cards.html(pair, rank, f'<p class="faint">an example of <b>{escaped(count.word)}</b></p>', 3)
+        for (rank, count), pair in zip(shown, examples, strict=True)
     ]
     what = "Every word counts once for each time it stands in a caption. "
     if source.sorted_by == "most_negative":
@@ -89,7 +90,7 @@ def words_page(frame: Frame, counts: Sequence[Count], pairs: Mapping[int, Shown]
         )
     body = f"<p>{what}</p>" + (
         f"{table_html('words most often called misaligned', heads, rows)}<h2>An example of each, the lowest</h2>"
-        f'{legend_html(labelled=source.labelled)}<ol class="cards">{"".join(items)}</ol>'
+        f'{cards.legend(examples)}<ol class="cards">{"".join(items)}</ol>'
         if counts
         else "<p><b>No word was called misaligned.</b></p>"
     )

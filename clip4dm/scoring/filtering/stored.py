@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from clip4dm.errors import short_reason
 from clip4dm.files.reading import FileError, read_json
 from clip4dm.scoring.formats import OUTPUT_FORMATS
 from clip4dm.scoring.pairs import ScoringError
-from clip4dm.scoring.schema import NAMES, schema
+from clip4dm.scoring.schema import further_columns, schema
 from clip4dm.scoring.sink import SCORE_FILE, read_metadata
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def read_scores(folder: Path, partial: bool = False) -> Scores:
     temporary = None
     if any(file.suffix == ".jsonl" for file, _ in whole):
         temporary = tempfile.TemporaryDirectory(prefix="clip4dm-filter-")
-        whole = [(_as_parquet(file, Path(temporary.name)), metadata) for file, metadata in whole]
+        whole = [(_as_parquet(file, Path(temporary.name), metadata), metadata) for file, metadata in whole]
     shards, first = [], 0
     for file, metadata in whole:
         rows = _rows(file)
@@ -187,16 +187,17 @@ def _as(table: pa.Table, wanted: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=wanted)
 
 
-def _as_parquet(path: Path, folder: Path) -> Path:
+def _as_parquet(path: Path, folder: Path, metadata: Mapping[str, Any]) -> Path:
     """A shard's JSON lines as parquet; texts stay texts, whatever they look like."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     with open(path, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    known = schema()
-    carried = list(dict.fromkeys(name for row in rows for name in row if name not in NAMES))
-    columns = {name: pa.array([row.get(name) for row in rows], known.field(name).type) for name in NAMES}
+    settings = metadata.get("settings")
+    known = schema(further=further_columns(settings) if isinstance(settings, dict) else ())
+    carried = list(dict.fromkeys(name for row in rows for name in row if name not in known.names))
+    columns = {name: pa.array([row.get(name) for row in rows], known.field(name).type) for name in known.names}
     columns |= {name: pa.array([row.get(name) for row in rows]) for name in carried}
     target = folder / f"{path.stem}.parquet"
     pq.write_table(pa.table(columns), target)

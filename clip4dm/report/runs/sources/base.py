@@ -10,6 +10,7 @@ from clip4dm.benchmarks.base import Span
 from clip4dm.benchmarks.labels import overlaps_any
 from clip4dm.detection import Word
 from clip4dm.errors import CLIP4DMError
+from clip4dm.report.runs.sources.suggested import Suggested
 from clip4dm.scores import F_CLIP_SCORE, SortedBy, clip_score
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Shown:
     """A pair as a card shows it. words: with attributions and verdicts. score: what captions are ordered by.
 
     label: None where nobody labelled it. rating: people's, where there is one. groups: e.g. {"kind": "colour"}.
+    suggested: other words for some of its own.
 
     >>> words = (Word("a", 0, 1, 2e-4, False), Word("coke", 2, 6, -2e-4, True))
     >>> shown = Shown("1", "cup.jpg", "a coke", words, 0.25, -1.5e-4, -1.5e-4)
@@ -61,6 +63,7 @@ class Shown:
     label: Label | None = None
     rating: float | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
+    suggested: Sequence[Suggested] = ()
 
     @property
     def misaligned(self) -> tuple[Word, ...]:

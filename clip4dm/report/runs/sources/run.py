@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from clip4dm.evaluation.store.finished import FinishedRun, open_run, stored_reco
 from clip4dm.evaluation.store.runfiles import CONFIG, RESULT, DamagedRun, read_object
 from clip4dm.report.runs.sources.base import Label, Shown, Skipped, score_title
 from clip4dm.report.runs.sources.pictures import FolderPictures
+from clip4dm.report.runs.sources.suggested import RunSuggestions, read_run_suggestions
 from clip4dm.scores import SortedBy, last_layers
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class RunSource:
     settings: Settings
     result: Mapping[str, Any]
     pictures: FolderPictures
+    suggestions: RunSuggestions = field(default_factory=RunSuggestions)
 
     @cached_property
     def benchmark(self) -> Benchmark:
@@ -80,8 +82,8 @@ class RunSource:
 
     @property
     def notices(self) -> Sequence[str]:
-        """Missing pictures."""
-        return [self.pictures.amiss] if self.pictures.amiss else []
+        """Missing pictures, damaged suggestions."""
+        return [one for one in (self.pictures.amiss, self.suggestions.amiss) if one]
 
     @property
     def about(self) -> Sequence[tuple[str, str]]:
@@ -132,6 +134,7 @@ class RunSource:
                 _label(sample, scored) if self.labelled else None,
                 sample.gt_score,
                 sample.groups,
+                self.suggestions.of(sample.id),
             )
 
     def picture(self, name: str) -> Image:
@@ -166,7 +169,8 @@ def open_run_source(folder: Path, img_dir: str | None = None) -> RunSource:
         except (KeyError, TypeError, InputError):
             raise DamagedRun(f"{folder / RESULT} has settings that cannot be; {REMEDY}") from None
     _check_figures(folder / RESULT, result)
-    return RunSource(run, settings, result, FolderPictures(img_dir or run.config["args"]["img_dir"]))
+    pictures = FolderPictures(img_dir or run.config["args"]["img_dir"])
+    return RunSource(run, settings, result, pictures, read_run_suggestions(run.folder))
 
 
 def _check_figures(path: Path, result: Mapping[str, Any]) -> None:

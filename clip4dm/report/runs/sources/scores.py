@@ -14,8 +14,10 @@ from clip4dm.files.reading import is_number
 from clip4dm.report.runs.sources.base import Shown, Skipped, score_title
 from clip4dm.report.runs.sources.pictures import FolderPictures, TarPictures, tar_pictures
 from clip4dm.report.runs.sources.run import rule_of, versions_of
+from clip4dm.report.runs.sources.suggested import of_column
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, SORTED_BY, SortedBy
 from clip4dm.scoring.filtering.stored import Scores, read_scores
+from clip4dm.scoring.schema import SUGGESTIONS, further_columns
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,7 +104,8 @@ class ScoresSource:
 
     def pairs(self) -> Iterator[Shown | Skipped]:
         """Errors: ScoringError."""
-        names = [name for name in COLUMNS if name in self.scores.schema.names]
+        wanted = {*COLUMNS, *further_columns(self.settings)}
+        names = [name for name in self.scores.schema.names if name in wanted]
         for rows in self.scores.batches(names, BATCH):
             yield from map(_shown, rows)
 
@@ -147,7 +150,15 @@ def _shown(row: Mapping[str, Any]) -> Shown | Skipped:
         if word["attribution"] is None or is_number(word["attribution"])
     )
     return Shown(
-        key, image, caption, words, row["cosine"], row["f_clip_score"], row["score"], bool(row.get("truncated"))
+        key,
+        image,
+        caption,
+        words,
+        row["cosine"],
+        row["f_clip_score"],
+        row["score"],
+        bool(row.get("truncated")),
+        suggested=of_column(row.get(SUGGESTIONS)),
     )
 
 
