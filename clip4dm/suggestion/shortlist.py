@@ -11,11 +11,11 @@ Search by such gradients in rounds: Ebrahimi et al. 2018 (arXiv 1712.06751), Shi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def shortlist(
 
         shortlist(tower, tokenizer, features[0], place_of(encoded, 9, 13), vocabulary.words, read)
     """
-    tokens = tokens_of(cast(Hashable, tokenizer), tuple(words))
+    tokens = tokens_of(tokenizer, words)
     gradients = _Gradients(tower, feature, place)
     bases = tokens.first[:: max(1, len(words) // SPREAD)][:SPREAD].tolist()
     general = gradients.at([place.part.ids[place.token], *bases])
@@ -142,23 +142,33 @@ class WordTokens(NamedTuple):
         return np.asarray(np.add.reduceat(per_token[self.ids].astype(np.float64), self.starts) / counts)
 
 
-@lru_cache(maxsize=4)
-def tokens_of(tokenizer: Any, words: tuple[str, ...]) -> WordTokens:
-    """The tokens of each word, as it stands in a caption; a word without any has the tokenizer's start. Kept.
+_KNOWN: WeakKeyDictionary[Any, dict[str, tuple[int, ...]]] = WeakKeyDictionary()
+_MOST_KNOWN = 200_000  # words a tokenizer, or twice the longest list
+
+
+def tokens_of(tokenizer: Tokenizer, words: Sequence[str]) -> WordTokens:
+    """The tokens of each word, as it stands in a caption; a word without any has the tokenizer's start. Kept by word.
 
     tokens_of(model.tokenizer, ("coffee", "tea"))
     """
-    nothing = tokenize(tokenizer, "").ids[0]
+    known = _KNOWN.setdefault(tokenizer, {})
+    if len(known) > max(_MOST_KNOWN, 2 * len(words)):
+        known.clear()
     ids: list[int] = []
     starts: list[int] = []
-    tokens = getattr(tokenizer, "encoder", {})  # CLIP's
     for word in words:
+        if word not in known:
+            known[word] = _tokens_of_word(tokenizer, word)
         starts.append(len(ids))
-        if word.isascii() and word.isalpha() and word.islower() and word + "</w>" in tokens:
-            ids.append(tokens[word + "</w>"])  # all that cleaning and merging would find, of 30,000 words in no time
-            continue
-        found = tokenize(tokenizer, word, whole=True)
-        mine = [token for token, span in zip(found.ids, found.spans, strict=True) if span is not None]
-        ids += mine or [nothing]
+        ids += known[word]
     places = np.array(starts, dtype=np.int64)
     return WordTokens(np.array(ids, dtype=np.int64), places, np.array(ids, dtype=np.int64)[places])
+
+
+def _tokens_of_word(tokenizer: Tokenizer, word: str) -> tuple[int, ...]:
+    tokens = getattr(tokenizer, "encoder", {})  # CLIP's
+    if word.isascii() and word.isalpha() and word.islower() and word + "</w>" in tokens:
+        return (tokens[word + "</w>"],)  # all that cleaning and merging would find, of 30,000 words in no time
+    found = tokenize(tokenizer, word, whole=True)
+    mine = tuple(token for token, span in zip(found.ids, found.spans, strict=True) if span is not None)
+    return mine or (tokenize(tokenizer, "").ids[0],)
