@@ -55,9 +55,9 @@ def suggestions_legend_html() -> str:
     """What the lines and the "*" mean.
 
     >>> suggestions_legend_html()[:36]
-    '<p class="settings">Below a caption:'
+    '<p class="remark">Below a caption: '
     """
-    return f'<p class="settings">{LEGEND}</p>'
+    return f'<p class="remark">{LEGEND}</p>'
 
 
 def _line(one: Suggestion) -> str:
