@@ -27,7 +27,7 @@ FLOORS = (
     ("attribution",),
     ("towers",),
     ("detection", "benchmarks"),
-    ("captions", "calibration"),
+    ("captions", "calibration", "suggestion"),
     ("published",),
     ("scores",),
     ("files",),

@@ -100,7 +100,7 @@ def when_run(tree: ast.AST) -> Iterator[ast.AST]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["attribution", "captions", "commands", "files", "models", "towers"], []),
+        (["attribution", "captions", "commands", "files", "models", "suggestion", "towers"], []),
         (["benchmarks", "calibration", "evaluation"], ["eval"]),
         (["scoring"], ["score", "ray", "metric", "report"]),
         (["report"], ["report", "web", "eval", "score"]),
@@ -210,6 +210,7 @@ def test_wheel_and_sdist_hold_the_package(built):
     }
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert {"clip4dm/py.typed", "clip4dm/models/demo/README.md", "clip4dm/models/demo/open_clip_config.json"} <= names
+    assert "clip4dm/suggestion/words.txt" in names
     assert sdist.stat().st_size < 8 << 20 and wheel.stat().st_size < 8 << 20
 
 
@@ -224,6 +225,8 @@ def test_the_installed_package_runs_without_the_checkout(installed, tmp_path):
     assert right["negative_word"] == "" and wrong["negative_word"] == "1_heart"
     assert (tmp_path / "output" / "demo.png").is_file()
     assert installed("clip4dm", "--version", cwd=tmp_path).stdout == f"clip4dm {clip4dm.__version__}\n"
+    words = "from clip4dm.suggestion.vocabulary import packaged_vocabulary; print(len(packaged_vocabulary().words))"
+    assert int(installed("python", "-c", words, cwd=tmp_path).stdout) > 1500
     assert "--data_path" in installed("clip4dm", "evaluate", "--help", cwd=tmp_path).stdout
     assert "--output_format" in installed("python", "-m", "clip4dm", "score", "--help", cwd=tmp_path).stdout
 

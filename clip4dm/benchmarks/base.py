@@ -46,6 +46,7 @@ class Sample:
     references: other captions of the image, for RefCLIPScore.
     gt_score: a human score of the pair, where there is one. groups: e.g. {"domain": "in-domain"}.
     ratings: what each person gave the pair, where that is known; gt_score is their mean.
+    original: the true caption that a misaligned one was made of, where the file says it.
 
     >>> sample = Sample("1", "cup.jpg", "cup", "a cup of coke", True, ((9, 13),), "coke")
     >>> [sample.caption[start:end] for start, end in sample.spans]
@@ -65,6 +66,7 @@ class Sample:
     gt_score: float | None = None
     groups: Mapping[str, str] = field(default_factory=dict)
     ratings: tuple[float, ...] = ()
+    original: str | None = None
 
 
 class ScoredWord(Protocol):

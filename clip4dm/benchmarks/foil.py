@@ -78,6 +78,7 @@ def read(path: Path, content: Any, img_dir: Path | None = None, reference_path: 
                 label=word,
                 references=tuple(text for name, text in references.get(image_id, ()) if name != number_id),
                 groups=_groups(rows, number),
+                original=originals.get(foil_id) if misaligned else None,
             )
         )
     return Reading(_distinct(samples))

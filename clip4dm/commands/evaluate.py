@@ -118,6 +118,18 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         help="exit status 1 if a published figure lies outside our interval, 2 if none is published for such a run",
     )
     method.add_argument(
+        "--suggest",
+        action="store_true",
+        help="also how often the right word is put in a foil word's place, among the words that the file exchanges and "
+        "of --vocabulary; for foils beside their originals",
+    )
+    method.add_argument(
+        "--vocabulary",
+        metavar="FILE",
+        help="the words to choose from with --suggest: a file of them; clip: all whole words of the tokenizer "
+        "(default: the list that comes along)",
+    )
+    method.add_argument(
         "--nli_model",
         default=DEFAULT_NLI_MODEL,
         metavar="NAME",

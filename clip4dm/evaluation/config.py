@@ -115,6 +115,8 @@ class Options:
     caption_metrics: bool = field(default=False, metadata=_option(_WORK, YES_NO))
     as_published: bool = field(default=False, metadata=_option(_WORK, YES_NO))
     expect: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    suggest: bool = field(default=False, metadata=_option(_WORK, YES_NO))
+    vocabulary: str | None = field(default=None, metadata=_option(_WORK))
 
     def __post_init__(self) -> None:
         # None: one of the usual ones, which take none of these (`for_tower`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from clip4dm.evaluation.store.runfiles import RunError
 from clip4dm.evaluation.verdicts import check_comparable
 from clip4dm.files.streams import default_workers
 from clip4dm.scores import EPSILON, SortedBy, last_layers
+from clip4dm.suggestion.result import CLIP
 
 if TYPE_CHECKING:
     from clip4dm.calibration.stored import AttributedBy
@@ -53,6 +55,8 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
     benchmark, reading = _read(options, say)
     sorted_by, asked = _verdicts_by(options, benchmark, say)
     samples = _samples(options, reading, say)
+    if options.suggest:
+        _check_suggestions(options, samples)
     from clip4dm.evaluation.compute import Evaluation  # torch takes seconds; what is above is refused at once
     from clip4dm.models.load import load_model
 
@@ -87,7 +91,37 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
         return None
     if options.caption_metrics:
         write_caption_metrics(folder, samples, say)
-    return conclude(folder, config, as_published=options.as_published)
+    outcome = conclude(folder, config, as_published=options.as_published)
+    return _with_corrections(outcome, options, detector, samples, config) if options.suggest else outcome
+
+
+def _check_suggestions(options: Options, samples: Sequence[Sample]) -> None:
+    """Before the model is loaded. Errors: InputError, VocabularyError."""
+    from clip4dm.evaluation.corrections.run import exchanges_of
+    from clip4dm.suggestion.vocabulary import read_vocabulary
+
+    exchanges_of(samples)
+    if options.vocabulary is not None and options.vocabulary != CLIP:
+        read_vocabulary(Path(options.vocabulary))
+
+
+def _with_corrections(
+    outcome: Outcome, options: Options, detector: CLIP4DM, samples: Sequence[Sample], config: RunConfig
+) -> Outcome:
+    """What the words of the samples should be, with its table below the others'."""
+    from clip4dm.evaluation.corrections.figures import tables
+    from clip4dm.evaluation.corrections.run import correct
+    from clip4dm.suggestion.open_words import vocabulary_of
+
+    judging, settings = copy(detector), Settings(**config["settings"])  # the detector itself explains all layers
+    judging.sorted_by, judging.epsilon = settings.sorted_by, settings.epsilon
+    if not detector.method.one_layer:
+        judging.start_layer_text = settings.start_layer_text
+    vocabulary = vocabulary_of(options.vocabulary, detector.model.tokenizer, detector.model.tower)
+    found = correct(judging, samples, Path(options.img_dir), vocabulary, outcome.folder, config, seed=options.seed)
+    remark = f"{found.unasked} of {found.foils} foils differ from their original by more than a word, and are not asked"
+    parts = [outcome.table, tables(found.figures), *([remark] if found.unasked else [])]
+    return replace(outcome, table="\n\n".join(parts))
 
 
 def _folder(options: Options, config: RunConfig, samples: int, say: Say) -> Path:

@@ -86,7 +86,8 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise FileError(f"{path} cannot be read: {_reason(error)}") from error
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is no UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+        wrong, line = error.object[error.start], error.object.count(b"\n", 0, error.start) + 1
+        raise FileError(f"{path} is no UTF-8 text: byte {error.start} is {wrong:#04x}, in line {line}") from None
 
 
 def read_json(path: Path) -> Any:

@@ -82,7 +82,7 @@ def same_word(a: str, b: str) -> bool:
     """
     mine, other = a.casefold().split(), b.casefold().split()
     return len(mine) == len(other) and all(
-        one == two or not _bases(one[: _LONGEST + 1]).isdisjoint(_bases(two[: _LONGEST + 1]))
+        one == two or (max(len(one), len(two)) <= _LONGEST and not _bases(one).isdisjoint(_bases(two)))
         for one, two in zip(mine, other, strict=True)
     )
 
@@ -138,7 +138,9 @@ def _article(word: str) -> Literal["a", "an"]:
     low = letters.group().lower()
     if low in SPELLED_OUT or (low not in READ_AS_WORDS and not set(low) & set("aeiouy")):
         return "an" if low[0] in "fhlmnrsx" else "a"
-    return "an" if _engine().a(letters.group()).startswith("an ") else "a"
+    # Of words in capitals inflect takes some for abbreviations: right of FBI, wrong of STROLLER.
+    short = len(low) <= 4 and not packaged_vocabulary().groups_of(low)
+    return "an" if _engine().a(letters.group() if short else low).startswith("an ") else "a"
 
 
 @lru_cache(_CACHED)
@@ -146,7 +148,7 @@ def _plural(noun: str) -> str:
     low = noun.lower()
     if low in NO_NOUNS | UNCOUNTED or _singular(noun) is not None:
         return noun
-    many = str(_engine().plural_noun(low))
+    many = low + "es" if low in ENDS_IN_S else str(_engine().plural_noun(low))
     if many.startswith(low):
         short = len(noun) <= 3 or not noun.isupper()  # TV: TVs, but BUS STOP: BUS STOPS
         return noun + (many[len(low) :] if short else many[len(low) :].upper())
@@ -158,6 +160,8 @@ def _singular(noun: str) -> str | None:
     low = noun.lower()
     if low in PAIRS:
         return noun
+    if noun.endswith("s") and noun[:-1].isupper() and len(noun) > 2:  # MRIs
+        return noun[:-1]
     one = _one_of(low)
     if one is None or one == low:
         return None if one is None else noun
@@ -169,6 +173,8 @@ def _one_of(low: str) -> str | None:
     if low in NO_NOUNS | UNCOUNTED | ENDS_IN_S or low.endswith("ss") or len(low) < 3:
         return None
     if low.endswith("s"):
+        if low[:-2] in ENDS_IN_S:
+            return low[:-2]
         if low[:-1] in ENDS_IN_IE or packaged_vocabulary().groups_of(low[:-1]):
             return low[:-1]
         if low.endswith(("us", "is")):
@@ -181,11 +187,11 @@ def _bases(word: str) -> frozenset[str]:
     """The words that a word may be an inflection of, itself among them. word: in small letters."""
     word = re.sub(r"['’]s?\Z", "", word) or word
     found = {word}
-    if len(word) <= _LONGEST and _NOUN.fullmatch(word):
+    if _NOUN.fullmatch(word):
         found |= _irregular().get(word, frozenset())
         if (one := _singular(word)) is not None:
             found.add(one)
-        if word not in NO_VERB_FORMS and word not in _irregular_bases():
+        if word not in NO_VERB_FORMS:
             found |= {base for base in _stems(word) if word in _forms(base)}
     return frozenset(found)
 
@@ -212,7 +218,7 @@ def _stems(word: str) -> set[str]:
         stem = word.removesuffix(ending)
         if stem != word and re.search("[aeiouy]", stem):
             found |= {stem, stem + "e", stem[:-1]}  # wait-ing, rid-ing, swimm-ing
-            found |= {stem[:-1] + "y", stem[:-1] + "ie"}  # carri-ed, ly-ing
+            found |= {stem[:-1] + "y", stem[:-1] + "ie", stem.removesuffix("k")}  # carri-ed, ly-ing, picnick-ed
     return {stem for stem in found if len(stem) > 2 or stem in _irregular_bases()}
 
 
@@ -221,7 +227,7 @@ def _forms(base: str) -> frozenset[str]:
     """A verb's forms in -ing and -ed by the rules; irregular ones have no -ed."""
     stems = {base}
     sounds = base.replace("qu", "qw")
-    if re.fullmatch(r".*[^aeiou][aeiou][^aeiouwxy]", sounds):  # swim, and travel with one l or two
+    if re.fullmatch(r".*[^aeiou][aeiou][^aeioucwxy]", sounds):  # swim, and travel with one l or two
         stems = {base + base[-1]} | ({base} if len(re.findall("[aeiou]+", sounds)) > 1 else set())
     elif base.endswith("c"):
         stems = {base + "k"}

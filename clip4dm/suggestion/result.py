@@ -7,6 +7,7 @@ from typing import Any
 
 from clip4dm.detection import Word
 
+CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
 TOP = 5  # replacements a word, usually
 MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
 
@@ -59,7 +60,7 @@ class Suggestion:
     """What could stand for a word of a caption. replacements: best first; none where no better word was found.
 
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
-    replacements were read. reason: why none could be, or what was not; None where all was as it should.
+    candidates were compared. reason: why none could be, or what was not; None where all was as it should.
 
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
     >>> coffee = Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.041, misaligned=())

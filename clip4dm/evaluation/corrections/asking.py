@@ -1,0 +1,127 @@
+"""What is suggested for the words of a sample: rows, one a word and list of candidates.
+
+given: the word is the foil word, which the task tells. called: the detector calls it misaligned by itself. Both may be
+so of one word. A list is "kind", the words that the file exchanges with it; "originals", all words that were an
+original; or the vocabulary, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from clip4dm.benchmarks.base import Sample
+from clip4dm.benchmarks.labels import overlaps
+from clip4dm.detection import Detection, Word
+from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, same_meaning
+from clip4dm.suggestion.candidates import candidates
+from clip4dm.suggestion.edits import Edit, core
+from clip4dm.suggestion.suggest import Detector, read_candidates, whole_feature
+from clip4dm.suggestion.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KIND, ORIGINALS = "kind", "originals"
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """A word, a list, and what came of it. start, end: of the word in the caption. candidates: that were read.
+
+    top: (word, gain) of the best. rank: of the original among all, from 1 on; None where it is not among them.
+    restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
+    candidate, and whether the one that is most often an original, says the same as the original.
+
+        Row("7-foil", "7", True, "coke", 9, 13, given=True, called=True, list="kind", ...)
+    """
+
+    id: str
+    image: str
+    misaligned: bool
+    word: str
+    start: int
+    end: int
+    given: bool
+    called: bool
+    list: str
+    candidates: int
+    top: tuple[tuple[str, float], ...]
+    rank: int | None
+    restored: bool
+    same_meaning: bool
+    random: float | None = None
+    frequent: bool | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For suggestions.jsonl."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked with. meanings: whose entries are words of one meaning.
+
+    rows = list(Asking(detector, exchanged, vocabulary, meanings).rows(sample, exchange, features, detection))
+    """
+
+    detector: Detector
+    exchanged: Exchanged
+    vocabulary: Vocabulary
+    meanings: Vocabulary
+
+    def rows(self, sample: Sample, exchange: Exchange | None, features: Tensor, detection: Detection) -> Iterator[Row]:
+        """Of one sample. exchange: of a foil. features: (1, ...) of its picture."""
+        called = set(detection.misaligned)
+        for word in detection.words:
+            given = exchange is not None and overlaps((word.start, word.end), (exchange.start, exchange.end))
+            if word.attribution is None or not (given or word in called):
+                continue
+            start, end = core(detection.caption, word.start, word.end)
+            text = detection.caption[start:end].casefold()
+            for name, words in self._lists(text):
+                read, _ = read_candidates(self.detector, whole_feature(features), detection, word, words)
+                if read:
+                    yield self._row(sample, exchange if given else None, detection, word, word in called, name, read)
+
+    def _lists(self, text: str) -> Iterator[tuple[str, Sequence[str]]]:
+        for name, words in (
+            (KIND, self.exchanged.kinds.of_groups(self.exchanged.kinds.groups_of(text))),
+            (ORIGINALS, tuple(sorted(self.exchanged.originals))),
+        ):
+            yield name, [word for word in words if not same_meaning(word, text, self.meanings)]
+        choice = candidates(self.vocabulary, text)
+        yield self.vocabulary.name, choice.own or choice.others
+
+    def _row(
+        self,
+        sample: Sample,
+        exchange: Exchange | None,
+        detection: Detection,
+        word: Word,
+        called: bool,
+        name: str,
+        read: list[tuple[Edit, float]],
+    ) -> Row:
+        words = [edit.caption[edit.start : edit.end].casefold() for edit, _ in read]
+        top = tuple((one, cosine - detection.cosine) for one, (_, cosine) in zip(words, read[:SHOWN], strict=False))
+        row = Row(
+            sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, exchange is not None, called,
+            name, len(read), top, None, restored=False, same_meaning=False,
+        )  # fmt: skip
+        if exchange is None:
+            return row
+        right = [same_meaning(one, exchange.original, self.meanings) for one in words]
+        frequent = self.exchanged.frequent(words, but=exchange.original)
+        return Row(
+            **{
+                **row.as_dict(),
+                "rank": words.index(exchange.original) + 1 if exchange.original in words else None,
+                "restored": words[0] == exchange.original,
+                "same_meaning": right[0],
+                "random": sum(right) / len(right),
+                "frequent": same_meaning(frequent, exchange.original, self.meanings),
+            }
+        )

@@ -1,0 +1,165 @@
+"""The corrections of a run: suggestions.jsonl, a row a word and list, and corrections.json, the figures.
+
+What was asked before an interruption is kept in suggestions.part.jsonl, whose first line says of what it is; a line
+that is not whole is asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from clip4dm.benchmarks.base import Sample
+from clip4dm.detector import CLIP4DM
+from clip4dm.errors import InputError
+from clip4dm.evaluation.corrections.asking import Asking, Row
+from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, exchange_of
+from clip4dm.evaluation.corrections.figures import Figures, figures
+from clip4dm.evaluation.plan import Block, plan_blocks
+from clip4dm.evaluation.store.runfiles import write_json, write_whole, writing
+from clip4dm.files.images import ImageError
+from clip4dm.files.provenance import fingerprint
+from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
+
+SUGGESTIONS, CORRECTIONS, PART = "suggestions.jsonl", "corrections.json", "suggestions.part.jsonl"
+IMAGES_PER_BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What came of it. unasked: foils of which no single word was exchanged, or whose original is not known.
+
+    correct(detector, samples, Path("images"), vocabulary, folder, config).figures["kind"]["all"]["top 1"]
+    """
+
+    figures: Figures
+    foils: int
+    unasked: int
+
+
+def exchanges_of(samples: Sequence[Sample]) -> dict[str, Exchange]:
+    """By the foils' ids. Errors: InputError where there are none.
+
+    exchanges_of(reading.samples)["7-foil"].original
+    """
+    found = {sample.id: exchange for sample in samples if (exchange := exchange_of(sample))}
+    if not found:
+        raise InputError(
+            "--suggest is measured on foils in which one word was exchanged, beside their originals, as FOIL has them; "
+            "this file has none"
+        )
+    return found
+
+
+def correct(
+    detector: CLIP4DM,
+    samples: Sequence[Sample],
+    img_dir: Path,
+    vocabulary: Vocabulary,
+    folder: Path,
+    config: Mapping[str, Any],
+    *,
+    seed: int = 0,
+) -> Corrections:
+    """Ask for every foil word and every word that is called, measure, and write both files into a run's folder.
+
+    config: of the run. Pictures that cannot be read are passed over, as in the run. Errors: InputError, RunError.
+
+        correct(detector, samples, Path("images"), vocabulary, folder, config)
+    """
+    exchanges = exchanges_of(samples)
+    asking = Asking(detector, Exchanged.of(exchanges.values()), vocabulary, packaged_vocabulary())
+    mark = fingerprint({"run": config["fingerprint"], "vocabulary": vocabulary.name, "words": list(vocabulary.words)})
+    rows = _rows(folder, mark, asking, plan_blocks(samples, IMAGES_PER_BLOCK), img_dir, exchanges)
+    groups = {sample.id: group for sample in samples for group in list(sample.groups.values())[:1]}
+    foils = [sample.id for sample in samples if sample.misaligned]
+    found = figures(rows, groups, [foil for foil in foils if foil in exchanges], seed=seed)
+    write_whole(folder / SUGGESTIONS, b"".join(_line(row.as_dict()) for row in rows))
+    write_json(folder / CORRECTIONS, _as_json(found, len(foils), len(exchanges), vocabulary, config))
+    (folder / PART).unlink(missing_ok=True)
+    return Corrections(found, len(foils), len(foils) - len(exchanges))
+
+
+def _as_json(
+    found: Figures, foils: int, asked: int, vocabulary: Vocabulary, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    as_dicts = {
+        name: {group: {what: figure.as_dict() for what, figure in mine.items()} for group, mine in groups.items()}
+        for name, groups in found.items()
+    }
+    return {
+        "run": config["fingerprint"],
+        "vocabulary": {"name": vocabulary.name, "words": len(vocabulary.words)},
+        "foils": foils,
+        "asked": asked,
+        "figures": as_dicts,
+    }
+
+
+def _rows(
+    folder: Path, mark: str, asking: Asking, blocks: Sequence[Block], img_dir: Path, exchanges: Mapping[str, Exchange]
+) -> list[Row]:
+    path = folder / PART
+    done, rows = _read_part(path, mark)
+    lines = [_line({"fingerprint": mark}), *(_line(row.as_dict()) for row in rows)]
+    lines += [_line({"done": number}) for number in sorted(done)]
+    write_whole(path, b"".join(lines))  # without what was not whole
+    with tqdm(blocks, "suggesting", unit="block", mininterval=1) as bar:
+        for block in bar:
+            if block.number in done:
+                continue
+            new = _rows_of_block(asking, block, img_dir, exchanges)
+            rows += new
+            with writing(path), open(path, "ab") as file:
+                file.write(b"".join([*(_line(row.as_dict()) for row in new), _line({"done": block.number})]))
+    order = {sample.id: number for block in blocks for number, sample in enumerate(block.samples, 1000 * block.number)}
+    return sorted(rows, key=lambda row: (order[row.id], row.start))
+
+
+def _rows_of_block(asking: Asking, block: Block, img_dir: Path, exchanges: Mapping[str, Exchange]) -> list[Row]:
+    detector = asking.detector
+    rows: list[Row] = []
+    for image in block.images:
+        mine = [sample for sample in block.samples if sample.image == image]
+        try:
+            features = detector.encode_images(img_dir / image)  # type: ignore[attr-defined]
+        except ImageError:
+            continue
+        detections = detector.detect_encoded(features, detector.encode_captions([sample.caption for sample in mine]))
+        for sample, detection in zip(mine, detections, strict=True):
+            rows += asking.rows(sample, exchanges.get(sample.id), features, detection)
+    return rows
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _read_part(path: Path, mark: str) -> tuple[set[int], list[Row]]:
+    """The blocks that are whole, and their rows. Of another run, or damaged, none."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return set(), []
+    done: set[int] = set()
+    kept: list[Row] = []
+    waiting: list[Row] = []
+    try:
+        if json.loads(lines[0]) != {"fingerprint": mark}:
+            return set(), []
+        for line in lines[1:]:
+            content = json.loads(line.decode("utf-8", "surrogatepass"))
+            if "done" in content:
+                done.add(content["done"])
+                kept, waiting = kept + waiting, []
+            else:
+                top = tuple((word, gain) for word, gain in content.pop("top"))
+                waiting.append(Row(**content, top=top))
+    except (ValueError, TypeError, KeyError, IndexError):
+        pass  # a line that is not whole, and what came after it
+    return done, kept
