@@ -237,7 +237,7 @@ class CLIP4DM:
         (detection,) = self.detect_encoded(features[:1], self.encode_captions([caption]))
         chosen = vocabulary_of(vocabulary, self.model.tokenizer, self.model.tower)
         asked = Asked(chosen, top, **settings)
-        return suggest(self, features[:1], detection, words_asked(detection, words), asked)
+        return suggest(self, features, detection, words_asked(detection, words), asked)
 
     def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
         """Of memory.py; remembers the size that fitted."""

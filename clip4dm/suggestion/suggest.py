@@ -91,10 +91,12 @@ def suggest(
 ) -> list[Suggestion]:
     """A suggestion for each of the words, in their order. features: (1, ...) of the detection's image, as `detect` has.
 
-    detection: of the caption; words: of its. Errors: NotFinite.
+    detection: of the caption; words: of its. Errors: InputError for features of several images, NotFinite.
 
         suggest(detector, features, detection, detection.misaligned, Asked(packaged_vocabulary()))
     """
+    if len(features) != 1:
+        raise InputError(f"suggestions are for one image, got {len(features)}")
     if not words:
         return []
     # As the candidates' cosines are read, which is not to the bit as `detect` does: in fp32, whatever the tower's.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from clip4dm.errors import InputError
 from clip4dm.scores import TEMPLATE
 from clip4dm.suggestion import suggest as module
 from clip4dm.suggestion.reading import cosines
-from clip4dm.suggestion.suggest import Asked, suggest, words_asked
+from clip4dm.suggestion.suggest import Asked, read_candidates, suggest, words_asked
 from clip4dm.suggestion.vocabulary import Vocabulary
 from clip4dm.towers.text import TextTower
 
@@ -214,6 +215,11 @@ def test_words_that_are_not_the_captions_are_refused(detector, words, why):
         detector.suggest(PICTURE, "a dog.", words, vocabulary=WORDS)
 
 
+def test_suggestions_are_for_one_image(detector):
+    with pytest.raises(InputError, match="suggestions are for one image, got 2"):
+        detector.suggest([PICTURE, PICTURE], "a dog", ["dog"], vocabulary=WORDS)
+
+
 def test_words_are_meant_by_their_letters(detector):
     (detection,) = detector.detect(PICTURE, "(The dog's) “Bone”, dog.")
     assert [word.start for word in words_asked(detection, ["dog", "bone", "the"])] == [5, 20, 12, 0]
@@ -283,18 +289,29 @@ def test_words_beyond_the_context_and_without_tokens_say_so(detector, siglip):
     assert "has no token of its own" in found.line()
 
 
+def test_a_word_in_the_middle_that_pushes_the_last_one_out(detector):
+    caption = "cat " + "dog " * 71
+    (found,) = detector.suggest(PICTURE, caption, ["cat"], top=99, vocabulary=["owl", "hot dog"], distinct=False)
+    assert (found.tried, found.reason) == (1, "1 candidate does not fit into the context")
+
+
 def test_a_truncated_caption_is_read_as_far_as_it_fits(detector):
+    """Of 2,000 words; those far beyond the context are not so much as tokenised, and the cosines are the same."""
     caption = "a red dog on a mat, " * 400
-    (given,) = detector.detect(PICTURE, caption)
-    (found,) = detector.suggest(PICTURE, caption, [given.words[2]], top=2, vocabulary=WORDS, distinct=False)
-    texts = ["a red " + word + caption[9:] for word in WORDS]
-    fresh = sorted(((d.cosine, d.caption) for d in detector.detect(PICTURE, texts)), reverse=True)
-    kept = [(cosine, text) for cosine, text in fresh if len(text) - len(caption) < 6]  # words of one token
-    assert given.truncated and len(found.replacements) == 2
-    assert {one.caption for one in found.replacements} <= {text for _, text in fresh}
-    assert found.best.cosine >= kept[0][0] - COSINE
-    for one in found.replacements:
-        assert abs(one.cosine - detector.detect(PICTURE, one.caption)[0].cosine) <= COSINE
+    features = detector.encode_images([PICTURE])
+    (given,) = detector.detect(features, caption)
+    beyond = sum(unit.beyond_context for unit in given.encoded.units)
+    fresh = {word: detector.detect(features, "a red " + word + caption[9:])[0] for word in WORDS}
+    fits = {word for word, new in fresh.items() if sum(u.beyond_context for u in new.encoded.units) <= beyond}
+    assert given.truncated and 2 < len(fits) < len(WORDS)
+    read, unread = read_candidates(detector, features[0], given, given.words[2], WORDS)
+    cosine = {edit.caption: value for edit, value in read}
+    assert unread == len(WORDS) - len(fits) and set(cosine) == {fresh[word].caption for word in fits}
+    assert all(abs(cosine[fresh[word].caption] - fresh[word].cosine) <= COSINE for word in fits)
+    short = SimpleNamespace(model=detector.model, encode_captions=lambda texts: seen.extend(texts) or encode(texts))
+    seen, encode = [], detector.encode_captions
+    read_candidates(short, features[0], given, given.words[2], WORDS)
+    assert max(map(len, seen)) < 1000 < len(caption)
 
 
 # Vocabularies of any kind.
