@@ -127,8 +127,8 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         if note:
             print(f"{program}: note: {note}", file=sys.stderr)
         asked = asked_of(args, words, detector)
-        features = detector.encode_images([picture])
-        detections = detector.detect(features, args.text)
+        features = detector.encode_images([picture]) if asked else None  # for both
+        detections = detector.detect([picture] if features is None else features, args.text)
         suggested: list[Sequence[Suggestion] | None] = []
         for detection in detections:
             suggested.append(suggestions_of(detector, features, detection, asked))
@@ -137,13 +137,13 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
 
 
 def suggestions_of(
-    detector: CLIP4DM, features: Tensor, detection: Detection, asked: Asked | None
+    detector: CLIP4DM, features: Tensor | None, detection: Detection, asked: Asked | None
 ) -> list[Suggestion] | None:
     """For the misaligned words; None where none are asked for. features: (1, ...), the detection's image.
 
     suggestions_of(detector, features, detection, asked_of(args, words_of(args), detector))
     """
-    if asked is None:
+    if asked is None or features is None:
         return None
     from clip4dm.suggestion.suggest import suggest
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clip4dm.errors import InputError
 from clip4dm.evaluation import options
-from clip4dm.suggestion.result import MIN_GAIN, TOP
+from clip4dm.suggestion.result import CLIP, MIN_GAIN, TOP
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -67,8 +67,6 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
             if value is not None and value is not False:
                 raise InputError(f"{name} means nothing without --suggest")
         return None
-    from clip4dm.suggestion.result import CLIP
-    from clip4dm.suggestion.vocabulary import packaged_vocabulary, read_vocabulary
 
     if args.vocabulary is None:
         return packaged_vocabulary()

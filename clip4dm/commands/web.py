@@ -2,6 +2,9 @@
 
 clip4dm web                                    drawn scenes, the model that comes along: no download
 clip4dm web --backbone ViT-B-32 --port 8000    photographs
+
+Other words for the misaligned ones are suggested where a visitor ticks it; with --suggest, and by the demo model, it is
+ticked at first.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from clip4dm.commands.arguments import (
     detector_of,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
+from clip4dm.commands.suggesting import add_suggestion_options, asked_of, words_of
 from clip4dm.errors import InputError
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEMO
@@ -49,6 +53,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method = add_method_options(parser)
     add_verdict_options(method)
     add_score_options(method)
+    add_suggestion_options(parser)
     add_debug_option(parser)
     return parser.parse_args(options.arguments(argv))
 
@@ -62,9 +67,11 @@ def main(argv: list[str] | None = None, program: str = "clip4dm web") -> None:
     with one_line_errors(program, args.debug):
         check_extra("web", "gradio")
         check_place(args.host, args.port)
+        words = words_of(args)
         from clip4dm.report.web.serving import served
 
-        with served(detector_of(args, BACKBONE), args.host, args.port) as address:
+        detector = detector_of(args, BACKBONE)
+        with served(detector, args.host, args.port, asked_of(args, words, detector)) as address:
             print(f"{program}: open {address} in a browser; Ctrl-C ends it", file=sys.stderr, flush=True)
             threading.Event().wait()
 

@@ -45,7 +45,7 @@ def document(name: str, picture: Image, detections: Sequence[Detection], suggest
     """
     below = [own or () for own in suggested] or [()] * len(detections)
     cards = "".join(
-        f'<section class="card" aria-label="caption {number}">{detection_html(detection)}{suggestions_html(own)}'
+        f'<section class="card" aria-label="caption {number}">{detection_html(detection, below=suggestions_html(own))}'
         f"<details><summary>all numbers</summary>{words_html(detection)}{suggestions_table_html(own)}</details>"
         "</section>"
         for number, (detection, own) in enumerate(zip(detections, below, strict=True), 1)

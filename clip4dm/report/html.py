@@ -73,14 +73,14 @@ def caption_html(
     return f'<p class="caption" dir="auto">{"".join(parts)}</p>'
 
 
-def detection_html(detection: Detection, labelled: Collection[tuple[int, int]] = ()) -> str:
-    """The caption, and a line of figures below it.
+def detection_html(detection: Detection, labelled: Collection[tuple[int, int]] = (), below: str = "") -> str:
+    """The caption, and a line of figures below it. below: HTML that comes last.
 
     detection_html(detector.detect("photo.jpg", ["a cup of coke"])[0])  # '<div class="detection">...'
     """
     shown = caption_html(detection.caption, detection.words, detection.epsilon, labelled)
     figures = escaped(summary(detection)).replace("F-CLIPScore", '<span class="whole">F-CLIPScore</span>')
-    return f'<div class="detection">{shown}<p class="summary" dir="auto">{figures}</p></div>'
+    return f'<div class="detection">{shown}<p class="summary" dir="auto">{figures}</p>{below}</div>'
 
 
 def words_html(detection: Detection) -> str:

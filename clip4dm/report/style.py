@@ -27,7 +27,8 @@ box-decoration-break:clone;-webkit-box-decoration-break:clone;print-color-adjust
 .labelled{border-top:3px dotted currentColor;padding-top:.1em}
 .heard{position:absolute;left:0;bottom:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap;
 user-select:none;-webkit-user-select:none}
-.summary,.legend,.settings{color:var(--faint);font-size:.9rem;line-height:1.6;margin:.35rem 0 0;overflow-wrap:anywhere}
+.summary,.legend,.settings,.remark{color:var(--faint);font-size:.9rem;line-height:1.6;margin:.35rem 0 0;
+overflow-wrap:anywhere}
 .whole{white-space:nowrap}
 .legend p{margin:.35rem 0 0;color:inherit}
 .legend p>span{display:inline-block;margin-right:1.6em;white-space:nowrap}

@@ -66,10 +66,10 @@ def suggestions_table_html(suggestions: Sequence[Suggestion]) -> str:
 def suggestions_legend_html() -> str:
     """What the lines and the "*" mean.
 
-    >>> suggestions_legend_html()[:36]
-    '<p class="settings">Below a caption:'
+    >>> suggestions_legend_html()[:34]
+    '<p class="remark">Below a caption:'
     """
-    return f'<p class="settings">{LEGEND}</p>'
+    return f'<p class="remark">{LEGEND}</p>'
 
 
 def _line(one: Suggestion) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -18,6 +19,7 @@ from clip4dm.commands import web
 from clip4dm.commands.arguments import detector_of
 from clip4dm.errors import InputError
 from clip4dm.report.web.answers import (
+    ASK_AGAIN,
     LONGEST,
     MOST_CAPTIONS,
     Checker,
@@ -30,6 +32,10 @@ from clip4dm.report.web.answers import (
 )
 from clip4dm.report.web.app import Page
 from clip4dm.report.web.examples import offered
+from clip4dm.report.web.suggesting import MOST_WORDS, PATIENCE, Suggested, suggested
+from clip4dm.suggestion.result import Replacement, Suggestion
+from clip4dm.suggestion.suggest import Asked
+from clip4dm.suggestion.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +146,66 @@ def test_below_the_sliders_left_end_no_word_is_misaligned(tokenizer):
         assert f"{low:.2g}" == f"{low:g}"
 
 
+def test_what_is_suggested_is_judged_by_the_pages_settings(demo, picture):
+    true, *foils = example(SEEDS[0]).texts
+    checker = Checker(CLIP4DM(demo.model, start_layer_text=-1))
+    for epsilon, layers in ((-5e-5, 1), (-4e-3, 2)):
+        answer = checker.answer(picture, "\n".join([true, foils[0]]), epsilon, layers, suggesting=True)
+        plain = CLIP4DM(demo.model, start_layer_text=-layers, epsilon=epsilon)
+        assert answer.detections == plain.detect([picture], [true, foils[0]]) and answer.suggested.left == 0
+        for own, caption in zip(answer.suggested.of, (true, foils[0]), strict=True):
+            assert [one.as_dict() for one in own] == approximately(plain.suggest(picture, caption))
+    assert checker.check(picture, true, -5e-5, 1) and checker.answer(picture, true, -5e-5, 1).suggested is None
+
+
+def approximately(suggestions):
+    """Cosines of other batches."""
+    rows = [one.as_dict() for one in suggestions]
+    for row in rows:
+        for new in filter(None, [*row["replacements"], row["leave_out"]]):
+            new |= {name: pytest.approx(new[name], abs=1e-5) for name in ("cosine", "gain")}
+    return rows
+
+
+@pytest.mark.parametrize(("seconds", "done"), [(0.0, MOST_WORDS), (PATIENCE / 4, 4), (PATIENCE * 2, 0)])
+def test_the_lowest_words_come_first_and_none_is_begun_when_the_time_is_over(demo, picture, seconds, done):
+    """seconds: that a look at the clock takes."""
+    features = demo.encode_images(picture)
+    captions = ["a red dog eats snow", "four green cups in a house", "two yellow moons", "the sofa is near a train"]
+    detections = [one.with_settings(epsilon=1.0) for one in demo.detect(features, captions)]
+    clock = iter(range(99))
+    few = Asked(Vocabulary("few", {"": (("moon",), ("tree",))}))
+    found = suggested(demo, features, detections, few, lambda: next(clock) * seconds)
+    words = sorted((word.attribution, word.text) for one in detections for word in one.misaligned)
+    assert len(words) == 20 and found.left == len(words) - done
+    looked_for = sorted((one.word.attribution, one.word.text) for own in found.of for one in own)
+    assert looked_for == words[:done]
+    assert (f"No suggestion for {found.left} more" in captions_html(detections, found)) == (found.left > 0)
+    for own in found.of:
+        assert [one.word.start for one in own] == sorted(one.word.start for one in own)
+
+
+def test_a_slider_says_that_suggestions_are_of_before(demo, picture):
+    checker = Checker(demo)
+    found = checker.check(picture, "a red heart", -1e-3, 2)
+    page = SimpleNamespace(checker=checker)
+    _, ticked, _, rows = Page._again(page, str(picture), found, -1e-3, 2, True)
+    _, plain, _, _ = Page._again(page, str(picture), found, -1e-3, 2, False)
+    assert ASK_AGAIN in ticked and ASK_AGAIN not in plain and "suggestions" not in json.loads(rows)
+
+
 def test_what_is_shown_is_escaped(tokenizer):
     found = [detection_of(tokenizer, text, [-1e-4]) for text in (HOSTILE, "a cup")]
+    new = Replacement(HOSTILE, f"a {HOSTILE}", 2, 2 + len(HOSTILE), cosine=0.3, gain=0.1, misaligned=found[0].words)
+    word = found[0].words[0]
+    out = replace(new, word="", caption=HOSTILE, start=0, end=0)
+    of = Suggested(((Suggestion(word, 0.2, (new,), out, 1), Suggestion(word, 0.2, (), None, 0, HOSTILE)), ()))
+    tree = parsed(captions_html(found, of) + tables_html(found, of))
+    assert not list(tree.iter("img")) and not list(tree.iter("script"))
+    line, nothing = elements(tree, "suggestions")[0].iter("li")
+    assert seen(line) == f"{word.text} → {HOSTILE}\xa0+0.100*; left out\xa0+0.100"
+    assert seen(nothing) == f"{word.text}: {HOSTILE}" and elements(tree, "instead")[0].get("title") == f"a {HOSTILE}"
+    assert [seen(row.find("th")) for row in elements(tree, "new")[0].iter("tr")][2] == f"a {HOSTILE}"
     tree = parsed(captions_html(found) + tables_html(found) + problem_html(HOSTILE))
     assert [seen(one) for one in elements(tree, "caption")] == [HOSTILE, "a cup"]
     assert [seen(one) for one in tree.iter("h3")] == [HOSTILE, "a cup"] and not list(tree.iter("img"))

@@ -20,6 +20,7 @@ from web_server import running
 
 from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.examples import SEEDS, example
+from clip4dm.report.web.suggesting import MOST_WORDS
 
 pytest.importorskip("gradio", reason="the page is made with Gradio: pip install 'clip4dm[web]'")
 httpx = pytest.importorskip("httpx")
@@ -148,6 +149,60 @@ def test_hostile_captions_and_names_stay_text(chromium, server, scene, tmp_path)
         assert not watched.dialogs and not watched.asked_beyond(server.url)
 
 
+def suggested_for(page):
+    return [[line.inner_text() for line in one.locator(".suggestions li").all()] for one in cards(page)]
+
+
+def cards(page):
+    return page.locator("#highlights .detection").all()
+
+
+def test_other_words_are_suggested_where_it_is_ticked(chromium, server):
+    with opened(chromium, server.url) as watched:
+        page = watched.page
+        ready(page)
+        assert page.get_by_label("suggest other words").is_checked()  # the demo model is fast
+        page.get_by_role("button", name=FISHES.texts[0]).click()
+        page.wait_for_function(
+            "word => document.querySelector('#highlights').innerText.includes(word)", arg="moons", timeout=SECONDS
+        )
+        first, *shown = suggested_for(page)
+        assert first == [] and len(shown) == len(FISHES.foils)
+        for (line,), foil in zip(shown, FISHES.foils, strict=True):
+            assert line.replace("\xa0", " ").startswith(f"{foil.foil_word} → {foil.original_word.removesuffix('es')}")
+        page.get_by_role("button", name="all words").click()
+        assert FISHES.texts[0] in page.locator("#tables table.new").first.inner_text()
+        page.get_by_role("button", name="JSON, as").click()
+        rows = [json.loads(line) for line in page.locator("#json textarea").input_value().splitlines()]
+        assert [len(row["suggestions"]) for row in rows] == [0, *[1] * len(FISHES.foils)]
+        assert rows[1]["suggestions"][0]["replacements"][0]["caption"] == FISHES.texts[0]
+
+        page.locator("#epsilon input[type=range]").press("Home")
+        page.get_by_text("check the captions again").wait_for(timeout=SECONDS)
+        assert not page.locator("#highlights .suggestions").count()
+        page.get_by_label("suggest other words").uncheck()
+        page.wait_for_function("!document.querySelector('#highlights .note')", timeout=SECONDS)
+        rows = [json.loads(line) for line in page.locator("#json textarea").input_value().splitlines()]
+        assert all("suggestions" not in row for row in rows)
+        assert not watched.violations() and not watched.overflows()
+        assert not watched.asked_beyond(server.url) and not watched.complaints
+
+
+def test_how_many_words_are_suggested_for_is_bounded_and_said(chromium, server, scene):
+    picture = upload(server, scene.read_bytes()).json()[0]
+    many = "\n".join(["a red dog eats a green house of yellow snow " * 3] * 20)
+    output = answer_of(server, picture, many, suggesting=True)["output"]["data"]
+    rows = [json.loads(line) for line in output[3].splitlines()]
+    wrong, found = (sum(len(row[name]) for row in rows) for name in ("misaligned", "suggestions"))
+    assert wrong > 100 and 1 <= found <= MOST_WORDS
+    assert f"No suggestion for {wrong - found} more" in output[1]
+    with opened(chromium, server.url) as watched:
+        ready(watched.page)
+        ask(watched.page, many)
+        watched.page.get_by_text("No suggestion for").wait_for(timeout=SECONDS)
+        assert not watched.overflows() and not watched.complaints
+
+
 def bomb():
     """A PNG of a few bytes that says it has 900 megapixels."""
 
@@ -230,10 +285,10 @@ def function_of(url, outputs):
     return found
 
 
-def answer_of(server, picture, captions):
+def answer_of(server, picture, captions, suggesting=False):
     """What a program without a browser gets from the button: the last message of the queue."""
     session = uuid4().hex
-    data = [picture and {"path": picture, "meta": {"_type": "gradio.FileData"}}, captions, -5e-5, 2]
+    data = [picture and {"path": picture, "meta": {"_type": "gradio.FileData"}}, captions, -5e-5, 2, suggesting]
     body = {"data": data, "fn_index": function_of(server.url, 5), "session_hash": session}
     joined = httpx.post(f"{server.url}gradio_api/queue/join", json=body, timeout=120)
     if joined.status_code != 200:

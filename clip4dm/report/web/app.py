@@ -12,8 +12,18 @@ from clip4dm.detection import Detection
 from clip4dm.errors import CLIP4DMError, InputError
 from clip4dm.models.names import DEMO
 from clip4dm.report.style import style_of
-from clip4dm.report.web.answers import Checker, as_json, captions_html, lowest_epsilon, problem_html, tables_html
+from clip4dm.report.web.answers import (
+    ASK_AGAIN,
+    Answer,
+    Checker,
+    as_json,
+    captions_html,
+    lowest_epsilon,
+    problem_html,
+    tables_html,
+)
 from clip4dm.report.web.examples import Offered
+from clip4dm.report.web.suggesting import MOST_WORDS
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -83,12 +93,12 @@ def _slider() -> type[gr.Slider]:
 
 
 class Page:
-    """The blocks and what they do. app: to launch.
+    """The blocks and what they do. suggesting: whether it is ticked at first. app: to launch.
 
     Page(checker, offered(folder, drawn_first=True)).app.launch()
     """
 
-    def __init__(self, checker: Checker, examples: Sequence[Offered]) -> None:
+    def __init__(self, checker: Checker, examples: Sequence[Offered], suggesting: bool = False) -> None:
         import gradio as gr
 
         self.checker = checker
@@ -100,13 +110,13 @@ class Page:
             self._offer(examples)
             with gr.Row():
                 with gr.Column(scale=2, min_width=300):
-                    self._asked(examples[0])
+                    self._asked(examples[0], suggesting)
                 with gr.Column(scale=3, min_width=300):
                     self._answered()
             self._connect()
         self.app.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
-    def _asked(self, first: Offered) -> None:
+    def _asked(self, first: Offered, suggesting: bool) -> None:
         import gradio as gr
 
         self.picture = unopened(
@@ -121,6 +131,12 @@ class Page:
             )
         )
         self.captions = gr.Textbox("\n".join(first.captions), label="captions, one a line", lines=5, max_lines=20)
+        self.suggesting = gr.Checkbox(
+            suggesting,
+            label="suggest other words",
+            info=f"for up to {MOST_WORDS} words that do not fit, those that fit least; each takes a moment",
+            elem_id="suggesting",
+        )
         self.button = gr.Button("Check the captions", variant="primary")
 
     def _offer(self, examples: Sequence[Offered]) -> None:
@@ -164,14 +180,15 @@ class Page:
 
     def _connect(self) -> None:
         settings = [self.slider, self.layers]
+        chosen = [*settings, self.suggesting]
         shown = [self.found, self.highlights, self.tables, self.json]
-        asked = [self.picture, self.captions, *settings]
-        for event in (self.button.click, self.captions.submit, self.app.load):
+        asked = [self.picture, self.captions, *chosen]
+        for event in (self.button.click, self.captions.submit, self.suggesting.input, self.app.load):
             event(self._check, asked, [*shown, self.slider], api_visibility="private", concurrency_id="model")
         for button, one in self.examples:
             button.click(
                 partial(self._take, one),
-                settings,
+                chosen,
                 [self.picture, self.captions, *shown, self.slider],
                 api_visibility="private",
                 concurrency_id="model",
@@ -179,7 +196,7 @@ class Page:
         for slider in settings:
             slider.input(
                 self._again,
-                [self.picture, self.found, *settings],
+                [self.picture, self.found, *chosen],
                 shown,
                 api_visibility="private",
                 show_progress="hidden",
@@ -187,24 +204,33 @@ class Page:
                 concurrency_limit=4,
             )
 
-    def _take(self, example: Offered, epsilon: float | None, layers: int | None) -> tuple[Any, ...]:
+    def _take(
+        self, example: Offered, epsilon: float | None, layers: int | None, suggesting: bool = False
+    ) -> tuple[Any, ...]:
         picture, text = str(example.picture), "\n".join(example.captions)
-        return picture, text, *self._check(picture, text, epsilon, layers)
+        return picture, text, *self._check(picture, text, epsilon, layers, suggesting)
 
-    def _check(self, picture: str | None, text: str, epsilon: float | None, layers: int | None) -> tuple[Any, ...]:
+    def _check(
+        self, picture: str | None, text: str, epsilon: float | None, layers: int | None, suggesting: bool = False
+    ) -> tuple[Any, ...]:
         import gradio as gr
 
         epsilon = self.epsilon if epsilon is None else epsilon
         layers = self.checker.usual if layers is None else layers
         try:
-            detections = self.checker.check(picture, text, epsilon, layers)
+            answer = self.checker.answer(picture, text, epsilon, layers, suggesting)
         except (CLIP4DMError, OSError) as error:
             return *_problem(error, picture), gr.skip()
-        low = lowest_epsilon(detections, epsilon)
-        return *_shown(picture, detections), _slider()(minimum=low, step=-low / 100)
+        low = lowest_epsilon(answer.detections, epsilon)
+        return *_shown(picture, answer), _slider()(minimum=low, step=-low / 100)
 
     def _again(
-        self, picture: str | None, found: list[Detection], epsilon: float | None, layers: int | None
+        self,
+        picture: str | None,
+        found: list[Detection],
+        epsilon: float | None,
+        layers: int | None,
+        suggesting: bool = False,
     ) -> tuple[Any, ...]:
         """found stays as the model made it: of other layers a calibration's probabilities are gone."""
         import gradio as gr
@@ -212,15 +238,21 @@ class Page:
         if epsilon is None or layers is None:
             return (gr.skip(),) * 4
         try:
-            return found, *_shown(picture, self.checker.again(found, epsilon, layers))[1:]
+            answer = Answer(self.checker.again(found, epsilon, layers))
         except InputError as error:
             return found, *_problem(error, picture)[1:]
+        return found, *_shown(picture, answer, ASK_AGAIN if suggesting else "")[1:]
 
 
-def _shown(picture: str | None, detections: list[Detection]) -> tuple[Any, ...]:
+def _shown(picture: str | None, answer: Answer, note: str = "") -> tuple[Any, ...]:
     """State, highlights, tables, JSON."""
-    name = Path(picture).name if picture else ""
-    return detections, captions_html(detections), tables_html(detections), as_json(name, detections)
+    name, found, suggested = Path(picture).name if picture else "", answer.detections, answer.suggested
+    return (
+        found,
+        captions_html(found, suggested, note),
+        tables_html(found, suggested),
+        as_json(name, found, suggested),
+    )
 
 
 def _problem(error: Exception, picture: str | None) -> tuple[Any, ...]:

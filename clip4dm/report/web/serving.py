@@ -13,6 +13,7 @@ from clip4dm.models.names import DEMO
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
+    from clip4dm.suggestion.suggest import Asked
 
 LARGEST_FILE = "10mb"
 SESSIONS = 64  # whose detections are kept
@@ -50,10 +51,11 @@ class Guarded:
 
 
 @contextmanager
-def served(detector: CLIP4DM, host: str, port: int | None = None) -> Iterator[str]:
+def served(detector: CLIP4DM, host: str, port: int | None = None, asked: Asked | None = None) -> Iterator[str]:
     """The page, at the address given, as long as the context is open; uploads are deleted with it.
 
-    port: None for the first free one from 7860 on. Errors: OSError where the port is taken.
+    port: None for the first free one from 7860 on. asked: of suggestions, which are made from the first then; None for
+    the usual, made where a visitor asks, by the demo model always. Errors: OSError where the port is taken.
 
     with served(CLIP4DM.from_pretrained("demo"), "127.0.0.1") as address: ...
     """
@@ -64,8 +66,9 @@ def served(detector: CLIP4DM, host: str, port: int | None = None) -> Iterator[st
         from clip4dm.report.web.app import STYLE, Page
         from clip4dm.report.web.examples import offered
 
-        examples = offered(Path(folder), drawn_first=detector.model.backbone == DEMO)
-        app = Page(Checker(detector), examples).app
+        demo = detector.model.backbone == DEMO
+        examples = offered(Path(folder), drawn_first=demo)
+        app = Page(Checker(detector, asked), examples, suggesting=asked is not None or demo).app
         _, address, _ = app.launch(server_name=host, server_port=port, css=STYLE, theme=_theme(), **_at_home())
         try:
             yield address
