@@ -7,7 +7,7 @@ original; or the vocabulary, by its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.benchmarks.labels import overlaps
 from clip4dm.detection import Detection, Word
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, same_meaning
-from clip4dm.suggestion.candidates import candidates
+from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core
-from clip4dm.suggestion.suggest import Detector, read_candidates, whole_feature
+from clip4dm.suggestion.suggest import Detector, read_choice, whole_feature
 from clip4dm.suggestion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ SHOWN = 5
 class Row:
     """A word, a list, and what came of it. start, end: of the word in the caption. candidates: that were read.
 
+    attribution: of the word, by which it is called or not.
     top: (word, gain) of the best. rank: of the original among all, from 1 on; None where it is not among them.
     restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
     candidate, and whether the one that is most often an original, says the same as the original.
 
-        Row("7-foil", "7", True, "coke", 9, 13, given=True, called=True, list="kind", ...)
+        Row("7-foil", "7", True, "coke", 9, 13, -2e-4, given=True, called=True, list="kind", ...)
     """
 
     id: str
@@ -44,6 +45,7 @@ class Row:
     word: str
     start: int
     end: int
+    attribution: float
     given: bool
     called: bool
     list: str
@@ -81,19 +83,19 @@ class Asking:
                 continue
             start, end = core(detection.caption, word.start, word.end)
             text = detection.caption[start:end].casefold()
-            for name, words in self._lists(text):
-                read, _ = read_candidates(self.detector, whole_feature(features), detection, word, words)
+            feature = whole_feature(features)
+            for name, choice in self._lists(text):
+                read = read_choice(self.detector, feature, detection, word, choice).ranked
                 if read:
                     yield self._row(sample, exchange if given else None, detection, word, word in called, name, read)
 
-    def _lists(self, text: str) -> Iterator[tuple[str, Sequence[str]]]:
+    def _lists(self, text: str) -> Iterator[tuple[str, Candidates]]:
         for name, words in (
             (KIND, self.exchanged.kinds.of_groups(self.exchanged.kinds.groups_of(text))),
             (ORIGINALS, tuple(sorted(self.exchanged.originals))),
         ):
-            yield name, [word for word in words if not same_meaning(word, text, self.meanings)]
-        choice = candidates(self.vocabulary, text)
-        yield self.vocabulary.name, choice.own or choice.others
+            yield name, Candidates(tuple(word for word in words if not same_meaning(word, text, self.meanings)), ())
+        yield self.vocabulary.name, candidates(self.vocabulary, text)
 
     def _row(
         self,
@@ -107,9 +109,10 @@ class Asking:
     ) -> Row:
         words = [edit.caption[edit.start : edit.end].casefold() for edit, _ in read]
         top = tuple((one, cosine - detection.cosine) for one, (_, cosine) in zip(words, read[:SHOWN], strict=False))
+        assert word.attribution is not None  # others are not asked
         row = Row(
-            sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, exchange is not None, called,
-            name, len(read), top, None, restored=False, same_meaning=False,
+            sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, word.attribution,
+            exchange is not None, called, name, len(read), top, None, restored=False, same_meaning=False,
         )  # fmt: skip
         if exchange is None:
             return row
