@@ -1,20 +1,16 @@
-"""What is suggested for the words of a sample: rows, one a word and list of candidates.
-
-given: the word is the foil word, which the task tells. called: the detector calls it misaligned by itself. Both may be
-so of one word. A list is "kind", the words that the file exchanges with it; "originals", all words that were an
-original; or the vocabulary, by its name.
-"""
+"""What is suggested for the words of a sample, by each list of candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.benchmarks.labels import overlaps
 from clip4dm.detection import Detection, Word
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, same_meaning
+from clip4dm.evaluation.corrections.rows import KIND, ORIGINALS, Row
 from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core
 from clip4dm.suggestion.suggest import Detector, read_choice, whole_feature
@@ -23,43 +19,7 @@ from clip4dm.suggestion.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from torch import Tensor
 
-KIND, ORIGINALS = "kind", "originals"
 SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Row:
-    """A word, a list, and what came of it. start, end: of the word in the caption. candidates: that were read.
-
-    attribution: of the word, by which it is called or not.
-    top: (word, gain) of the best. rank: of the original among all, from 1 on; None where it is not among them.
-    restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
-    candidate, and whether the one that is most often an original, says the same as the original.
-
-        Row("7-foil", "7", True, "coke", 9, 13, -2e-4, given=True, called=True, list="kind", ...)
-    """
-
-    id: str
-    image: str
-    misaligned: bool
-    word: str
-    start: int
-    end: int
-    attribution: float
-    given: bool
-    called: bool
-    list: str
-    candidates: int
-    top: tuple[tuple[str, float], ...]
-    rank: int | None
-    restored: bool
-    same_meaning: bool
-    random: float | None = None
-    frequent: bool | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For suggestions.jsonl."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
