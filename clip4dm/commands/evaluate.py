@@ -120,7 +120,7 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--suggest",
         action="store_true",
-        help="also how often the right word is put in a foil word's place, among the words that the file exchanges, and "
+        help="also how often the right word is put in a foil word's place, among the words that the file exchanges and "
         "of --vocabulary; for foils beside their originals",
     )
     method.add_argument(
