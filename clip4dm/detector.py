@@ -26,8 +26,8 @@ from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
 from clip4dm.suggestion.open_words import VocabularyLike, vocabulary_of
-from clip4dm.suggestion.result import Suggestion
-from clip4dm.suggestion.suggest import TOP, Asked, suggest, words_asked
+from clip4dm.suggestion.result import TOP, Suggestion
+from clip4dm.suggestion.suggest import Asked, suggest, words_asked
 from clip4dm.towers.given import check_pairs, given_features, preprocessed
 from clip4dm.towers.memory import in_parts_that_fit
 

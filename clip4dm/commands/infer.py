@@ -4,7 +4,8 @@
     python infer.py                                            a photograph of coffee and the published captions
     python infer.py --image photo.jpg --text "a red car" "a blue car"
 
-For each caption a line: the published code's dict. On a terminal also the caption, its misaligned words coloured.
+For each caption a line: the published code's dict. On a terminal also the caption, its misaligned words coloured. With
+--suggest below it a line for each of them, other words and what they gain; not on a terminal, on standard error.
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ from clip4dm.commands.arguments import (
     add_verdict_options,
     detector_of,
 )
-from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
+from clip4dm.commands.suggesting import add_suggestion_options, asked_of, words_of
 from clip4dm.errors import InputError
 from clip4dm.evaluation import options
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from clip4dm.detection import Detection
+    from clip4dm.detector import CLIP4DM
+    from clip4dm.suggestion.result import Suggestion
+    from clip4dm.suggestion.suggest import Asked
 
 EXAMPLE_IMAGE = Path(__file__).resolve().parents[2] / "misc" / "coffee.png"  # not part of an installed package
 EXAMPLE_TEXTS = ["a cup of coke", "a cup of coffee"]
@@ -65,6 +71,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method = add_method_options(parser)
     add_verdict_options(method)
     add_score_options(method)
+    add_suggestion_options(parser)
     add_shown_options(parser.add_argument_group("what is shown"))
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))
@@ -113,15 +120,34 @@ def main(argv: list[str] | None = None, program: str = "infer.py") -> None:
         if args.png:
             check_extra("report", "matplotlib")
         check_figures(args)
+        words = words_of(args)
         picture = demo_scene(args, program) if args.demo is not None else read_picture(args.image)
         detector = detector_of(args, BACKBONE)
         note = detector.method.epsilon_note(detector.epsilon) if args.sorted_by == "threshold" else None
         if note:
             print(f"{program}: note: {note}", file=sys.stderr)
-        detections = detector.detect([picture], args.text)
+        asked = asked_of(args, words, detector)
+        features = detector.encode_images([picture])
+        detections = detector.detect(features, args.text)
+        suggested: list[Sequence[Suggestion] | None] = []
         for detection in detections:
-            show(detection, args.image, as_json=args.json, program=program)
-        write_figures(args, picture, detections)
+            suggested.append(suggestions_of(detector, features, detection, asked))
+            show(detection, args.image, as_json=args.json, program=program, suggestions=suggested[-1])
+        write_figures(args, picture, detections, suggested)
+
+
+def suggestions_of(
+    detector: CLIP4DM, features: Tensor, detection: Detection, asked: Asked | None
+) -> list[Suggestion] | None:
+    """For the misaligned words; None where none are asked for. features: (1, ...), the detection's image.
+
+    suggestions_of(detector, features, detection, asked_of(args, words_of(args), detector))
+    """
+    if asked is None:
+        return None
+    from clip4dm.suggestion.suggest import suggest
+
+    return suggest(detector, features, detection, detection.misaligned, asked)
 
 
 def png_file(text: str) -> Path:
@@ -164,8 +190,15 @@ def check_figures(args: argparse.Namespace) -> None:
             raise InputError(f"{option} {path} is the picture itself; take another name")
 
 
-def write_figures(args: argparse.Namespace, picture: Image, detections: Sequence[Detection]) -> None:
-    """The files that --png and --html ask for; captions in the terminal's order. Errors: OSError.
+def write_figures(
+    args: argparse.Namespace,
+    picture: Image,
+    detections: Sequence[Detection],
+    suggested: Sequence[Sequence[Suggestion] | None] = (),
+) -> None:
+    """The files that --png and --html ask for; captions in the terminal's order. suggested: of each, on the page alone.
+
+    Errors: OSError.
 
     write_figures(args, picture, detector.detect(picture, args.text))
     """
@@ -176,7 +209,7 @@ def write_figures(args: argparse.Namespace, picture: Image, detections: Sequence
     if args.html:
         from clip4dm.report.document import write_html
 
-        write_html(args.html, Path(args.image).name, picture, detections)
+        write_html(args.html, Path(args.image).name, picture, detections, suggested)
 
 
 def read_picture(path: str) -> Image:
@@ -217,18 +250,35 @@ def demo_scene(args: argparse.Namespace, program: str) -> Image:
     return picture
 
 
-def show(detection: Detection, image: str, as_json: bool, program: str = "infer.py") -> None:
+def show(
+    detection: Detection,
+    image: str,
+    as_json: bool,
+    program: str = "infer.py",
+    suggestions: Sequence[Suggestion] | None = None,
+) -> None:
     """Print a detection: the published dict, or JSON; on a terminal the coloured caption before it.
+
+    suggestions: on a terminal below the dict; else, so that standard output stays dicts alone, on standard error.
 
     show(detection, "photo.jpg", as_json=True)
     """
-    from clip4dm.commands.terminal import coloured_caption, unscored_notes, wants_colour
+    from clip4dm.commands.terminal import coloured_caption, suggestion_lines, unscored_notes, wants_colour
 
     if as_json:
-        print(json.dumps({"image": image, **detection.as_dict()}, ensure_ascii=False, allow_nan=False))
+        row = {"image": image, **detection.as_dict()}
+        if suggestions is not None:
+            row["suggestions"] = [one.as_dict() for one in suggestions]
+        print(json.dumps(row, ensure_ascii=False, allow_nan=False))
         return
-    if wants_colour(sys.stdout):
+    colour = wants_colour(sys.stdout)
+    if colour:
         print(coloured_caption(detection))
     print(detection.as_published())
+    for line in suggestion_lines(detection, suggestions or (), colour):
+        if sys.stdout.isatty():
+            print(line)
+        else:
+            tell(f"{program}: {detection.caption!r:.60}: {line}")
     for note in unscored_notes(detection):
         print(f"{program}: note: {note}", file=sys.stderr)

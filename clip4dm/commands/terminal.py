@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from typing import IO
 
-from clip4dm.detection import Detection
+from clip4dm.detection import Detection, Word
 from clip4dm.scores import F_CLIP_SCORE
+from clip4dm.suggestion.result import Suggestion
 
 # Backgrounds of xterm's 256 colours from pale to deep red, with a foreground that can be read on each.
 _SHADES = (("224", "0"), ("217", "0"), ("210", "0"), ("203", "0"), ("196", "15"), ("160", "15"))
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
+STILL_MISALIGNED = "*: with that word the caption still has a misaligned word"
 
 
 def wants_colour(stream: IO[str]) -> bool:
@@ -31,8 +34,7 @@ def coloured_caption(detection: Detection) -> str:
     print(coloured_caption(detection))
     """
     found = sorted(((word.attribution or 0.0, word) for word in detection.misaligned), key=lambda pair: pair[0])
-    strongest = found[0][0] if found else 0.0
-    marked = {word: _shade(attribution, strongest) for attribution, word in found}
+    marked = _shades(detection)
     pieces, end = [], 0
     for word in detection.words:
         start = max(word.start, end)
@@ -52,6 +54,23 @@ def coloured_caption(detection: Detection) -> str:
     )
     lines += [f"{_DIM}dim: {_printable(note)}{_RESET}" for note in unscored_notes(detection)]
     return "\n".join(lines)
+
+
+def suggestion_lines(detection: Detection, suggestions: Sequence[Suggestion], colour: bool = False) -> list[str]:
+    """A line for each word that something was looked for, and one for the "*" where one is among them.
+
+    colour: the words as `coloured_caption` has them.
+
+    suggestion_lines(detection, detector.suggest(picture, detection.caption))  # ["coke -> coffee +0.041, tea +0.022"]
+    """
+    marked = _shades(detection) if colour else {}
+    lines = []
+    for one in suggestions:
+        word, line = _printable(one.word.text), _printable(one.line())
+        lines.append(f"{marked[one.word]}{word}{_RESET}{line[len(word) :]}" if one.word in marked else line)
+    if not all(new.fits for one in suggestions for new in one.replacements):
+        lines.append(f"{_DIM}{STILL_MISALIGNED}{_RESET}" if colour else STILL_MISALIGNED)
+    return lines
 
 
 def _named_score(detection: Detection) -> str:
@@ -74,6 +93,12 @@ def unscored_notes(detection: Detection) -> list[str]:
     if without:
         notes.append(f"{len(without)} words have no token of their own and were not scored, first {without[0]!r:.60}")
     return notes
+
+
+def _shades(detection: Detection) -> dict[Word, str]:
+    """What begins a misaligned word's colour."""
+    strongest = min((word.attribution or 0.0 for word in detection.misaligned), default=0.0)
+    return {word: _shade(word.attribution or 0.0, strongest) for word in detection.misaligned}
 
 
 def _shade(attribution: float, strongest: float) -> str:

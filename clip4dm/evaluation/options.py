@@ -139,6 +139,7 @@ EPSILON_OR_FILE = Threshold(EPSILON)
 NOT_NEGATIVE = Finite("0.001", lowest=0)
 MARGIN = Finite("0.3", lowest=0, highest=1)
 SHARE = Finite("0.5", lowest=0, highest=1)
+GAIN = Finite("0.01", lowest=0, highest=1)  # of the cosine, by another word
 WEIGHT = Finite("12.5", lowest=0)  # of a score, in cosines an attribution
 AT_LEAST_ONE = Whole(1, 2**31 - 1)  # samples, pairs, images a block, captions a batch, steps, rounds, widths
 COPIES = Whole(0, 10_000)  # of a picture, masked; 0: it is taken as it is

@@ -34,11 +34,19 @@ user-select:none;-webkit-user-select:none}
 .scale{display:inline-block;width:7em;height:.85em;vertical-align:-.1em;margin:0 .35em;border:1px solid var(--line);
 border-radius:.25em;background:linear-gradient(90deg,var(--fits-not),var(--zero),var(--fits));
 print-color-adjust:exact;-webkit-print-color-adjust:exact}
+.suggestions{list-style:none;margin:.35rem 0 0;padding:0;line-height:1.8;color:var(--text);overflow-wrap:anywhere}
+.suggestions li{margin:0}
+.gain{color:var(--faint);font-size:.9em;font-variant-numeric:tabular-nums}
 .words{border-collapse:collapse;font-size:.9rem;color:var(--text)}
 .words th,.words td{text-align:left;font-weight:normal;padding:.2rem .9rem .2rem 0;border-bottom:1px solid var(--line);
 overflow-wrap:anywhere}
 .words thead th{color:var(--faint)}
 .words .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.words.new{margin-top:.8rem;max-width:none}
+.words.new :is(th,td){padding-right:.6rem;min-width:5.4rem}
+.words.new .number{min-width:0}
+.words.new [scope=row]{width:60%;min-width:6rem}
+.words.new [scope=rowgroup]{padding-top:.6rem}
 """
 
 _PAGE = """

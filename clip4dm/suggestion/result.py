@@ -7,6 +7,8 @@ from typing import Any
 
 from clip4dm.detection import Word
 
+TOP = 5  # replacements a word, usually
+MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
 CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
 
 
@@ -83,13 +85,16 @@ class Suggestion:
     def line(self) -> str:
         """For people: the words and what they gain; a "*" where the new caption still has a misaligned word."""
         found = ", ".join(f"{one.word} {one.gain:+.3f}{'' if one.fits else '*'}" for one in self.replacements)
-        if found:
-            text = f"{self.word.text} -> {found}"
-        elif self.reason and not self.tried:
-            text = f"{self.word.text}: {self.reason}"
-        else:
-            text = f"{self.word.text}: no better word found among {self.tried}"
+        text = f"{self.word.text} -> {found}" if found else f"{self.word.text}: {self.nothing()}"
         return text + (f"; left out {self.leave_out.gain:+.3f}" if self.leave_out else "")
+
+    def nothing(self) -> str:
+        """For people: why there is no replacement, where there is none.
+
+        >>> Suggestion(Word("coke", 9, 13, attribution=None, misaligned=False), 0.269, (), None, tried=12).nothing()
+        'no better word found among 12'
+        """
+        return self.reason if self.reason and not self.tried else f"no better word found among {self.tried}"
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for json.

@@ -19,7 +19,7 @@ from clip4dm.errors import InputError
 from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core, leave_out, replace_word
 from clip4dm.suggestion.reading import comparable, cosines
-from clip4dm.suggestion.result import Replacement, Suggestion
+from clip4dm.suggestion.result import MIN_GAIN, TOP, Replacement, Suggestion
 from clip4dm.suggestion.shortlist import place_of, shortlist
 from clip4dm.suggestion.vocabulary import Vocabulary
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 EXACT = 256  # candidates that are all read
 KEPT = 100  # of longer lists
-TOP = 5
-MIN_GAIN = 0.0
 
 
 class Detector(Protocol):
