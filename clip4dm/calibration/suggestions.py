@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clip4dm.calibration.bounds import fewest_images, upper_bound
-from clip4dm.calibration.curve import fit
+from clip4dm.calibration.curve import Curve, fit, reliability
 from clip4dm.calibration.names import CalibrationError
 from clip4dm.calibration.risks import Floats, LabelledWords, risk
 from clip4dm.calibration.stored import Calibration, Rule, Suggestions
@@ -82,6 +82,7 @@ def with_suggestions(calibration: Calibration, suggested: Suggested, alpha: floa
         chosen = choose(deciding, "fdr", alpha, rule.delta, seed=rule.seed, called=SHOWN)
     except CalibrationError:
         raise CalibrationError(_none_found(deciding, alpha, rule.delta)) from None
+    curve = fit(deciding)
     made = Suggestions(
         vocabulary=suggested.vocabulary,
         words=suggested.words,
@@ -91,8 +92,8 @@ def with_suggestions(calibration: Calibration, suggested: Suggested, alpha: floa
         min_gain=abs(chosen.epsilon),  # of a threshold that is never above 0
         images=deciding.images,
         restored=1.0 - chosen.risk,
-        held_out=_held_out(others, rule, chosen.epsilon) if others.images else {},
-        curve=fit(deciding),
+        held_out=_held_out(others, rule, chosen.epsilon, curve) if others.images else {},
+        curve=curve,
     )
     return replace(calibration, suggestions=made)
 
@@ -134,15 +135,17 @@ def _none_found(deciding: LabelledWords, alpha: float, delta: float) -> str:
     )
 
 
-def _held_out(others: LabelledWords, rule: Rule, minus_gain: float) -> Figures:
+def _held_out(others: LabelledWords, rule: Rule, minus_gain: float, curve: Curve) -> Figures:
     """restored: the mean over images of the share of suggestions that are right, as promised; restored_at_any_gain: the
-    same without a least gain. shown: the share of suggestions that gain enough."""
+    same without a least gain. shown: the share of suggestions that gain enough. ece: of the probabilities."""
     promised = replace(rule, control="fdr")
     at, any_gain = held_out(others, promised, minus_gain), held_out(others, promised, 0.0)
+    error = reliability(curve.at(others.attribution), others.wrong).error
     return {
         "restored": _complement(at["risk"]),
         "restored_at_any_gain": _complement(any_gain["risk"]),
         "shown": at["called"],
+        "ece": {"value": error, "low": None, "high": None, "n": len(others.wrong)},
     }
 
 
