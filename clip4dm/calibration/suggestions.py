@@ -65,16 +65,21 @@ class Suggested:
         return LabelledWords(all_of.attribution[called], all_of.wrong[called], all_of.image[called], all_of.images)
 
 
-def with_suggestions(calibration: Calibration, suggested: Suggested, alpha: float) -> Calibration:
+def with_suggestions(
+    calibration: Calibration, suggested: Suggested, alpha: float, *, all_images: bool = False
+) -> Calibration:
     """The calibration, with the least gain from which at most a share alpha of suggestions is wrong.
 
-    Its delta is that of the calibration's rule. Errors: CalibrationError where there is none, and why.
+    suggested: of the run that it was made of; all_images: of another, of whose images none had a part in epsilon. delta
+    is that of the calibration's rule. Errors: CalibrationError where there is no such gain, and why.
 
         with_suggestions(calibration, source.suggested, 0.2).suggestions.min_gain
     """
     rule = calibration.rule
     found = suggested.of_words_below(calibration.epsilon)
-    _, rest = order(found.images, rule.holdout, rule.seed)
+    chosen_by, rest = order(found.images, rule.holdout, rule.seed)
+    if all_images:
+        rest = np.concatenate([chosen_by, rest])
     half = math.ceil(len(rest) / 2)
     deciding, others = with_any(found.of_images(rest[:half])), with_any(found.of_images(rest[half:]))
     _check(deciding, alpha, rule.delta, len(rest))
@@ -108,13 +113,13 @@ def with_any(suggestions: LabelledWords) -> LabelledWords:
     return suggestions.of_images(np.unique(suggestions.image))
 
 
-def _check(deciding: LabelledWords, alpha: float, delta: float, held_out: int) -> None:
+def _check(deciding: LabelledWords, alpha: float, delta: float, images: int) -> None:
     """Errors: CalibrationError for too few images, or suggestions of one kind."""
     needed = math.ceil(fewest_images(alpha, delta) / (1 - TUNING))
     if deciding.images < needed:
         raise CalibrationError(
             f"{deciding.images} images with suggestions are too few to decide: it takes at least {needed}, and half of "
-            f"the {held_out} that --holdout keeps from the choice of epsilon decide here"
+            f"the {images:,} that have no part in epsilon (--holdout) decide here"
         )
     right = int(deciding.wrong.sum())
     if right in (0, len(deciding.wrong)):

@@ -1,16 +1,17 @@
-"""The candidates of a long list that are worth reading, by gradients of the cosine: no caption of theirs is read.
+"""The candidates of a long list that are worth reading, by gradients of the cosine.
 
-    score(w) = mean over base points b of (e_w - e_b) . ds/de at b
+    score(w) = (e_w - e_b) . g        g = 3/4 mean over the best of ds/de at b + 1/4 mean over the spread of ds/de at b
 
-ds/de is the cosine's gradient by the embedding at the word's place, where a token b stands for the word. To first order
-the score is what w gains. One base point is a poor guide to what lies far from it; the mean over several is a better
-one, and so is a second round, whose base points are the best of the first one's, read exactly. The base points of the
-first round are spread over the list. A candidate of several tokens has the mean of their embeddings.
+ds/de is the cosine's gradient by the embedding e at the word's place, where a token b stands for the word: to first
+order the score is what w gains over b. What lies far from b it guesses badly, and one base point is not enough. The
+first round's base points are SPREAD over the list; those it finds are read exactly, and the BEST of all that was read
+so far are the next round's, until KEPT were read. A candidate of several tokens has the mean of their embeddings.
+Search by such gradients in rounds: Ebrahimi et al. 2018 (arXiv 1712.06751), Shin et al. 2020 (arXiv 2010.15980).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -27,7 +28,9 @@ from clip4dm.captions.windows import parts
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.towers.text import TextTower
 
-BASES = 32  # tokens at which gradients are taken
+KEPT = 100  # candidates that are read
+SPREAD, BEST = 64, 16  # base points
+A_ROUND = 20  # candidates that are read before the gradient is taken anew
 
 
 class Place(NamedTuple):
@@ -64,30 +67,55 @@ def place_of(caption: EncodedCaption, start: int, end: int) -> Place:
 
 
 def shortlist(
-    tower: TextTower, tokenizer: Tokenizer, feature: Tensor, place: Place, words: Sequence[str], kept: int
-) -> list[str]:
-    """The words of the highest scores, the highest first, `kept` of them at most. feature: (features,), unit length.
+    tower: TextTower,
+    tokenizer: Tokenizer,
+    feature: Tensor,
+    place: Place,
+    words: Sequence[str],
+    read: Callable[[Sequence[str]], Sequence[float | None]],
+    kept: int = KEPT,
+) -> dict[str, float]:
+    """The words that were read with their cosines, `kept` of them at most; without those that could not be.
 
-    shortlist(tower, tokenizer, features[0], place_of(encoded, 9, 13), vocabulary.words, 100)
+    feature: (features,), unit length. read: the exact cosines of words, None where one cannot be compared.
+
+        shortlist(tower, tokenizer, features[0], place_of(encoded, 9, 13), vocabulary.words, read)
     """
     tokens = tokens_of(cast(Hashable, tokenizer), tuple(words))
-    rows = tower.text.token_embedding.weight.detach()
-    spread = tokens.first[:: max(1, len(words) // BASES)][:BASES]
-    bases = [place.part.ids[place.token], *spread.tolist()]
-    gradient = _gradient(tower, feature, place, rows[torch.tensor(bases, device=rows.device)])
-    per_token = (rows.to(gradient) @ gradient).cpu().numpy()
-    scores = tokens.mean(per_token)
-    best = np.argsort(-scores, kind="stable")[:kept]
-    return [words[i] for i in best]
+    spread = _Gradients(tower, feature, place)
+    general = spread.at([place.part.ids[place.token], *tokens.first[:: max(1, len(words) // SPREAD)][:SPREAD].tolist()])
+    best_of = _Gradients(tower, feature, place)
+    gradient, seen, found = general, set[int](), dict[int, float]()
+    while len(seen) < min(kept, len(words)):
+        order = np.argsort(-tokens.mean((spread.rows @ gradient).cpu().numpy()), kind="stable")
+        fresh = [int(i) for i in order if int(i) not in seen][: min(A_ROUND, kept - len(seen))]
+        seen.update(fresh)
+        cosines = zip(fresh, read([words[i] for i in fresh]), strict=True)
+        found.update({i: cosine for i, cosine in cosines if cosine is not None})
+        best = sorted(found, key=lambda i: -found[i])[:BEST]
+        if best:
+            gradient = 0.75 * best_of.at([int(tokens.first[i]) for i in best]) + 0.25 * general
+    return {words[i]: cosine for i, cosine in found.items()}
 
 
-def _gradient(tower: TextTower, feature: Tensor, place: Place, bases: Tensor) -> Tensor:
-    """(width,) the mean of ds/de over base points (n, width) at the word's place."""
-    batch = Batch.of(tower, [place.part], feature.expand(len(bases), -1), [0] * len(bases))
-    own = tower.text.token_embedding.weight.detach()[place.part.ids[place.token]]
-    added = torch.zeros(len(bases), batch.ids.shape[1], bases.shape[1], dtype=tower.working_dtype, device=bases.device)
-    added[:, place.token] = (bases - own).to(added)
-    return input_gradient(tower, batch, added)[:, place.token].mean(0)
+class _Gradients:
+    """The mean of ds/de over tokens that stand at the word's place, each taken once."""
+
+    def __init__(self, tower: TextTower, feature: Tensor, place: Place) -> None:
+        self.tower, self.feature, self.place = tower, feature, place
+        self.rows = tower.text.token_embedding.weight.detach().to(tower.working_dtype)
+        self.known: dict[int, Tensor] = {}
+
+    def at(self, tokens: Sequence[int]) -> Tensor:
+        """(width,). tokens: ids."""
+        new = [token for token in dict.fromkeys(tokens) if token not in self.known]
+        if new:
+            part, at = self.place
+            batch = Batch.of(self.tower, [part], self.feature.expand(len(new), -1), [0] * len(new))
+            added = self.rows.new_zeros(len(new), batch.ids.shape[1], self.rows.shape[1])
+            added[:, at] = self.rows[torch.tensor(new, device=self.rows.device)] - self.rows[part.ids[at]]
+            self.known.update(zip(new, input_gradient(self.tower, batch, added)[:, at], strict=True))
+        return torch.stack([self.known[token] for token in tokens]).mean(0)
 
 
 class WordTokens(NamedTuple):

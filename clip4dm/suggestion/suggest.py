@@ -1,14 +1,12 @@
 """From a word that is not true of an image to words that fit better: every candidate's caption is read.
 
-    gain = s(caption with the candidate) - s(caption)
+gain = s(caption with the candidate) - s(caption)
 
-Exact for up to EXACT candidates; of longer lists the KEPT that `shortlist` finds are read. Candidates of the word's own
-group come first; those of others are asked where none of its own gains anything. The image is encoded once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from clip4dm.models.load import LoadedModel
 
 EXACT = 256  # candidates that are all read
-KEPT = 100  # of longer lists
 
 
 class Detector(Protocol):
@@ -184,17 +181,25 @@ def read_candidates(
 
     read_candidates(detector, features[0], detection, detection.words[3], ["coffee", "tea"])
     """
+
+    def read(some: Sequence[str]) -> list[float | None]:
+        mine = {other: replace_word(detection.caption, word.start, word.end, other) for other in some}
+        edits.update(mine)
+        cosine_of = {edit.caption: cosine for edit, cosine in _exact(detector, feature, detection, mine.values())}
+        return [cosine_of.get(mine[other].caption) for other in some]
+
+    edits: dict[str, Edit] = {}
     if len(words) > EXACT:
-        model = detector.model
-        place = place_of(detection.encoded, word.start, word.end)
-        words = shortlist(model.tower, model.tokenizer, feature, place, words, KEPT)
-    edits = [replace_word(detection.caption, word.start, word.end, other) for other in words]
-    read = _exact(detector, feature, detection, edits)
-    return sorted(read, key=lambda one: -one[1]), len(edits) - len(read)
+        model, place = detector.model, place_of(detection.encoded, word.start, word.end)
+        found = shortlist(model.tower, model.tokenizer, feature, place, words, read)
+    else:
+        found = {other: cosine for other, cosine in zip(words, read(words), strict=True) if cosine is not None}
+    ranked = {edits[other].caption: (edits[other], cosine) for other, cosine in found.items()}
+    return sorted(ranked.values(), key=lambda one: -one[1]), len(edits) - len(found)
 
 
 def _exact(
-    detector: Detector, feature: Tensor, detection: Detection, edits: Sequence[Edit]
+    detector: Detector, feature: Tensor, detection: Detection, edits: Iterable[Edit]
 ) -> list[tuple[Edit, float]]:
     distinct = list({edit.caption: edit for edit in edits if edit.caption != detection.caption}.values())
     encoded = detector.encode_captions([edit.caption for edit in distinct])
