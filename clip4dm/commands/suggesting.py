@@ -78,7 +78,7 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
 def asked_of(args: argparse.Namespace, words: Vocabulary | str | None, detector: CLIP4DM) -> Asked | None:
     """What the options ask `suggestion.suggest` for; None without --suggest. words: of `words_of`.
 
-    What the calibration has to do with it is said on standard error.
+    Where the calibration is of other suggestions, that is said on standard error.
     Errors: InputError where the model's tokenizer has no whole words to choose from.
 
         asked_of(args, words_of(args), detector_of(args, "ViT-B-32"))

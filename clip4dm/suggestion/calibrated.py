@@ -37,27 +37,25 @@ def asked_by(
 ) -> Asked:
     """gains: of a calibration, `detector.gains`. min_gain: None for the calibration's, without one for MIN_GAIN.
 
-    tell: takes a line, on the calibration's gain where it is taken, or why it is not. Errors: InputError.
+    tell: takes a line where there is a calibration of suggestions that is not for these. Errors: InputError.
 
     >>> drinks = Vocabulary("drinks", {"": (("tea",), ("coffee",))})
     >>> asked_by(None, drinks).min_gain, asked_by(None, drinks, min_gain=0.01).min_gain
     (0.0, 0.01)
     """
+    curve = None
     if gains is not None:
         why = _why_not(gains, vocabulary, distinct)
         if why is None:
-            if min_gain is None:
-                min_gain = gains.min_gain
-                tell(f"suggested is what gains {gains.min_gain:g}: {gains.promise()}")
-            return Asked(vocabulary, top, min_gain, distinct, gains.curve)
-        least = MIN_GAIN if min_gain is None else min_gain
-        tell(f"the calibration's least gain is not for {why}: suggested is what gains {least:g}, without a promise")
-    return Asked(vocabulary, top, MIN_GAIN if min_gain is None else min_gain, distinct)
+            min_gain, curve = gains.min_gain if min_gain is None else min_gain, gains.curve
+        else:
+            tell(f"the calibration knows nothing of {why}: suggestions are without a promise")
+    return Asked(vocabulary, top, MIN_GAIN if min_gain is None else min_gain, distinct, curve)
 
 
 def _why_not(gains: Suggestions, vocabulary: Vocabulary, distinct: bool) -> str | None:
     if not distinct:
-        return "inflections and words of one meaning"
+        return "inflections, and words of one meaning"
     if gains.sha256 != vocabulary_sha256(vocabulary):
-        return f"the words of {vocabulary.name!r:.60}, but for those of {gains.vocabulary!r:.60} ({gains.sha256[:12]})"
+        return f"these words ({vocabulary.name!r:.60}), but of {gains.vocabulary!r:.60} with hash {gains.sha256[:12]}"
     return None

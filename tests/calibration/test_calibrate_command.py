@@ -162,7 +162,8 @@ def test_the_demo_models_calibration_comes_along_and_is_its_usual(capsys, tmp_pa
 
 
 def test_the_demo_calibration_is_made_by_one_command(tmp_path, capsys):
-    make_demo_calibration.main(["--output", str(tmp_path), "--pairs", "200"])
+    make_demo_calibration.main(["--output", str(tmp_path), "--pairs", "200", "--suggestion_pairs", "8"])
+    assert capsys.readouterr().out.count("images with suggestions are too few") == len(make_demo_calibration.METHODS)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in SHIPPED.iterdir()}
     for path in tmp_path.iterdir():
         assert read_calibration(path).attributed_by == read_calibration(SHIPPED / path.name).attributed_by
