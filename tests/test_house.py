@@ -27,7 +27,7 @@ FLOORS = (
     ("attribution",),
     ("towers",),
     ("detection", "benchmarks"),
-    ("captions", "calibration", "suggestion"),
+    ("captions", "calibration"),
     ("published",),
     ("scores",),
     ("files",),

@@ -76,6 +76,18 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         help="of a picture's suggestions at most this share does not restore the caption; of a run with --suggest "
         "(default: %(default)s)",
     )
+    _add_data_options(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the calibration, to be given as --epsilon (default: one in the folder where --epsilon auto looks)",
+    )
+    add_debug_option(parser)
+    return parser.parse_args(argv)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--start_layer_text", type=int, metavar="N", help="of a run; default: the run's")
     data.add_argument(
@@ -89,14 +101,6 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         help="the share of pictures that has no part in it and shows what came of it (default: %(default)s)",
     )
     data.add_argument("--seed", type=SEED, default=0, help="of which pictures these are (default: %(default)s)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the calibration, to be given as --epsilon (default: one in the folder where --epsilon auto looks)",
-    )
-    add_debug_option(parser)
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None, program: str = "clip4dm calibrate") -> None:

@@ -21,7 +21,7 @@ def vocabulary_sha256(vocabulary: Vocabulary) -> str:
 
     >>> one, other = (Vocabulary(name, {"": (("tea",),)}) for name in ("one", "other"))
     >>> vocabulary_sha256(one) == vocabulary_sha256(other), vocabulary_sha256(one)[:8]
-    (True, 'f8d7bfa2')
+    (True, '954c15ba')
     """
     text = json.dumps(list(vocabulary.groups.items()), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -52,7 +52,7 @@ def tables(found: Figures) -> str:
     """As text, a table a list.
 
     >>> tables({"kind": {"all": {"top 1": Figure(0.5, 0.25, 0.75, 8)}}}).splitlines()
-    ['candidates: kind', 'foils      n  top 1', 'all        8  0.500 [0.250, 0.750]']
+    ['candidates: kind', 'foils  n  top 1', 'all    8  0.500 [0.250, 0.750]']
     """
     from tabulate import tabulate
 

@@ -23,7 +23,10 @@ class Row:
     restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
     candidate, and whether the one that is most often an original, says the same as the original.
 
-        Row("7-foil", "7", True, "coke", 9, 13, -2e-4, given=True, called=True, list="kind", ...)
+    >>> top, flags = (("coffee", 0.04), ("tea", 0.02)), {"given": True, "called": True}
+    >>> Row("7-foil", "7.jpg", True, "coke", 9, 13, -2e-4, **flags, list="kind", candidates=2, top=top, rank=1,
+    ...     restored=True, same_meaning=True).as_dict()["top"][0]
+    ('coffee', 0.04)
     """
 
     id: str
