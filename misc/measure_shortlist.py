@@ -143,15 +143,14 @@ def cosines(tower: TextTower, feature: Tensor, place: Place, tokens: Tensor) -> 
 
 
 def summary(cases: list[dict[str, Any]]) -> str:
-
-    held = sum(case["held"] for case in cases)
-    exact = [case for case in cases if "seconds_exact" in case]
-    times = [case["seconds_exact"] / case["seconds"] for case in exact]
+    held, timed = sum(case["held"] for case in cases), [case for case in cases if "seconds_exact" in case]
+    times = [case["seconds_exact"] / case["seconds"] for case in timed]
+    share, seconds = held / len(cases), median(case["seconds"] for case in cases)
+    whole = median(case["seconds_exact"] for case in timed)
     return (
         f"the shortlist of {max(case['read'] for case in cases)} holds the best of {cases[0]['of']} words in {held} of "
-        f"{len(cases)} cases, {held / len(cases):.3f}; a shortlist takes {median(c['seconds'] for c in cases):.2f} s, all "
-        f"words {median(case['seconds_exact'] for case in exact):.1f} s: 1/{median(times):.0f} (median of {len(times)}, "
-        f"from 1/{min(times):.0f} to 1/{max(times):.0f})"
+        f"{len(cases)} cases, {share:.3f}; a shortlist takes {seconds:.2f} s, all words {whole:.1f} s: "
+        f"1/{median(times):.0f} (median of {len(times)}, from 1/{min(times):.0f} to 1/{max(times):.0f})"
     )
 
 

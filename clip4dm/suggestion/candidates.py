@@ -53,7 +53,7 @@ def _without(words: Iterable[str], word: str, listed: str, near: frozenset[str],
     return tuple(
         other
         for other in words
-        if other not in (mine, listed)
+        if other.casefold() not in (mine, listed)
         and other not in near
         and not (distinct and other[:1].casefold() == mine[:1] and same_word(other, mine))  # no word changes its first
     )

@@ -6,10 +6,11 @@ Words whose token the model never saw in training are left out where that shows:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
-from functools import lru_cache
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ VocabularyLike = Vocabulary | Path | str | Iterable[str] | None
 def vocabulary_of(given: VocabularyLike, tokenizer: Tokenizer, tower: TextTower) -> Vocabulary:
     """None: the words that come along. "clip": the tokenizer's. A path: a file of words. Else words, of no group.
 
-    Errors: VocabularyError, InputError.
+    Of words, as of a file's, white space within becomes one blank. Errors: VocabularyError, InputError.
 
         vocabulary_of(["tea", "coffee"], model.tokenizer, model.tower)
     """
@@ -54,32 +55,66 @@ def vocabulary_of(given: VocabularyLike, tokenizer: Tokenizer, tower: TextTower)
         return packaged_vocabulary()
     if isinstance(given, Vocabulary):
         return given
-    if given == CLIP:
-        return _kept_open_vocabulary(cast(Hashable, tokenizer), tower)
     if isinstance(given, (str, Path)):
-        return read_vocabulary(Path(given))
-    return Vocabulary("given", {"": tuple((word,) for word in dict.fromkeys(given))})
+        return _kept_open_vocabulary(tokenizer, tower) if given == CLIP else read_vocabulary(Path(given))
+    if not isinstance(given, Iterable):
+        raise InputError(f"a vocabulary is a Vocabulary, a file or words, got {type(given).__name__}: {given!r:.60}")
+    return Vocabulary("given", {"": tuple((word,) for word in _shown(given))})
 
 
-@lru_cache(maxsize=2)
-def _kept_open_vocabulary(tokenizer: Any, tower: TextTower) -> Vocabulary:
-    return open_vocabulary(tokenizer, tower)
+def _shown(given: Iterable[object]) -> list[str]:
+    """Distinct words, their white space in order, without empty ones. Errors: InputError."""
+    words: dict[str, None] = {}
+    for word in given:
+        if not isinstance(word, str):
+            raise InputError(f"a vocabulary's words are strings, got {type(word).__name__}: {word!r:.60}")
+        text = " ".join(word.split())
+        if any(unicodedata.category(c) == "Cc" for c in text):
+            raise InputError(f"a vocabulary's words have no control characters, as {text!r:.60} has")
+        if text:
+            words.setdefault(text)
+    return list(words)
+
+
+def _kept_open_vocabulary(tokenizer: Tokenizer, tower: TextTower) -> Vocabulary:
+    """Of each tower once; a tower that is gone takes it along."""
+    if tower not in _KEPT:
+        _KEPT[tower] = open_vocabulary(tokenizer, tower)
+    return _KEPT[tower]
+
+
+_KEPT: WeakKeyDictionary[TextTower, Vocabulary] = WeakKeyDictionary()
 
 
 def _whole_words(tokenizer: Tokenizer) -> Iterator[tuple[str, int]]:
+    """Words and their tokens, in the tokens' order."""
+    from open_clip.tokenizer import bytes_to_unicode
+
     encoder = getattr(tokenizer, "encoder", None)
-    if encoder is not None:  # CLIP's: "cup</w>" ends a word, and begins one where no other token comes before
-        for piece, token in encoder.items():
-            if piece.endswith("</w>"):
-                yield piece.removesuffix("</w>"), token
-        return
-    pieces = cast(Any, tokenizer).tokenizer.get_vocab()
-    marked = sum(piece.startswith("▁") for piece in pieces)
+    pieces = cast(Any, tokenizer).tokenizer.get_vocab() if encoder is None else encoder
+    before, behind, in_bytes = _marks(pieces)
+    of_byte = {character: byte for byte, character in bytes_to_unicode().items()} if in_bytes else {}
     for piece, token in sorted(pieces.items(), key=lambda item: item[1]):
-        if marked and piece.startswith("▁"):  # sentencepiece: "▁cup" begins a word
-            yield piece.removeprefix("▁"), token
-        elif not marked and not piece.startswith("##"):  # wordpiece: "##s" goes on with one
-            yield piece, token
+        if not (piece.startswith(before) and piece.endswith(behind)) or (not before + behind and piece[:2] == "##"):
+            continue
+        word = piece[len(before) : len(piece) - len(behind)]
+        if in_bytes and not word.isascii():
+            word = bytes(of_byte.get(character, 0xFF) for character in word).decode("utf-8", errors="replace")
+        yield word, token
+
+
+def _marks(pieces: Mapping[str, int]) -> tuple[str, str, bool]:
+    """What stands before and behind a piece that is a whole word, and whether pieces are bytes, written as characters.
+
+    >>> _marks({"cup</w>": 1}), _marks({"▁cup": 1}), _marks({"Ġcup": 1}), _marks({"cup": 1, "##s": 2})
+    (('', '</w>', True), ('▁', '', False), ('Ġ', '', True), ('', '', False))
+    """
+    if any(piece.endswith("</w>") for piece in pieces):  # CLIP's: it begins a word where no other token comes before
+        return "", "</w>", True
+    for mark, in_bytes in (("▁", False), ("Ġ", True)):  # sentencepiece; byte pairs of GPT's kind
+        if any(piece.startswith(mark) for piece in pieces):
+            return mark, "", in_bytes
+    return "", "", False  # wordpiece: "##s" goes on with a word
 
 
 def _rows_of_their_own(tower: TextTower, tokens: list[int]) -> list[bool]:

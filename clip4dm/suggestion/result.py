@@ -60,7 +60,7 @@ class Suggestion:
     """What could stand for a word of a caption. replacements: best first; none where no better word was found.
 
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
-    replacements were read. reason: why none could be, or what was not; None where all was as it should.
+    candidates were compared. reason: why none could be, or what was not; None where all was as it should.
 
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
     >>> coffee = Replacement("coffee", "a cup of coffee", 9, 15, cosine=0.31, gain=0.041, misaligned=())

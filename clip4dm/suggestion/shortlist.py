@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -26,6 +27,7 @@ from clip4dm.attribution.embeddings import input_gradient
 from clip4dm.captions.tokens import Tokenizer, tokenize
 from clip4dm.captions.windows import parts
 from clip4dm.captions.words import EncodedCaption
+from clip4dm.errors import InputError
 from clip4dm.towers.text import TextTower
 
 KEPT = 100  # candidates that are read
@@ -46,6 +48,8 @@ class Place(NamedTuple):
 def place_of(caption: EncodedCaption, start: int, end: int) -> Place:
     """The place of the word at [start, end) of a caption: the first of its tokens stands for all of them.
 
+    Errors: InputError where no token of a word there is read.
+
     place_of(detector.encode_captions(["a cup of coke"])[0], 9, 13)
     """
     found: list[tuple[int, Place]] = []
@@ -63,6 +67,8 @@ def place_of(caption: EncodedCaption, start: int, end: int) -> Place:
             )
             counted = caption.windows[number].counted[unit or 0] if caption.windows else len(mine)
             found.append((counted, Place(one, mine[0])))
+    if not found:
+        raise InputError(f"the model reads no word at {start}-{end} of {caption.caption!r:.80}")
     return max(found, key=lambda one: one[0])[1]
 
 
@@ -88,7 +94,8 @@ def shortlist(
     gradient, seen, found = general, set[int](), dict[int, float]()
     while len(seen) < min(kept, len(words)):
         order = np.argsort(-tokens.mean((spread.rows @ gradient).cpu().numpy()), kind="stable")
-        fresh = [int(i) for i in order if int(i) not in seen][: min(A_ROUND, kept - len(seen))]
+        unseen = (int(i) for i in order if int(i) not in seen)
+        fresh = list(islice(unseen, min(A_ROUND, kept - len(seen))))
         seen.update(fresh)
         cosines = zip(fresh, read([words[i] for i in fresh]), strict=True)
         found.update({i: cosine for i, cosine in cosines if cosine is not None})
@@ -144,8 +151,12 @@ def tokens_of(tokenizer: Any, words: tuple[str, ...]) -> WordTokens:
     nothing = tokenize(tokenizer, "").ids[0]
     ids: list[int] = []
     starts: list[int] = []
+    tokens = getattr(tokenizer, "encoder", {})  # CLIP's
     for word in words:
         starts.append(len(ids))
+        if word.isascii() and word.isalpha() and word.islower() and word + "</w>" in tokens:
+            ids.append(tokens[word + "</w>"])  # all that cleaning and merging would find, of 30,000 words in no time
+            continue
         found = tokenize(tokenizer, word, whole=True)
         mine = [token for token, span in zip(found.ids, found.spans, strict=True) if span is not None]
         ids += mine or [nothing]

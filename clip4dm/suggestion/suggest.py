@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from clip4dm.calibration.curve import Curve
@@ -16,7 +17,7 @@ from clip4dm.detection import Detection, Word
 from clip4dm.errors import InputError
 from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core, leave_out, replace_word
-from clip4dm.suggestion.reading import comparable, cosines
+from clip4dm.suggestion.reading import bare, comparable, cosines
 from clip4dm.suggestion.result import MIN_GAIN, TOP, Replacement, Suggestion
 from clip4dm.suggestion.shortlist import place_of, shortlist
 from clip4dm.suggestion.vocabulary import Vocabulary
@@ -59,10 +60,17 @@ class Asked:
     distinct: bool = True
     curve: Curve | None = None
 
+    def enough(self, gain: float) -> bool:
+        """Whether a caption that gains this is worth showing.
+
+        asked.enough(0.02)
+        """
+        return gain > 0 and gain >= self.min_gain
+
     def __post_init__(self) -> None:
         if not isinstance(self.top, int) or isinstance(self.top, bool) or self.top < 1:
             raise InputError(f"top is {self.top!r}; it must be a whole number from 1 on")
-        if not 0 <= self.min_gain < 2:  # NaN too
+        if not isinstance(self.min_gain, Real) or not 0 <= self.min_gain < 2:  # NaN too
             raise InputError(f"min_gain is {self.min_gain!r}; it must be a number from 0 on, in units of the cosine")
 
 
@@ -85,10 +93,13 @@ def suggest(
 
         suggest(detector, features, detection, detection.misaligned, Asked(packaged_vocabulary()))
     """
-    found = [_find(detector, features, detection, word, asked) for word in words]
-    better = [_better(one, detection.cosine, asked) for one in found]
-    shown = [edit.caption for edits in better for edit in edits]
-    new = dict(zip(shown, _detections(detector, features, shown), strict=True))
+    if not words:
+        return []
+    # As the candidates' cosines are read, which is not to the bit as `detect` does: in fp32, whatever the tower's.
+    (given,) = cosines(detector.model.tower, whole_feature(features), [detection.encoded])
+    found = [_find(detector, features, detection, word, given, asked) for word in words]
+    better = [_better(one, given, asked) for one in found]
+    new = _detections(detector, features, [edit.caption for edits in better for edit in edits])
 
     def made(edit: Edit) -> Replacement:
         own = new[edit.caption]
@@ -101,29 +112,26 @@ def suggest(
 
     suggestions = []
     for word, one, edits in zip(words, found, better, strict=True):
-        replacements = sorted((made(edit) for edit in edits if edit.start < edit.end), key=lambda new: -new.gain)
-        without = next((made(edit) for edit in edits if edit.start == edit.end), None)
+        shown = [new for new in map(made, edits) if asked.enough(new.gain)]
+        replacements = sorted((new for new in shown if new.word), key=lambda new: -new.gain)
+        without = next((new for new in shown if not new.word), None)
         suggestions.append(Suggestion(word, detection.cosine, tuple(replacements), without, one.tried, one.reason))
     return suggestions
 
 
-def _detections(detector: Detector, features: Tensor, captions: Sequence[str]) -> list[Detection]:
-    return detector.detect_encoded(features, detector.encode_captions(captions)) if captions else []
+def _detections(detector: Detector, features: Tensor, captions: Sequence[str]) -> dict[str, Detection]:
+    found = detector.detect_encoded(features, detector.encode_captions(captions)) if captions else []
+    return dict(zip(captions, found, strict=True))
 
 
 def _better(found: _Found, cosine: float, asked: Asked) -> list[Edit]:
     """The edits to show: the best replacements, and the caption without the word, as far as they gain enough."""
-
-    def gains(read: tuple[Edit, float]) -> bool:
-        return read[1] - cosine > 0 and read[1] - cosine >= asked.min_gain
-
-    kept = [read for read in found.ranked[: asked.top] if gains(read)]
-    if found.without and gains(found.without):
-        kept.append(found.without)
-    return [edit for edit, _ in kept]
+    read = [*found.ranked[: asked.top], *([found.without] if found.without else [])]
+    return [edit for edit, new in read if asked.enough(new - cosine)]
 
 
-def _find(detector: Detector, features: Tensor, detection: Detection, word: Word, asked: Asked) -> _Found:
+def _find(detector: Detector, features: Tensor, detection: Detection, word: Word, given: float, asked: Asked) -> _Found:
+    """given: the caption's own cosine."""
     if word.attribution is None:
         why = "lies beyond the model's context" if word.beyond_context else "has no token of its own"
         return _Found([], None, 0, f"nothing can be suggested: the word {why}")
@@ -131,12 +139,12 @@ def _find(detector: Detector, features: Tensor, detection: Detection, word: Word
     choice = candidates(asked.vocabulary, detection.caption[start:end], asked.distinct)
     removed = leave_out(detection.caption, word.start, word.end)
     feature = whole_feature(features)
-    ranked, unread, tried = read_choice(detector, feature, detection, word, choice)
+    ranked, unread, tried = read_choice(detector, feature, detection, word, choice, given)
     without = _exact(detector, feature, detection, [removed] if removed else [])
-    reason = f"{unread} candidates do not fit into the context" if unread else None
-    if not tried:
-        reason = "there is no candidate for it"
-    return _Found(ranked, without[0] if without else None, tried, reason)
+    reason = None if tried else "there is no candidate for it"
+    if unread:
+        reason = f"{unread} candidate{'s do' if unread > 1 else ' does'} not fit into the context"
+    return _Found(ranked, without[0] if without else None, tried - unread, reason)
 
 
 def whole_feature(features: Tensor) -> Tensor:
@@ -158,16 +166,18 @@ class Read(NamedTuple):
     tried: int
 
 
-def read_choice(detector: Detector, feature: Tensor, detection: Detection, word: Word, choice: Candidates) -> Read:
+def read_choice(
+    detector: Detector, feature: Tensor, detection: Detection, word: Word, choice: Candidates, given: float
+) -> Read:
     """The candidates of the word's own groups, and those of others where none of its own gains anything.
 
     A minimum gain has no part in it: more words would be asked the more is wanted, and the best of many gains more by
-    chance. feature: (features,).
+    chance. feature: (features,). given: the caption's own cosine.
 
-        read_choice(detector, features[0], detection, detection.words[3], candidates(vocabulary, "coke"))
+        read_choice(detector, features[0], detection, word, candidates(vocabulary, "coke"), detection.cosine)
     """
     ranked, unread = read_candidates(detector, feature, detection, word, choice.own)
-    if ranked and ranked[0][1] > detection.cosine:
+    if ranked and ranked[0][1] > given:
         return Read(ranked, unread, len(choice.own))
     more, more_unread = read_candidates(detector, feature, detection, word, choice.others)
     ranked = sorted([*ranked, *more], key=lambda read: -read[1])
@@ -195,24 +205,39 @@ def read_candidates(
     else:
         found = {other: cosine for other, cosine in zip(words, read(words), strict=True) if cosine is not None}
     ranked = {edits[other].caption: (edits[other], cosine) for other, cosine in found.items()}
-    return sorted(ranked.values(), key=lambda one: -one[1]), len(edits) - len(found)
+    distinct = {edit.caption for edit in edits.values()} - {detection.caption}
+    return sorted(ranked.values(), key=lambda one: -one[1]), len(distinct) - len(ranked)
 
 
 def _exact(
     detector: Detector, feature: Tensor, detection: Detection, edits: Iterable[Edit]
 ) -> list[tuple[Edit, float]]:
-    distinct = list({edit.caption: edit for edit in edits if edit.caption != detection.caption}.values())
-    encoded = detector.encode_captions([edit.caption for edit in distinct])
-    kept = [
-        (edit, caption)
-        for edit, caption in zip(distinct, encoded, strict=True)
-        if comparable(detection.encoded, caption, edit)
-    ]
+    """Each distinct edit that is `comparable`, with its cosine."""
+    captions = {edit.caption: edit for edit in edits if edit.caption != detection.caption}
+    kept: list[tuple[Edit, EncodedCaption]] = []
+    given, beyond = _given(detector, detection)
+    for caption, edit in captions.items():
+        (encoded,) = detector.encode_captions([caption[: len(caption) - beyond]])
+        if comparable(given, encoded, edit):
+            kept.append((edit, bare(encoded)))
     found = cosines(detector.model.tower, feature, [caption for _, caption in kept])
     return [(edit, cosine) for (edit, _), cosine in zip(kept, found, strict=True)]
 
 
-def words_asked(detection: Detection, words: Sequence[str | Word] | None) -> list[Word]:
+def _given(detector: Detector, detection: Detection) -> tuple[EncodedCaption, int]:
+    """The caption without what no edit of a word that is read brings into the context, and how many characters that is.
+
+    Hundreds of edits of a book would otherwise be hundreds of books.
+    """
+    given, caption = detection.encoded, detection.caption
+    last = max((i for i, unit in enumerate(given.units) if unit.scored), default=0) + detector.model.tower.context
+    if given.windows or last >= len(given.units):
+        return given, 0
+    end = given.units[last].end
+    return detector.encode_captions([caption[:end]])[0], len(caption) - end
+
+
+def words_asked(detection: Detection, words: str | Word | Iterable[str | Word] | None) -> list[Word]:
     """The words of a caption that are meant: None for the misaligned ones; a text for every word of these letters.
 
     Errors: InputError where there is no such word.
@@ -222,7 +247,9 @@ def words_asked(detection: Detection, words: Sequence[str | Word] | None) -> lis
     if words is None:
         return list(detection.misaligned)
     found: list[Word] = []
-    for asked in words:
+    for asked in [words] if isinstance(words, (str, Word)) else words:
+        if not isinstance(asked, (str, Word)):
+            raise InputError(f"a word of a caption is its text or a Word, got {type(asked).__name__}: {asked!r:.60}")
         text = asked.text if isinstance(asked, Word) else asked
         mine = [word for word in detection.words if _is(detection.caption, word, asked)]
         if not mine:
@@ -233,6 +260,6 @@ def words_asked(detection: Detection, words: Sequence[str | Word] | None) -> lis
 
 def _is(caption: str, word: Word, asked: str | Word) -> bool:
     if isinstance(asked, Word):
-        return (word.start, word.end) == (asked.start, asked.end)
+        return (word.start, word.end, word.text) == (asked.start, asked.end, asked.text)
     start, end = core(caption, word.start, word.end)
     return asked.casefold() in (word.text.casefold(), caption[start:end].casefold())

@@ -45,7 +45,7 @@ class Asking:
             text = detection.caption[start:end].casefold()
             feature = whole_feature(features)
             for name, choice in self._lists(text):
-                read = read_choice(self.detector, feature, detection, word, choice).ranked
+                read = read_choice(self.detector, feature, detection, word, choice, detection.cosine).ranked
                 if read:
                     yield self._row(sample, exchange if given else None, detection, word, word in called, name, read)
 
