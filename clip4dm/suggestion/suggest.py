@@ -1,7 +1,9 @@
 """From a word that is not true of an image to words that fit better: every candidate's caption is read.
 
-gain = s(caption with the candidate) - s(caption)
+    gain = s(caption with the candidate) - s(caption)
 
+Exact for up to EXACT candidates; of longer lists those that `shortlist` finds are read. Candidates of the word's own
+group come first; those of others are asked where none of its own gains anything. The image is encoded once.
 """
 
 from __future__ import annotations
