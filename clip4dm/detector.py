@@ -14,7 +14,7 @@ from torch import Tensor
 
 from clip4dm.attribution.methods import get_method
 from clip4dm.calibration.curve import Curve
-from clip4dm.calibration.stored import AttributedBy, Calibration
+from clip4dm.calibration.stored import AttributedBy, Calibration, Suggestions
 from clip4dm.captions.sentences import CUT, SPLIT, Long, check_long
 from clip4dm.captions.windows import encode_long_caption, merge, parts
 from clip4dm.captions.words import EncodedCaption, encode_caption, mean_over_units, neutral_ids
@@ -25,9 +25,10 @@ from clip4dm.files.several import as_several, distinct
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
 from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
+from clip4dm.suggestion.calibrated import asked_by
 from clip4dm.suggestion.open_words import VocabularyLike, vocabulary_of
 from clip4dm.suggestion.result import TOP, Suggestion
-from clip4dm.suggestion.suggest import Asked, suggest, words_asked
+from clip4dm.suggestion.suggest import suggest, words_asked
 from clip4dm.towers.given import check_pairs, given_features, preprocessed
 from clip4dm.towers.memory import in_parts_that_fit
 
@@ -47,7 +48,7 @@ class CLIP4DM:
     (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
     image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
-    curve: of words' probabilities; `calibrated` gives it with its epsilon.
+    curve: of words' probabilities; `calibrated` gives it with its epsilon, and gains, of suggestions.
     long: of a caption beyond the context "cut" leaves words unscored, "split" reads it in parts (`captions.windows`).
     Errors: InputError for settings that cannot be.
 
@@ -88,15 +89,14 @@ class CLIP4DM:
         last_layers(start_layer_text, model.tower.layers)
         if not isinstance(batch_size, (int, np.integer)) or isinstance(batch_size, bool) or batch_size < 1:
             raise InputError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
-        self.model = model
-        self.template = template
+        self.model, self.template = model, template
         self._neutral = neutral_ids(model.tokenizer)  # once, not with every caption
         self.start_layer_text = start_layer_text
-        self.sorted_by = sorted_by
-        self.epsilon = epsilon
+        self.sorted_by, self.epsilon = sorted_by, epsilon
         self.score, self.score_weight = score, score_weight
         self.batch_size, self.long = batch_size, long
         self.curve = curve
+        self.gains: Suggestions | None = None
 
     @classmethod
     def from_pretrained(
@@ -122,7 +122,7 @@ class CLIP4DM:
         return AttributedBy(**self.model.identity(), **method, **own)
 
     def calibrated(self, calibration: Calibration) -> CLIP4DM:
-        """This detector with a calibration's epsilon and curve, sharing the model.
+        """This detector with a calibration's epsilon, curve and least gain of suggestions, sharing the model.
 
         Errors: CalibrationError for a calibration of other attributions.
 
@@ -131,6 +131,7 @@ class CLIP4DM:
         calibration.check_fits(self.attributed_by())
         twin = copy.copy(self)
         twin.epsilon, twin.curve = calibration.epsilon, calibration.curve
+        twin.gains = calibration.suggestions if self.sorted_by == "threshold" else None  # of words below epsilon
         return twin
 
     def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:
@@ -228,7 +229,7 @@ class CLIP4DM:
 
         words: as they stand in the caption; None for the misaligned ones. top: replacements a word. vocabulary: None
         for the words that come along, "clip" for the tokenizer's own, a file, or words. settings: min_gain, distinct
-        of `suggestion.suggest.Asked`. Errors: InputError, VocabularyError, and those of `detect`.
+        of `suggestion.calibrated.asked_by`, for misaligned words. Errors: InputError, VocabularyError, as `detect`.
 
             coke, = detector.suggest("photo.jpg", "a cup of coke")
             coke.best.caption, coke.best.gain  # ("a cup of coffee", 0.041)
@@ -236,7 +237,7 @@ class CLIP4DM:
         features = self._features(image)
         (detection,) = self.detect_encoded(features[:1], self.encode_captions([caption]))
         chosen = vocabulary_of(vocabulary, self.model.tokenizer, self.model.tower)
-        asked = Asked(chosen, top, **settings)
+        asked = asked_by(self.gains if words is None else None, chosen, top, **settings)
         return suggest(self, features, detection, words_asked(detection, words), asked)
 
     def _in_parts_that_fit(self, run: Callable[[list[Item]], T], batch: list[Item]) -> list[T]:
@@ -289,8 +290,7 @@ class CLIP4DM:
         )
 
     def _features(self, images: Tensor | ImageLike | Sequence[ImageLike]) -> Tensor:
-        model = self.model
-        found = given_features(images, model.tower, model.image_tower, model.backbone)
+        found = given_features(images, self.model.tower, self.model.image_tower, self.model.backbone)
         return self.encode_images(images) if found is None else found
 
     def _pixels(self, image: ImageLike) -> Tensor:

@@ -6,7 +6,9 @@
     thresholds.py   the epsilon: fixed-sequence testing, or conformal risk control
     curve.py        how likely a word is wrong, by its attribution
     study.py        the whole: a part of the images decides, the others show what came of it
+    suggestions.py  from which gain another word is suggested: the same, of suggestions
     stored.py       the JSON file, read strictly; whose attributions it is for
+    fields.py       its parts, as fields of dataclasses
     shelf.py        the files that come along and the user's own: which of them fits
 
 Nothing of the house but files, scores and errors is used here.

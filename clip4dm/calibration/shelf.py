@@ -104,13 +104,16 @@ def _tell_of_reading(calibration: Calibration, split: bool, tell: Callable[[str]
 
 
 def described(path: Path, calibration: Calibration) -> str:
-    """A calibration in a line: its epsilon, its promise, where it lies.
+    """A calibration in a line: its epsilon, its promise, those of its suggestions, where it lies.
 
     >>> path = SHIPPED / "demo-clip4dm.json"
-    >>> described(path, read_calibration(path)).partition(", ")[2].partition(": ")[0]
-    'fdr <= 0.2 with confidence 0.9'
+    >>> described(path, read_calibration(path)).startswith("epsilon -0.00"), read_calibration(path).rule.promise()
+    (True, 'fdr <= 0.2 with confidence 0.9')
     """
-    return f"epsilon {calibration.epsilon:g}, {calibration.rule.promise()}: {path}"
+    words, suggestions = calibration.rule.promise(), calibration.suggestions
+    if suggestions:
+        words += f"; suggestions from a gain of {suggestions.min_gain:g}, {suggestions.promise()}"
+    return f"epsilon {calibration.epsilon:g}, {words}: {path}"
 
 
 def _files(tell: Callable[[str], None]) -> list[Path]:

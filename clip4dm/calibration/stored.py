@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from clip4dm.calibration.curve import KINDS, Curve
+from clip4dm.calibration.fields import Damaged, fields_of, figures_of, must
 from clip4dm.calibration.names import CONTROLS, GUARANTEES, CalibrationError, Control, Guarantee
 from clip4dm.files.reading import FileError, check_regular, is_number, read_json
 from clip4dm.files.writing import replace_file
@@ -21,8 +22,9 @@ from clip4dm.files.writing import replace_file
 FORMAT = "clip4dm calibration"
 VERSION = 1
 LARGEST = 2**24  # bytes; a file has some thousands
-LARGEST_CURVE = 100_000  # corners
-UNSAID = {"data.split"}  # where it is false, as in files from before there was a choice
+UNSAID = frozenset({"data.split"})  # where it is false, as in files from before there was a choice
+
+Figures = Mapping[str, Mapping[str, float | int | None]]  # name -> value, low, high, n
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,40 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Suggestions:
+    """From which gain another word is suggested, and how likely it is the right one then; see `suggestions.py`.
+
+    vocabulary, words: the name and size of the list of words that it is for, for people; sha256 tells. min_gain: of the
+    cosine. Of what is suggested from there on at most a share alpha does not restore the caption, with confidence 1 -
+    delta. images: of the part that decided; restored: the share there. held_out: figures on other images. curve: of the
+    probability to restore, of minus the gain.
+
+    >>> curve = Curve((-0.1, 0.0), (0.9, 0.2))
+    >>> Suggestions("packaged", 2000, "ab" * 32, 0.2, 0.1, 0.03, 250, restored=0.87, held_out={}, curve=curve).promise()
+    'restored >= 0.8 with confidence 0.9'
+    """
+
+    vocabulary: str
+    words: int
+    sha256: str
+    alpha: float
+    delta: float
+    min_gain: float
+    images: int
+    restored: float
+    held_out: Figures
+    curve: Curve
+
+    def promise(self) -> str:
+        """In words."""
+        return f"restored >= {1 - self.alpha:g} with confidence {1 - self.delta:g}"
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A threshold, its promise and its curve. held_out: figures on other images, {name: {value, low, high, n}}.
 
-    versions: of the packages that made it.
+    versions: of the packages that made it. suggestions: None where none were measured, or no gain keeps a promise.
 
         calibration = read_calibration(Path("demo-fdr.json"))
         calibration.epsilon, calibration.rule.promise(), calibration.curve.probability(-0.01)
@@ -124,9 +156,10 @@ class Calibration:
     rule: Rule
     data: Data
     epsilon: float
-    held_out: Mapping[str, Mapping[str, float | int | None]]
+    held_out: Figures
     curve: Curve
     versions: Mapping[str, str]
+    suggestions: Suggestions | None = None
 
     def check_fits(self, attributed_by: AttributedBy) -> None:
         """Errors: CalibrationError where these are other attributions."""
@@ -147,6 +180,8 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
     content = {"format": FORMAT, "version": VERSION, **asdict(calibration)}
     if not calibration.data.split:  # UNSAID
         del content["data"]["split"]
+    if calibration.suggestions is None:  # files from before there were any have no such part
+        del content["suggestions"]
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     # A curve's corners a line each would be most of the file.
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
@@ -172,9 +207,9 @@ def read_calibration(path: Path) -> Calibration:
             "update clip4dm, or calibrate again"
         )
     try:
-        _must(version == VERSION and not isinstance(version, bool), "version")
+        must(version == VERSION and not isinstance(version, bool), "version")
         return _calibration(content)
-    except _Damaged as error:
+    except Damaged as error:
         raise CalibrationError(
             f"{path} is a damaged calibration: {error} is missing or cannot be; fetch it again, or calibrate again"
         ) from None
@@ -186,79 +221,70 @@ def parse_attributed_by(content: Any) -> AttributedBy:
     parse_attributed_by(asdict(detector.attributed_by()))
     """
     try:
-        return AttributedBy(**_fields({"attributed_by": content}, "attributed_by", AttributedBy))
-    except _Damaged as error:
+        return AttributedBy(**fields_of({"attributed_by": content}, "attributed_by", AttributedBy))
+    except Damaged as error:
         raise CalibrationError(f"{error} is missing or cannot be") from None
 
 
-class _Damaged(Exception):
-    """The name of the field."""
-
-
 def _calibration(content: dict[str, Any]) -> Calibration:
-    attributed_by = AttributedBy(**_fields(content, "attributed_by", AttributedBy))
-    rule = Rule(**_fields(content, "rule", Rule))
-    data = Data(**_fields(content, "data", Data))
-    corners = _fields(content, "curve", Curve)
-    curve = Curve(tuple(corners["attributions"]), tuple(corners["probabilities"]), corners["kind"])
+    attributed_by = AttributedBy(**fields_of(content, "attributed_by", AttributedBy))
+    rule = Rule(**fields_of(content, "rule", Rule))
+    data = Data(**fields_of(content, "data", Data, UNSAID))
     versions = content.get("versions")
-    _must(isinstance(versions, dict) and all(isinstance(one, str) for one in versions.values()), "versions")
-    _must(is_number(content.get("epsilon")), "epsilon")
-    _check_values(attributed_by, rule, data, curve)
-    held_out = _held_out(content.get("held_out"))
-    return Calibration(attributed_by, rule, data, float(content["epsilon"]), held_out, curve, content["versions"])
+    must(isinstance(versions, dict) and all(isinstance(one, str) for one in versions.values()), "versions")
+    must(is_number(content.get("epsilon")), "epsilon")
+    _check_values(attributed_by, rule, data)
+    return Calibration(
+        attributed_by,
+        rule,
+        data,
+        float(content["epsilon"]),
+        figures_of(content.get("held_out"), "held_out"),
+        _curve(content, "curve"),
+        content["versions"],
+        _suggestions(content) if "suggestions" in content else None,
+    )
 
 
-def _must(holds: bool, name: str) -> None:
-    if not holds:
-        raise _Damaged(name)
-
-
-def _fields(content: dict[str, Any], part: str, kind: type) -> dict[str, Any]:
-    """The fields of a part, no more and, but for UNSAID, no fewer, each of its type."""
-    found = content.get(part)
-    names = {field.name: str(field.type) for field in fields(kind)}
-    if not isinstance(found, dict):
-        raise _Damaged(part)
-    for name in sorted(names.keys() ^ found.keys()):
-        _must(name in names and f"{part}.{name}" in UNSAID, f"{part}.{name}")
-    for name, value in found.items():
-        _must(_fits(value, names[name]), f"{part}.{name}")
+def _suggestions(content: dict[str, Any]) -> Suggestions:
+    part = fields_of(content, "suggestions", Suggestions)
+    figures, curve = figures_of(part["held_out"], "suggestions.held_out"), _curve(part, "suggestions.curve")
+    found = Suggestions(**{**part, "held_out": figures, "curve": curve})
+    must(is_sha256(found.sha256), "suggestions.sha256")
+    must(found.words > 0, "suggestions.words")
+    for name in ("alpha", "delta"):
+        must(0 < getattr(found, name) < 1, f"suggestions.{name}")
+    must(0 <= found.min_gain < 2, "suggestions.min_gain")
+    must(0 <= found.restored <= 1, "suggestions.restored")
     return found
 
 
-def _fits(value: Any, kind: str) -> bool:
-    """Whether a value of JSON is of a dataclass field's type, by its name; the choices of a Literal come after."""
-    if kind.endswith(" | None"):
-        return value is None or _fits(value, kind.removesuffix(" | None"))
-    if kind == "tuple[float, ...]":
-        return isinstance(value, list) and 0 < len(value) <= LARGEST_CURVE and all(map(is_number, value))
-    if kind == "bool":
-        return isinstance(value, bool)
-    if kind == "int":
-        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-    return is_number(value) if kind == "float" else isinstance(value, str)
-
-
-def _check_values(attributed_by: AttributedBy, rule: Rule, data: Data, curve: Curve) -> None:
-    for name, text in (("attributed_by.weights_sha256", attributed_by.weights_sha256), ("data.sha256", data.sha256)):
-        _must(re.fullmatch("[0-9a-f]{64}", text) is not None, name)
-    _must(rule.control in CONTROLS, "rule.control")
-    _must(rule.guarantee in GUARANTEES, "rule.guarantee")
-    for name in ("alpha", "delta"):
-        _must(0 < getattr(rule, name) < 1, f"rule.{name}")
-    _must(0 <= rule.holdout < 1, "rule.holdout")
-    _must(0 <= data.risk <= 1, "data.risk")
+def _curve(content: dict[str, Any], part: str) -> Curve:
+    found = fields_of(content, part, Curve)
+    curve = Curve(tuple(found["attributions"]), tuple(found["probabilities"]), found["kind"])
     x, y = curve.attributions, curve.probabilities
-    _must(curve.kind in KINDS, "curve.kind")
-    _must(all(a < b for a, b in zip(x, x[1:], strict=False)), "curve.attributions")
-    _must(len(y) == len(x) and all(0 <= p <= 1 for p in y), "curve.probabilities")
-    _must(all(a >= b for a, b in zip(y, y[1:], strict=False)), "curve.probabilities")
+    must(curve.kind in KINDS, f"{part}.kind")
+    must(all(a < b for a, b in zip(x, x[1:], strict=False)), f"{part}.attributions")
+    must(len(y) == len(x) and all(0 <= p <= 1 for p in y), f"{part}.probabilities")
+    must(all(a >= b for a, b in zip(y, y[1:], strict=False)), f"{part}.probabilities")
+    return curve
 
 
-def _held_out(content: Any) -> dict[str, dict[str, float | int | None]]:
-    _must(isinstance(content, dict), "held_out")
-    for name, figure in content.items():
-        _must(isinstance(figure, dict) and figure.keys() == {"value", "low", "high", "n"}, f"held_out.{name}")
-        _must(all(value is None or is_number(value) for value in figure.values()), f"held_out.{name}")
-    return dict(content)
+def is_sha256(text: Any) -> bool:
+    """Whether a value of JSON is a SHA-256, in small hexadecimal digits.
+
+    >>> is_sha256("ab" * 32), is_sha256("ab"), is_sha256(None)
+    (True, False, False)
+    """
+    return isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) is not None
+
+
+def _check_values(attributed_by: AttributedBy, rule: Rule, data: Data) -> None:
+    must(is_sha256(attributed_by.weights_sha256), "attributed_by.weights_sha256")
+    must(is_sha256(data.sha256), "data.sha256")
+    must(rule.control in CONTROLS, "rule.control")
+    must(rule.guarantee in GUARANTEES, "rule.guarantee")
+    for name in ("alpha", "delta"):
+        must(0 < getattr(rule, name) < 1, f"rule.{name}")
+    must(0 <= rule.holdout < 1, "rule.holdout")
+    must(0 <= data.risk <= 1, "data.risk")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from clip4dm.calibration.stored import AttributedBy, Calibration, Data, Rule
 from clip4dm.calibration.thresholds import choose
 from clip4dm.scores import below
 
+if TYPE_CHECKING:
+    from clip4dm.calibration.suggestions import Suggested
+
 RESAMPLES = 1000
 LEVEL = 0.95  # of the percentile intervals
 
@@ -28,6 +31,8 @@ Figures = dict[str, dict[str, float | int | None]]
 class Source:
     """What is learned from: words, whose attributions they have, name and SHA-256 of the data; split as in `Data`.
 
+    suggested: what was suggested for them; None where nothing was asked.
+
     source_of_run(Path("output/foil/demo-scenes/SETTINGS")).words.images
     """
 
@@ -36,6 +41,7 @@ class Source:
     name: str
     sha256: str
     split: bool = False
+    suggested: Suggested | None = None
 
 
 def calibrate(source: Source, rule: Rule, versions: Mapping[str, str]) -> Calibration:
@@ -77,11 +83,21 @@ def split(words: LabelledWords, holdout: float, seed: int) -> tuple[LabelledWord
     >>> [part.images for part in split(words, 0.3, seed=0)]
     [7, 3]
     """
-    order = np.random.default_rng(seed).permutation(words.images)
-    cut = words.images - math.floor(holdout * words.images)
+    deciding, rest = order(words.images, holdout, seed)
+    return words.of_images(deciding), words.of_images(rest)
+
+
+def order(images: int, holdout: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The same as the images' numbers, each part in an order of chance.
+
+    >>> [len(part) for part in order(10, 0.3, seed=0)]
+    [7, 3]
+    """
+    numbers = np.random.default_rng(seed).permutation(images)
+    cut = images - math.floor(holdout * images)
     if cut < 1:
-        raise CalibrationError(f"{words.images} images are none to calibrate by")
-    return words.of_images(order[:cut]), words.of_images(order[cut:])
+        raise CalibrationError(f"{images} images are none to calibrate by")
+    return numbers[:cut], numbers[cut:]
 
 
 def held_out(words: LabelledWords, rule: Rule, epsilon: float) -> Figures:

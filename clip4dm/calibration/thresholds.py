@@ -44,12 +44,19 @@ class Threshold:
 
 
 def choose(
-    words: LabelledWords, control: Control, alpha: float, delta: float, *, in_expectation: bool = False, seed: int = 0
+    words: LabelledWords,
+    control: Control,
+    alpha: float,
+    delta: float,
+    *,
+    in_expectation: bool = False,
+    seed: int = 0,
+    called: tuple[float, float] = CALLED,
 ) -> Threshold:
     """The threshold under which the risk is at most alpha with confidence 1 - delta. seed: of the tuning part, for fdr.
 
-    in_expectation: on average instead, whatever delta. Errors: CalibrationError where no threshold gives it, with what
-    can be had.
+    in_expectation: on average instead, whatever delta. called: for fdr, the lowest and the highest share of words below
+    the thresholds that are tried. Errors: CalibrationError where no threshold gives it, with what can be had.
 
     >>> rows = [(f"{i}", sign * (1.0 + i % 7), sign < 0) for i in range(200) for sign in (-1, 1)]
     >>> [choose(LabelledWords.of_rows(rows), control, 0.2, 0.1).epsilon for control in ("fdr", "fpr", "recall")]
@@ -63,7 +70,7 @@ def choose(
             "the false discovery rate is not monotone in the threshold, and conformal risk control needs that: "
             "take --guarantee confidence, or --control fpr or recall"
         )
-    return _in_sequence(words, alpha, delta, seed)
+    return _in_sequence(words, alpha, delta, seed, called)
 
 
 def _monotone(words: LabelledWords, control: Control, alpha: float, delta: float, in_expectation: bool) -> Threshold:
@@ -103,9 +110,17 @@ def risk_at_every_threshold(words: LabelledWords, control: Control) -> tuple[Flo
     values, place = np.unique(words.attribution, return_inverse=True)
     weight = np.where(counted, 1.0 / np.maximum(number[words.image], 1.0), 0.0)
     called = np.concatenate([[0.0], np.cumsum(np.bincount(place, weight, len(values)))]) / max(n, 1)
-    above = values[-1] + max(abs(values[-1]), 1e-12)
     risks = called if control == "fpr" else 1.0 - called
-    return np.append(values, above), np.clip(risks, 0.0, 1.0), n
+    return np.append(values, above_all(values)), np.clip(risks, 0.0, 1.0), n
+
+
+def above_all(values: Floats) -> float:
+    """A threshold below which all of some values lie, ascending: 0 for negative ones.
+
+    >>> above_all(np.array([-2.0, -1.0])), above_all(np.array([1.0]))
+    (0.0, 2.0)
+    """
+    return float(values[-1] + max(abs(values[-1]), 1e-12))
 
 
 def _largest_passing(risks: Floats, n: int, alpha: float, delta: float) -> float:
@@ -119,12 +134,12 @@ def _largest_passing(risks: Floats, n: int, alpha: float, delta: float) -> float
     return float(ordered[low]) if low >= 0 else -1.0
 
 
-def _in_sequence(words: LabelledWords, alpha: float, delta: float, seed: int) -> Threshold:
+def _in_sequence(words: LabelledWords, alpha: float, delta: float, seed: int, called: tuple[float, float]) -> Threshold:
     order = np.random.default_rng([seed, words.images]).permutation(words.images)
     cut = math.ceil(TUNING * words.images)
     tuning, testing = words.of_images(order[:cut]), words.of_images(order[cut:])
     _check_number(testing.images, fewest_images(alpha, delta), "fdr", alpha, delta)
-    thresholds = sequence(tuning, alpha)
+    thresholds = sequence(tuning, alpha, called)
     last: Threshold | None = None
     for epsilon in thresholds:
         tried = Threshold(epsilon, *risk(testing, "fdr", epsilon))
@@ -137,23 +152,28 @@ def _in_sequence(words: LabelledWords, alpha: float, delta: float, seed: int) ->
     return last
 
 
-def sequence(tuning: LabelledWords, alpha: float) -> list[float]:
+def sequence(tuning: LabelledWords, alpha: float, called: tuple[float, float] = CALLED) -> list[float]:
     """Thresholds in the order of testing: from the one with the lowest p-value on the tuning images upward.
 
     >>> rows = [(f"{i}", sign * (1.0 + i % 7), sign < 0) for i in range(200) for sign in (-1, 1)]
     >>> sequence(LabelledWords.of_rows(rows), 0.2)
     [1.0]
     """
-    grid = _grid(tuning)
+    grid = thresholds_tried(tuning, called)
     found = [risk(tuning, "fdr", epsilon) for epsilon in grid]
     p_values = [hoeffding_bentkus(mean, n, alpha) for mean, n in found]
     return grid[int(np.argmin(p_values)) :]
 
 
-def _grid(words: LabelledWords) -> list[float]:
-    """Thresholds below which lie growing shares of the words."""
+def thresholds_tried(words: LabelledWords, called: tuple[float, float] = CALLED) -> list[float]:
+    """Thresholds below which lie growing shares of the words, between those of `called`; 1.0 is all of them.
+
+    >>> thresholds_tried(LabelledWords.of_rows([("a", -2.0, True), ("a", -1.0, False)]), (0.5, 1.0))
+    [-1.0, 0.0]
+    """
     ordered = np.sort(words.attribution)
-    places = np.unique((np.geomspace(*CALLED, STEPS) * len(ordered)).astype(int))
+    places = np.unique((np.geomspace(*called, STEPS) * len(ordered)).astype(int))
+    ordered = np.append(ordered, above_all(ordered))
     return sorted({rounded(float(ordered[place]), up=False) for place in places})
 
 
@@ -186,7 +206,7 @@ def _nothing_found(words: LabelledWords, control: Control, alpha: float, delta: 
     """What could be had, and how many images would do. tried: the first threshold that was tested, and failed."""
     share = 1 - TUNING if control == "fdr" else 1.0  # of the images, those that test
     fewest = math.inf
-    for epsilon in _grid(words):
+    for epsilon in thresholds_tried(words):
         mean, n = risk(words, control, epsilon)
         needed = images_needed(mean, alpha, delta) if n else None
         if needed is not None:

@@ -11,7 +11,9 @@ column of labels. With confidence 1 - delta over the choice of pictures,
     recall    of a picture's wrong words, the share that is missed (1 - recall)
 
 is at most alpha on average over pictures like these. Half of the pictures decide, and the others show what came of it.
-No model is needed. docs/calibration.md says more. Exit status: 0, or 2 where no epsilon gives it, with what can be had.
+Of a run with --suggest also: the least gain of the cosine from which another word is suggested, so that of a picture's
+suggestions at most a share --suggestion_alpha does not restore the caption. No model is needed. docs/calibration.md
+says more. Exit status: 0, or 2 where no epsilon gives it, with what can be had.
 """
 
 from __future__ import annotations
@@ -21,17 +23,21 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.calibration.names import CONTROLS, GUARANTEES, LABELS
-from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors
+from clip4dm.calibration.names import CONTROLS, GUARANTEES, LABELS, CalibrationError
+from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
 from clip4dm.errors import InputError
 from clip4dm.evaluation.options import SEED, Finite
 
 if TYPE_CHECKING:
-    from clip4dm.calibration.stored import Calibration
+    from collections.abc import Mapping
+
+    from clip4dm.calibration.stored import Calibration, Figures
     from clip4dm.calibration.study import Source
+    from clip4dm.calibration.suggestions import Suggested
 
 RISK = Finite("0.2", lowest=0.001, highest=0.999)
 SHARE = Finite("0.5", lowest=0, highest=0.95)
+HEAD = ["on the other images", "value", "95 % interval", "n"]
 
 
 def parse_args(argv: list[str] | None = None, program: str | None = None) -> argparse.Namespace:
@@ -62,6 +68,26 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         help="confidence: all but a share delta of calibrations hold; expectation: they hold on average, which is less "
         "and needs fewer pictures, of fpr and recall alone (default: %(default)s)",
     )
+    rule.add_argument(
+        "--suggestion_alpha",
+        type=RISK,
+        default=0.2,
+        metavar="X",
+        help="of a picture's suggestions at most this share does not restore the caption; of a run with --suggest "
+        "(default: %(default)s)",
+    )
+    _add_data_options(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the calibration, to be given as --epsilon (default: one in the folder where --epsilon auto looks)",
+    )
+    add_debug_option(parser)
+    return parser.parse_args(argv)
+
+
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument("--start_layer_text", type=int, metavar="N", help="of a run; default: the run's")
     data.add_argument(
@@ -75,14 +101,6 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
         help="the share of pictures that has no part in it and shows what came of it (default: %(default)s)",
     )
     data.add_argument("--seed", type=SEED, default=0, help="of which pictures these are (default: %(default)s)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the calibration, to be given as --epsilon (default: one in the folder where --epsilon auto looks)",
-    )
-    add_debug_option(parser)
-    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None, program: str = "clip4dm calibrate") -> None:
@@ -100,10 +118,26 @@ def main(argv: list[str] | None = None, program: str = "clip4dm calibrate") -> N
         source = read_source(args)
         rule = Rule(args.control, args.alpha, args.delta, args.guarantee, args.holdout, args.seed)
         calibration = calibrate(source, rule, versions("scikit-learn", "scipy"))
+        if source.suggested is not None:
+            calibration = suggestions_too(calibration, source.suggested, args.suggestion_alpha)
         path = args.output or default_output(calibration)
         write_calibration(path, calibration)
         print(summary(calibration))
         print(f"calibration: {path}")
+
+
+def suggestions_too(calibration: Calibration, suggested: Suggested, alpha: float) -> Calibration:
+    """With the least gain of suggestions, where one keeps the promise; where none does, that is said.
+
+    suggestions_too(calibration, source.suggested, alpha=0.2).suggestions
+    """
+    from clip4dm.calibration.suggestions import with_suggestions
+
+    try:
+        return with_suggestions(calibration, suggested, alpha)
+    except CalibrationError as refused:
+        tell(f"note: no least gain for suggestions: {refused}")
+        return calibration
 
 
 def read_source(args: argparse.Namespace) -> Source:
@@ -157,10 +191,29 @@ def summary(calibration: Calibration) -> str:
     if calibration.held_out:
         shown = {"ece": "ECE of the probabilities", "called": "share of words called"}
         shown["risk"] = "an image's share missed" if rule.control == "recall" else f"an image's {rule.control}"
-        rows = []
-        for name, figure in calibration.held_out.items():
-            value, low, high = (figure[part] for part in ("value", "low", "high"))
-            interval = "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
-            rows.append([shown.get(name, name), "" if value is None else f"{value:.3f}", interval, str(figure["n"])])
-        lines += ["", markdown_table(rows, ["on the other images", "value", "95 % interval", "n"]), ""]
+        lines += ["", markdown_table(_rows(calibration.held_out, shown), HEAD), ""]
+    suggestions = calibration.suggestions
+    if suggestions:
+        lines += [
+            f"suggestions from a gain of {suggestions.min_gain:g}: {suggestions.promise()}",
+            f"decided by {suggestions.images:,} other images with suggestions, from the words "
+            f"{suggestions.vocabulary!r}; the share restored there is {suggestions.restored:.3f}",
+        ]
+    if suggestions and suggestions.held_out:
+        shown = {
+            "restored": "an image's share restored",
+            "restored_at_any_gain": "the same without a least gain",
+            "shown": "share of suggestions shown",
+            "ece": "ECE of their probabilities",
+        }
+        lines += ["", markdown_table(_rows(suggestions.held_out, shown), HEAD), ""]
     return "\n".join(lines)
+
+
+def _rows(figures: Figures, shown: Mapping[str, str]) -> list[list[str]]:
+    rows = []
+    for name, figure in figures.items():
+        value, low, high = (figure[part] for part in ("value", "low", "high"))
+        interval = "" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"
+        rows.append([shown.get(name, name), "" if value is None else f"{value:.3f}", interval, str(figure["n"])])
+    return rows

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clip4dm.commands.cli import tell
 from clip4dm.errors import InputError
 from clip4dm.evaluation import options
 from clip4dm.suggestion.result import CLIP, MIN_GAIN, TOP
@@ -67,6 +68,7 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
             if value is not None and value is not False:
                 raise InputError(f"{name} means nothing without --suggest")
         return None
+    from clip4dm.suggestion.vocabulary import packaged_vocabulary, read_vocabulary
 
     if args.vocabulary is None:
         return packaged_vocabulary()
@@ -76,15 +78,22 @@ def words_of(args: argparse.Namespace) -> Vocabulary | str | None:
 def asked_of(args: argparse.Namespace, words: Vocabulary | str | None, detector: CLIP4DM) -> Asked | None:
     """What the options ask `suggestion.suggest` for; None without --suggest. words: of `words_of`.
 
+    Where the calibration is of other suggestions, that is said on standard error.
     Errors: InputError where the model's tokenizer has no whole words to choose from.
 
         asked_of(args, words_of(args), detector_of(args, "ViT-B-32"))
     """
     if args.suggest is None:
         return None
+    from clip4dm.suggestion.calibrated import asked_by
     from clip4dm.suggestion.open_words import vocabulary_of
-    from clip4dm.suggestion.suggest import Asked
 
     vocabulary = vocabulary_of(words, detector.model.tokenizer, detector.model.tower)
-    min_gain = MIN_GAIN if args.min_gain is None else args.min_gain
-    return Asked(vocabulary, args.suggest, min_gain, distinct=not args.near)
+    return asked_by(
+        detector.gains,
+        vocabulary,
+        args.suggest,
+        args.min_gain,
+        distinct=not args.near,
+        tell=lambda line: tell(f"note: {line}"),
+    )

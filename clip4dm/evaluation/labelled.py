@@ -12,13 +12,14 @@ from clip4dm.calibration.risks import LabelledWords
 from clip4dm.calibration.stored import AttributedBy
 from clip4dm.calibration.study import Source
 from clip4dm.captions.sentences import CUT, SPLIT
+from clip4dm.evaluation.corrections.labelled import suggested_of
 from clip4dm.evaluation.metrics.calibration import read_words
 from clip4dm.evaluation.store.finished import FinishedRun, open_run
 from clip4dm.scores import last_layers
 
 
 def source_of_run(folder: Path, start_layer_text: int | None = None) -> Source:
-    """The words of a run that can be judged, by `metrics.calibration.read_words`.
+    """The words of a run that can be judged, by `metrics.calibration.read_words`, and what was suggested for them.
 
     start_layer_text: None for the run's. Errors: RunError, DamagedRun; InputError for layers that are not there;
     CalibrationError where the benchmark labels no words.
@@ -38,7 +39,9 @@ def source_of_run(folder: Path, start_layer_text: int | None = None) -> Source:
     rows = zip((found.image[i] for i in found.sample), found.attribution.tolist(), found.wrong.tolist(), strict=True)
     words = LabelledWords.of_rows(list(rows))
     by, config = attributed_by(run, settings.start_layer_text), run.config
-    return Source(words, by, config["benchmark"], config["data_sha256"], is_split(run))
+    numbers = dict(zip((found.image[i] for i in found.sample), words.image.tolist(), strict=True))
+    suggested = suggested_of(run, numbers, own_layers=settings == run.settings)
+    return Source(words, by, config["benchmark"], config["data_sha256"], is_split(run), suggested)
 
 
 def is_split(run: FinishedRun) -> bool:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the programs' options take the numbers below, and `--help` must not wait for numpy
     from clip4dm.detection import Word
 
-CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
 TOP = 5  # replacements a word, usually
 MIN_GAIN = 0.0  # of a replacement, usually: any gain will do
+CLIP = "clip"  # what the tokenizer's own words are called, as a vocabulary (`open_words`)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
     gain = s(caption with the candidate) - s(caption)
 
-Exact for up to EXACT candidates; of longer lists those are read that `shortlist` finds. Candidates of the word's own
-group come first; those of others are asked where none of its own gains enough. The image is encoded once.
+Exact for up to EXACT candidates; of longer lists those that `shortlist` finds are read. Candidates of the word's own
+group come first; those of others are asked where none of its own gains anything. The image is encoded once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from clip4dm.calibration.curve import Curve
 from clip4dm.captions.words import EncodedCaption
 from clip4dm.detection import Detection, Word
 from clip4dm.errors import InputError
-from clip4dm.suggestion.candidates import candidates
+from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core, leave_out, replace_word
 from clip4dm.suggestion.reading import bare, comparable, cosines
 from clip4dm.suggestion.result import MIN_GAIN, TOP, Replacement, Suggestion
@@ -143,12 +143,7 @@ def _find(detector: Detector, features: Tensor, detection: Detection, word: Word
     choice = candidates(asked.vocabulary, detection.caption[start:end], asked.distinct)
     removed = leave_out(detection.caption, word.start, word.end)
     feature = whole_feature(features)
-    ranked, unread = read_candidates(detector, feature, detection, word, choice.own)
-    tried = len(choice.own)
-    if not ranked or not asked.enough(ranked[0][1] - given):
-        more, more_unread = read_candidates(detector, feature, detection, word, choice.others)
-        ranked, unread, tried = [*ranked, *more], unread + more_unread, tried + len(choice.others)
-        ranked.sort(key=lambda read: -read[1])
+    ranked, unread, tried = read_choice(detector, feature, detection, word, choice, given)
     without = _exact(detector, feature, detection, [removed] if removed else [])
     reason = None if tried else "there is no candidate for it"
     if unread:
@@ -162,6 +157,35 @@ def whole_feature(features: Tensor) -> Tensor:
     whole_feature(detector.encode_images("photo.jpg")).shape  # (512,)
     """
     return features[0, 0] if features.ndim == 3 else features[0]
+
+
+class Read(NamedTuple):
+    """Candidates that were read. ranked: their edits and cosines, the best first. unread: that do not fit; tried: all.
+
+    read_choice(...).ranked[0]
+    """
+
+    ranked: list[tuple[Edit, float]]
+    unread: int
+    tried: int
+
+
+def read_choice(
+    detector: Detector, feature: Tensor, detection: Detection, word: Word, choice: Candidates, given: float
+) -> Read:
+    """The candidates of the word's own groups, and those of others where none of its own gains anything.
+
+    A minimum gain has no part in it: more words would be asked the more is wanted, and the best of many gains more by
+    chance. feature: (features,). given: the caption's own cosine.
+
+        read_choice(detector, features[0], detection, word, candidates(vocabulary, "coke"), detection.cosine)
+    """
+    ranked, unread = read_candidates(detector, feature, detection, word, choice.own)
+    if ranked and ranked[0][1] > given:
+        return Read(ranked, unread, len(choice.own))
+    more, more_unread = read_candidates(detector, feature, detection, word, choice.others)
+    ranked = sorted([*ranked, *more], key=lambda read: -read[1])
+    return Read(ranked, unread + more_unread, len(choice.own) + len(choice.others))
 
 
 def read_candidates(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import make_demo_calibration
 import numpy as np
@@ -15,6 +18,8 @@ from calibrating.violations import broken, calibrated, splits_of
 from places import ROOT
 
 from clip4dm import CLIP4DM
+from clip4dm.benchmarks import get_benchmark
+from clip4dm.benchmarks.labels import overlaps_any
 from clip4dm.benchmarks.shapes.benchmark import make_benchmark
 from clip4dm.calibration import shelf
 from clip4dm.calibration.names import CONTROLS, CalibrationError
@@ -23,8 +28,11 @@ from clip4dm.calibration.stored import read_calibration
 from clip4dm.calibration.study import split
 from clip4dm.commands import calibrate, infer, score
 from clip4dm.commands import evaluate as main
+from clip4dm.evaluation.corrections.rows import CORRECTIONS, KIND, SUGGESTIONS, Row
 from clip4dm.evaluation.labelled import source_of_run
+from clip4dm.evaluation.records import sample_of, score_record
 from clip4dm.evaluation.run import Options, evaluate, rescore
+from clip4dm.evaluation.store.finished import open_run
 from clip4dm.scoring.labelled import label_spans, source_of_scores
 
 PAIRS = 300
@@ -113,6 +121,97 @@ def test_the_guarantee_holds_on_the_drawn_world(run, control, alpha):
     assert found.none < (100 if alpha == 0.1 else 40)  # thresholds are found: most calibrations say something
 
 
+@pytest.fixture(scope="module")
+def asked(shapes):
+    """A run that calls by a threshold, and suggestions as main.py --suggest writes them: of foil words the right one with
+    a gain of 0.1 and more, but for every tenth; of other words that are called something that gains less."""
+    folder = evaluate(options(shapes, sorted_by="threshold", epsilon=-0.003), say=lambda _: None).folder
+    random = np.random.default_rng(0)
+    lines = []
+    for line in (folder / "samples.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        sample = sample_of(record)
+        scored = score_record(record, sample, get_benchmark("foil"), open_run(folder).settings)
+        for word in scored.words:
+            given = sample.misaligned and overlaps_any((word.start, word.end), sample.spans)
+            if word.attribution is None or not (given or word.attribution < -0.003):
+                continue
+            right = given and random.random() < 0.9
+            gain = float(random.normal(0.12 if right else 0.03, 0.01))
+            row = Row(
+                sample.id, sample.image, sample.misaligned, "x", word.start, word.end, word.attribution, given,
+                word.attribution < -0.003, "mine.txt", 5, (("y", gain),), 1, right, right,
+            )  # fmt: skip
+            lines += [json.dumps(one.as_dict()) for one in (row, replace(row, list=KIND, same_meaning=not right))]
+    content = "\n".join(lines).encode() + b"\n"
+    (folder / SUGGESTIONS).write_bytes(content)
+    about = {
+        "run": open_run(folder).config["fingerprint"],
+        "vocabulary": {"name": "mine.txt", "words": 9, "sha256": "ef" * 32},
+        "suggestions_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / CORRECTIONS).write_text(json.dumps(about))
+    return folder
+
+
+def test_a_run_with_suggestions_has_their_least_gain_too(run, asked, tmp_path, capsys):
+    path = tmp_path / "both.json"
+    calibrate.main([str(asked), "--output", str(path), "--suggestion_alpha", "0.25"])
+    said, found = capsys.readouterr(), read_calibration(path)
+    suggestions = found.suggestions
+    assert said.err == "" and f"suggestions from a gain of {suggestions.min_gain:g}: restored >= 0.75 with" in said.out
+    assert (suggestions.vocabulary, suggestions.words, suggestions.sha256) == ("mine.txt", 9, "ef" * 32)
+    assert 0.02 < suggestions.min_gain < 0.12, "rows of other lists, whose labels are turned, have no part in it"
+    assert suggestions.held_out["restored"]["value"] >= 0.75
+    calibrate.main([str(run), "--output", str(tmp_path / "words.json")])
+    assert read_calibration(tmp_path / "words.json") == replace(found, suggestions=None)
+
+
+def test_without_a_least_gain_the_epsilon_is_written_and_a_line_says_why(asked, tmp_path, capsys):
+    path = tmp_path / "words.json"
+    for argv, why in (
+        (["--suggestion_alpha", "0.01"], "it takes at least 307, and half of the 150 that"),
+        (["--control", "recall", "--alpha", "0.05"], "run main.py with --sorted_by threshold --epsilon 0.000"),
+        (["--start_layer_text", "-1", "--control", "fpr"], "not every word below"),
+        (["--holdout", "0"], "0 images with suggestions are too few"),
+    ):
+        calibrate.main([str(asked), *argv, "--output", str(path)])
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("note: no least gain for suggestions: ") and why in line
+        assert read_calibration(path).suggestions is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows, about: rows.pop(), "is not as it was written"),
+        (lambda rows, about: about.update(run="of another"), "is of another run"),
+        (lambda rows, about: about.pop("suggestions_sha256"), "is not as it was written"),
+        (lambda rows, about: about["vocabulary"].pop("sha256"), "does not say of which words"),
+        (lambda rows, about: about["vocabulary"].update(words="9"), "does not say of which words"),
+        (lambda rows, about: about["vocabulary"].update(name=KIND), "two lists called 'kind'"),
+        (lambda rows, about: rows[1].update(same_meaning="yes"), "line 2 is no suggestion"),
+        (lambda rows, about: rows[1].update(attribution=None), "line 2 is no suggestion"),
+        (lambda rows, about: rows[1].update(top=[]), "line 2 is no suggestion"),
+        (lambda rows, about: rows[1].update(top=[["y"]]), "line 2 is no suggestion"),
+        (lambda rows, about: rows[1].update(image=7), "line 2 is no suggestion"),
+        (lambda rows, about: rows[1].pop("list"), "line 2 is no suggestion"),
+        (lambda rows, about: rows.insert(1, 7), "line 2 is no suggestion"),
+    ],
+)
+def test_suggestions_that_are_damaged_are_refused(asked, tmp_path, change, message, capsys):
+    folder = shutil.copytree(asked, tmp_path / "run")
+    rows = [json.loads(line) for line in (folder / SUGGESTIONS).read_text().splitlines()]
+    about = json.loads((folder / CORRECTIONS).read_text())
+    change(rows, about)
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (folder / SUGGESTIONS).write_bytes(content)
+    if "is no suggestion" in message:
+        about["suggestions_sha256"] = hashlib.sha256(content).hexdigest()
+    (folder / CORRECTIONS).write_text(json.dumps(about))
+    assert message in refused(calibrate.main, [str(folder), "--output", str(tmp_path / "x.json")], capsys)
+
+
 def test_auto_takes_what_calibrate_wrote(shapes, run, home, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     calibrate.main([str(run), "--control", "fpr"])
@@ -162,7 +261,8 @@ def test_the_demo_models_calibration_comes_along_and_is_its_usual(capsys, tmp_pa
 
 
 def test_the_demo_calibration_is_made_by_one_command(tmp_path, capsys):
-    make_demo_calibration.main(["--output", str(tmp_path), "--pairs", "200"])
+    make_demo_calibration.main(["--output", str(tmp_path), "--pairs", "200", "--suggestion_pairs", "8"])
+    assert capsys.readouterr().out.count("images with suggestions are too few") == len(make_demo_calibration.METHODS)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in SHIPPED.iterdir()}
     for path in tmp_path.iterdir():
         assert read_calibration(path).attributed_by == read_calibration(SHIPPED / path.name).attributed_by

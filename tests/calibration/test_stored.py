@@ -10,9 +10,10 @@ import pytest
 from calibrating.violations import Population
 
 from clip4dm.calibration import shelf
+from clip4dm.calibration.curve import Curve
 from clip4dm.calibration.names import CalibrationError
 from clip4dm.calibration.shelf import calibration_for, find, user_folder
-from clip4dm.calibration.stored import AttributedBy, Rule, read_calibration, write_calibration
+from clip4dm.calibration.stored import AttributedBy, Rule, Suggestions, read_calibration, write_calibration
 from clip4dm.calibration.study import Source, calibrate
 
 BY = AttributedBy(
@@ -92,6 +93,65 @@ def test_what_cannot_be_is_one_line(path, change, message):
     with pytest.raises(CalibrationError) as error:
         read_calibration(path)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+FIGURE = {"value": 0.9, "low": 0.8, "high": None, "n": 40}
+SUGGESTIONS = Suggestions(
+    "mine.txt", 9, "ef" * 32, 0.2, 0.1, 0.03, 60, 0.87, {"restored": FIGURE}, Curve((-0.1, 0.0), (0.9, 0.2), "logistic")
+)
+
+
+def test_suggestions_are_written_where_there_are_any(calibration, path, home):
+    """Files from before there were any say nothing of them, and are read as they were."""
+    assert "suggestions" not in json.loads(path.read_text()) and read_calibration(path).suggestions is None
+    whole = replace(calibration, suggestions=SUGGESTIONS)
+    write_calibration(home / "whole.json", whole)
+    assert read_calibration(home / "whole.json") == whole
+    content = json.loads((home / "whole.json").read_text())
+    assert content["version"] == 1 and content["suggestions"]["min_gain"] == 0.03
+    assert content.pop("suggestions") and content == json.loads(path.read_text())
+    said = []
+    assert calibration_for("auto", BY, said.append) == whole
+    assert "; suggestions from a gain of 0.03, restored >= 0.8 with confidence 0.9: " in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda s: s.update(min_gain=-0.1), "min_gain"),
+        (lambda s: s.update(min_gain=2), "min_gain"),
+        (lambda s: s.update(min_gain=None), "min_gain"),
+        (lambda s: s.update(alpha=0), "alpha"),
+        (lambda s: s.update(delta=1), "delta"),
+        (lambda s: s.update(restored=1.1), "restored"),
+        (lambda s: s.update(words=0), "words"),
+        (lambda s: s.update(words=2.5), "words"),
+        (lambda s: s.update(images=True), "images"),
+        (lambda s: s.update(sha256="EF" * 32), "sha256"),
+        (lambda s: s.update(vocabulary=7), "vocabulary"),
+        (lambda s: s.update(more=1), "more"),
+        (lambda s: s.update(held_out=[]), "held_out"),
+        (lambda s: s["held_out"].update(shown=0.5), "held_out.shown"),
+        (lambda s: s.update(curve=None), "curve"),
+        (lambda s: s["curve"].update(kind="straight"), "curve.kind"),
+        (lambda s: s["curve"]["attributions"].reverse(), "curve.attributions"),
+        (lambda s: s["curve"]["probabilities"].reverse(), "curve.probabilities"),
+        *(
+            (lambda s, name=name: s.pop(name), name)
+            for name in ("vocabulary", "sha256", "min_gain", "curve", "held_out")
+        ),
+    ],
+)
+def test_suggestions_that_cannot_be(calibration, path, change, name):
+    write_calibration(path, replace(calibration, suggestions=SUGGESTIONS))
+    content = json.loads(path.read_text())
+    change(content["suggestions"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(CalibrationError, match=rf"damaged calibration: suggestions\.{name} is missing or cannot be"):
+        read_calibration(path)
+    path.write_text(json.dumps({**content, "suggestions": None}))
+    with pytest.raises(CalibrationError, match="damaged calibration: suggestions is missing"):
+        read_calibration(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "\0", '{"format": "clip4dm calibration", "version": 1}'])

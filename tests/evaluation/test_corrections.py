@@ -19,9 +19,9 @@ from clip4dm.benchmarks.base import Sample
 from clip4dm.commands import evaluate as command
 from clip4dm.errors import InputError
 from clip4dm.evaluation.corrections import run as corrections
-from clip4dm.evaluation.corrections.asking import Row
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, exchange_of, same_meaning
 from clip4dm.evaluation.corrections.figures import figures, tables
+from clip4dm.evaluation.corrections.rows import Row
 from clip4dm.files.images import load_image
 from clip4dm.suggestion.vocabulary import packaged_vocabulary
 
@@ -71,7 +71,15 @@ def test_same_meaning_is_in_one_number():
 
 
 def row(number: int, **changed) -> Row:
-    usual = {"given": True, "called": True, "list": "kind", "candidates": 4, "top": (("cat", 0.1),), "rank": 1}
+    usual = {
+        "attribution": -2e-4,
+        "given": True,
+        "called": True,
+        "list": "kind",
+        "candidates": 4,
+        "top": (("cat", 0.1),),
+        "rank": 1,
+    }
     usual |= {"restored": True, "same_meaning": True, "random": 0.25, "frequent": False}
     return Row(str(number), f"{number}.jpg", True, "dog", 2, 5, **{**usual, **changed})
 

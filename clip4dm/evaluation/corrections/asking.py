@@ -1,64 +1,25 @@
-"""What is suggested for the words of a sample: rows, one a word and list of candidates.
-
-given: the word is the foil word, which the task tells. called: the detector calls it misaligned by itself. Both may be
-so of one word. A list is "kind", the words that the file exchanges with it; "originals", all words that were an
-original; or the vocabulary, by its name.
-"""
+"""What is suggested for the words of a sample, by each list of candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks.base import Sample
 from clip4dm.benchmarks.labels import overlaps
 from clip4dm.detection import Detection, Word
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, same_meaning
-from clip4dm.suggestion.candidates import candidates
+from clip4dm.evaluation.corrections.rows import KIND, ORIGINALS, Row
+from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core
-from clip4dm.suggestion.suggest import Detector, read_candidates, whole_feature
+from clip4dm.suggestion.suggest import Detector, read_choice, whole_feature
 from clip4dm.suggestion.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KIND, ORIGINALS = "kind", "originals"
 SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Row:
-    """A word, a list, and what came of it. start, end: of the word in the caption. candidates: that were read.
-
-    top: (word, gain) of the best. rank: of the original among all, from 1 on; None where it is not among them.
-    restored: the best one is the original; same_meaning: or says the same. random, frequent: how often a random
-    candidate, and whether the one that is most often an original, says the same as the original.
-
-        rows = [json.loads(line) for line in (folder / "suggestions.jsonl").open()]
-        [row["top"][0] for row in rows if row["called"] and row["list"] == "packaged"]
-    """
-
-    id: str
-    image: str
-    misaligned: bool
-    word: str
-    start: int
-    end: int
-    given: bool
-    called: bool
-    list: str
-    candidates: int
-    top: tuple[tuple[str, float], ...]
-    rank: int | None
-    restored: bool
-    same_meaning: bool
-    random: float | None = None
-    frequent: bool | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For suggestions.jsonl."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -82,19 +43,19 @@ class Asking:
                 continue
             start, end = core(detection.caption, word.start, word.end)
             text = detection.caption[start:end].casefold()
-            for name, words in self._lists(text):
-                read, _ = read_candidates(self.detector, whole_feature(features), detection, word, words)
+            feature = whole_feature(features)
+            for name, choice in self._lists(text):
+                read = read_choice(self.detector, feature, detection, word, choice, detection.cosine).ranked
                 if read:
                     yield self._row(sample, exchange if given else None, detection, word, word in called, name, read)
 
-    def _lists(self, text: str) -> Iterator[tuple[str, Sequence[str]]]:
+    def _lists(self, text: str) -> Iterator[tuple[str, Candidates]]:
         for name, words in (
             (KIND, self.exchanged.kinds.of_groups(self.exchanged.kinds.groups_of(text))),
             (ORIGINALS, tuple(sorted(self.exchanged.originals))),
         ):
-            yield name, [word for word in words if not same_meaning(word, text, self.meanings)]
-        choice = candidates(self.vocabulary, text)
-        yield self.vocabulary.name, choice.own or choice.others
+            yield name, Candidates(tuple(word for word in words if not same_meaning(word, text, self.meanings)), ())
+        yield self.vocabulary.name, candidates(self.vocabulary, text)
 
     def _row(
         self,
@@ -108,9 +69,10 @@ class Asking:
     ) -> Row:
         words = [edit.caption[edit.start : edit.end].casefold() for edit, _ in read]
         top = tuple((one, cosine - detection.cosine) for one, (_, cosine) in zip(words, read[:SHOWN], strict=False))
+        assert word.attribution is not None  # others are not asked
         row = Row(
-            sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, exchange is not None, called,
-            name, len(read), top, None, restored=False, same_meaning=False,
+            sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, word.attribution,
+            exchange is not None, called, name, len(read), top, None, restored=False, same_meaning=False,
         )  # fmt: skip
         if exchange is None:
             return row

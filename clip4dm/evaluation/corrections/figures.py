@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from clip4dm.evaluation.corrections.asking import Row
+from clip4dm.evaluation.corrections.rows import Row
 from clip4dm.evaluation.metrics.intervals import Bootstrap
 from clip4dm.evaluation.metrics.metrics import Figure, mean_figure
 from clip4dm.evaluation.tables import cell

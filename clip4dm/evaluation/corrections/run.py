@@ -6,6 +6,7 @@ that is not whole is asked again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +18,17 @@ from tqdm import tqdm
 from clip4dm.benchmarks.base import Sample
 from clip4dm.detector import CLIP4DM
 from clip4dm.errors import InputError
-from clip4dm.evaluation.corrections.asking import Asking, Row
+from clip4dm.evaluation.corrections.asking import Asking
 from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, exchange_of
 from clip4dm.evaluation.corrections.figures import Figures, figures
+from clip4dm.evaluation.corrections.rows import CORRECTIONS, PART, Row
 from clip4dm.evaluation.plan import Block, plan_blocks
 from clip4dm.evaluation.store.runfiles import SUGGESTIONS, write_json, write_whole, writing
 from clip4dm.files.images import ImageError
 from clip4dm.files.provenance import fingerprint
+from clip4dm.suggestion.calibrated import vocabulary_sha256
 from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
 
-CORRECTIONS, PART = "corrections.json", "suggestions.part.jsonl"
 IMAGES_PER_BLOCK = 16
 
 
@@ -79,26 +81,23 @@ def correct(
     groups = {sample.id: group for sample in samples for group in list(sample.groups.values())[:1]}
     foils = [sample.id for sample in samples if sample.misaligned]
     found = figures(rows, groups, [foil for foil in foils if foil in exchanges], seed=seed)
-    write_whole(folder / SUGGESTIONS, b"".join(_line(row.as_dict()) for row in rows))
-    write_json(folder / CORRECTIONS, _as_json(found, len(foils), len(exchanges), vocabulary, config))
+    lines = b"".join(_line(row.as_dict()) for row in rows)
+    write_whole(folder / SUGGESTIONS, lines)
+    about = {"foils": len(foils), "asked": len(exchanges), "suggestions_sha256": hashlib.sha256(lines).hexdigest()}
+    write_json(folder / CORRECTIONS, _as_json(found, about, vocabulary, config))
     (folder / PART).unlink(missing_ok=True)
     return Corrections(found, len(foils), len(foils) - len(exchanges))
 
 
 def _as_json(
-    found: Figures, foils: int, asked: int, vocabulary: Vocabulary, config: Mapping[str, Any]
+    found: Figures, about: Mapping[str, Any], vocabulary: Vocabulary, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     as_dicts = {
         name: {group: {what: figure.as_dict() for what, figure in mine.items()} for group, mine in groups.items()}
         for name, groups in found.items()
     }
-    return {
-        "run": config["fingerprint"],
-        "vocabulary": {"name": vocabulary.name, "words": len(vocabulary.words)},
-        "foils": foils,
-        "asked": asked,
-        "figures": as_dicts,
-    }
+    words = {"name": vocabulary.name, "words": len(vocabulary.words), "sha256": vocabulary_sha256(vocabulary)}
+    return {"run": config["fingerprint"], "vocabulary": words, **about, "figures": as_dicts}
 
 
 def _rows(
