@@ -28,11 +28,12 @@ from clip4dm.calibration.stored import read_calibration
 from clip4dm.calibration.study import split
 from clip4dm.commands import calibrate, infer, score
 from clip4dm.commands import evaluate as main
-from clip4dm.evaluation.corrections.rows import CORRECTIONS, KIND, SUGGESTIONS, Row
+from clip4dm.evaluation.corrections.rows import CORRECTIONS, KIND, Row
 from clip4dm.evaluation.labelled import source_of_run
 from clip4dm.evaluation.records import sample_of, score_record
 from clip4dm.evaluation.run import Options, evaluate, rescore
 from clip4dm.evaluation.store.finished import open_run
+from clip4dm.evaluation.store.runfiles import SUGGESTIONS
 from clip4dm.scoring.labelled import label_spans, source_of_scores
 
 PAIRS = 300
