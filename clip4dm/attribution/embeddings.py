@@ -83,14 +83,6 @@ def _towards_baseline(tower: TextTower, captions: Sequence[EncodedCaption], batc
     return away
 
 
-def input_gradient(tower: TextTower, batch: Batch, added: Tensor) -> Tensor:
-    """ds/dx: (P, T, width), the cosine's gradient by what enters the tower, where `added` (P, T, width) is added to it.
-
-    input_gradient(tower, batch, torch.zeros(pairs, tokens, width))[0, 3]  # of the first pair's token 3
-    """
-    return _gradient(tower, batch, added)[2]
-
-
 def _gradient(tower: TextTower, batch: Batch, added: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Cosine (P,), unit text features (P, features), and the cosine's gradient by inputs with `added` (P, T, width)."""
     added = added.detach().requires_grad_()

@@ -11,6 +11,7 @@ Search by such gradients in rounds: Ebrahimi et al. 2018 (arXiv 1712.06751), Shi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -22,8 +23,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clip4dm.attribution.batch import Batch
-from clip4dm.attribution.embeddings import input_gradient
 from clip4dm.captions.tokens import Tokenizer, tokenize
 from clip4dm.captions.windows import parts
 from clip4dm.captions.words import EncodedCaption
@@ -31,7 +30,7 @@ from clip4dm.errors import InputError
 from clip4dm.towers.text import TextTower
 
 KEPT = 100  # candidates that are read
-SPREAD, BEST = 64, 16  # base points
+SPREAD, BEST = 16, 8  # base points
 A_ROUND = 20  # candidates that are read before the gradient is taken anew
 
 
@@ -117,12 +116,27 @@ class _Gradients:
         """(width,). tokens: ids."""
         new = [token for token in dict.fromkeys(tokens) if token not in self.known]
         if new:
-            part, at = self.place
-            batch = Batch.of(self.tower, [part], self.feature.expand(len(new), -1), [0] * len(new))
-            added = self.rows.new_zeros(len(new), batch.ids.shape[1], self.rows.shape[1])
-            added[:, at] = self.rows[torch.tensor(new, device=self.rows.device)] - self.rows[part.ids[at]]
-            self.known.update(zip(new, input_gradient(self.tower, batch, added)[:, at], strict=True))
+            self.known.update(zip(new, self._gradients(new), strict=True))
         return torch.stack([self.known[token] for token in tokens]).mean(0)
+
+    def _gradients(self, tokens: Sequence[int]) -> Tensor:
+        """(tokens, width). What stands before the word is read once, where the tower is causal."""
+        tower, (part, at) = self.tower, self.place
+        ids, pooled = tower.batch([part])
+        before = at if tower.causal else 0
+        with torch.no_grad():
+            width = tower.embed(ids)[0].shape[1] - before  # a class token may stand behind
+        bases = self.rows[torch.tensor(tokens, device=self.rows.device)]
+        added = self.rows.new_zeros(len(tokens), width, self.rows.shape[1])
+        added[:, at - before] = bases - self.rows[part.ids[at]]
+        added.requires_grad_()
+        with torch.enable_grad():
+            states = tower.states(ids.expand(len(tokens), -1), before, exact=True, added=added)
+            (output,) = deque(states, maxlen=1)
+            features = tower.last_layers(tower.layers).feature(output.x[:, int(pooled[0]) - before])
+            (gradient,) = torch.autograd.grad((features @ self.feature.to(features)).sum(), added)
+        found: Tensor = gradient[:, at - before]
+        return found
 
 
 class WordTokens(NamedTuple):

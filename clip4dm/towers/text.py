@@ -176,17 +176,19 @@ class TextTower:
             mask = mask[..., : x.shape[1], : x.shape[1]]
         return x, mask
 
-    def states(self, ids: Tensor, shared: int = 0, exact: bool = False) -> Iterator[State]:
+    def states(self, ids: Tensor, shared: int = 0, exact: bool = False, added: Tensor | None = None) -> Iterator[State]:
         """Every layer's input, then the last one's output; what follows a layer is computed when it is asked for.
 
         ids: (captions, tokens). shared: how many leading tokens all captions have in common; these are computed once
         and left out of x. More than 0 needs a causal mask. exact: layers in the working dtype, whatever the tower's.
+        added: (captions, tokens from `shared` on, width), to what enters the first layer.
         """
         x, mask = self.embed(ids)
         blocks = self.last_layers(0).blocks if exact else self.blocks
         if exact:
             x, mask = x.to(self.working_dtype), mask if mask is None else mask.to(self.working_dtype)
         head, x = x[:1, :shared], x[:, shared:]
+        x = x if added is None else x + added
         for block in blocks:
             q, k, v = block.heads(x)
             if shared and mask is not None:
