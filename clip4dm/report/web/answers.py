@@ -52,11 +52,11 @@ class Checker:
     """
 
     def __init__(self, detector: CLIP4DM, asked: Asked | None = None) -> None:
-        from clip4dm.suggestion.suggest import Asked
+        from clip4dm.suggestion.calibrated import asked_by
         from clip4dm.suggestion.vocabulary import packaged_vocabulary
 
         self.detector = detector
-        self.asked = asked or Asked(packaged_vocabulary())
+        self.asked = asked or asked_by(detector.gains, packaged_vocabulary())
         tower = detector.model.tower.layers
         self.layers = detector.method.rows(tower)
         self.usual = 1
