@@ -130,8 +130,7 @@ class CLIP4DM:
         """
         calibration.check_fits(self.attributed_by())
         twin = copy.copy(self)
-        twin.epsilon, twin.curve = calibration.epsilon, calibration.curve
-        twin.gains = calibration.suggestions if self.sorted_by == "threshold" else None  # of words below epsilon
+        twin.curve, twin.epsilon, twin.gains = calibration.judging(self.sorted_by)
         return twin
 
     def encode_images(self, images: ImageLike | Iterable[ImageLike]) -> Tensor:

@@ -161,6 +161,13 @@ class Calibration:
     versions: Mapping[str, str]
     suggestions: Suggestions | None = None
 
+    def judging(self, sorted_by: str) -> tuple[Curve, float, Suggestions | None]:
+        """Curve, epsilon, and what it says of suggestions: where the words below epsilon are called, and not else.
+
+        calibration.judging("most_negative")[2]  # None
+        """
+        return self.curve, self.epsilon, self.suggestions if sorted_by == "threshold" else None
+
     def check_fits(self, attributed_by: AttributedBy) -> None:
         """Errors: CalibrationError where these are other attributions."""
         found = self.attributed_by.differences(attributed_by)

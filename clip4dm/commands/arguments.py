@@ -211,7 +211,7 @@ def maker_of(args: argparse.Namespace, default_backbone: str) -> Maker:
 
     maker = Maker.asked(recipe_of(args, default_backbone))
     calibration = calibration_of(args, maker.attributed_by.backbone, lambda: maker.attributed_by)
-    return maker if calibration is None else maker.calibrated(calibration.curve, calibration.epsilon)
+    return maker if calibration is None else maker.calibrated(*calibration.judging(args.sorted_by))
 
 
 def calibration_of(

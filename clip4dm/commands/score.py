@@ -31,7 +31,6 @@ from clip4dm.commands.suggesting import add_suggestion_options, words_of
 from clip4dm.evaluation import options
 from clip4dm.models.names import DEFAULT_BACKBONE
 from clip4dm.scoring.formats import INPUT_FORMATS, OUTPUT_FORMATS
-from clip4dm.suggestion.result import MIN_GAIN
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -207,8 +206,7 @@ def suggestions_of(args: argparse.Namespace) -> SuggestionSettings | None:
         return None
     from clip4dm.scoring.suggestions import SuggestionSettings
 
-    min_gain = MIN_GAIN if args.min_gain is None else args.min_gain
-    return SuggestionSettings(words, args.suggest, min_gain, distinct=not args.near)
+    return SuggestionSettings(words, args.suggest, args.min_gain, distinct=not args.near)
 
 
 def make_sink(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip4dm.attribution.methods import Method, get_method
 from clip4dm.calibration.curve import Curve
-from clip4dm.calibration.stored import AttributedBy
+from clip4dm.calibration.stored import AttributedBy, Suggestions
 from clip4dm.captions.sentences import CUT, check_long
 from clip4dm.detection import check_settings
 from clip4dm.errors import ModelError
@@ -34,6 +34,8 @@ class NotAtHand(ModelError):
 class Maker:
     """settings: the detector's. model: backbone, precision, activation. pretrained: the weights as they are called.
 
+    gains: a calibration's, of suggestions.
+
     Maker.of(detector).weights_sha256
     """
 
@@ -42,15 +44,16 @@ class Maker:
     weights_sha256: str
     pretrained: str
     attributed_by: AttributedBy
+    gains: Suggestions | None = None
 
-    def calibrated(self, curve: Curve | None, epsilon: float) -> Maker:
+    def calibrated(self, curve: Curve | None, epsilon: float, gains: Suggestions | None = None) -> Maker:
         """The same with a calibration's epsilon; without a curve it is unsaid, and scores from before are the same."""
         own = {} if curve is None else {"calibration": fingerprint(asdict(curve))}
-        return replace(self, settings={**self.settings, "epsilon": epsilon, **own})
+        return replace(self, settings={**self.settings, "epsilon": epsilon, **own}, gains=gains)
 
     def suggesting(self, wanted: SuggestionSettings | None) -> Maker:
         """The same with suggestions beside the scores; without, they are unsaid, as in scores from before."""
-        return self if wanted is None else replace(self, settings={**self.settings, **wanted.identity()})
+        return self if wanted is None else replace(self, settings={**self.settings, **wanted.identity(self.gains)})
 
     @staticmethod
     def of(detector: CLIP4DM) -> Maker:
@@ -60,7 +63,7 @@ class Maker:
         about = {"backbone": model.backbone, "precision": model.precision, "quick_gelu": model.quick_gelu}
         by = detector.attributed_by()
         maker = Maker(settings, about, by.weights_sha256, model.pretrained, by)
-        return maker.calibrated(detector.curve, detector.epsilon)
+        return maker.calibrated(detector.curve, detector.epsilon, detector.gains)
 
     @staticmethod
     def asked(recipe: Mapping[str, Any]) -> Maker:

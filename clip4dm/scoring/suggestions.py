@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clip4dm.errors import CLIP4DMError
 from clip4dm.files.provenance import fingerprint
 from clip4dm.scoring.schema import clean
+from clip4dm.suggestion.calibrated import asked_by
 from clip4dm.suggestion.open_words import vocabulary_of
 from clip4dm.suggestion.result import MIN_GAIN, TOP, Suggestion
 from clip4dm.suggestion.suggest import Asked, suggest
@@ -17,6 +18,7 @@ from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from clip4dm.calibration.stored import Suggestions
     from clip4dm.detection import Detection, Word
     from clip4dm.detector import CLIP4DM
 
@@ -26,7 +28,7 @@ class SuggestionSettings:
     """What is suggested for misaligned words. Plain values, which can be sent to another process, the words with them.
 
     words: a vocabulary, or "clip" for the tokenizer's own words, which only the model knows. top, min_gain, distinct:
-    of `suggestion.suggest.Asked`.
+    of `suggestion.suggest.Asked`; min_gain None for the calibration's, where there is one for these words.
 
     >>> drinks = Vocabulary("mine", {"drink": (("tea",), ("coffee",))})
     >>> SuggestionSettings(drinks, top=2).identity()
@@ -35,7 +37,7 @@ class SuggestionSettings:
 
     words: Vocabulary | str
     top: int = TOP
-    min_gain: float = MIN_GAIN
+    min_gain: float | None = None
     distinct: bool = True
 
     @staticmethod
@@ -43,17 +45,22 @@ class SuggestionSettings:
         """The settings themselves; of a number, so many words of the list that comes along."""
         return given if isinstance(given, SuggestionSettings) else SuggestionSettings(packaged_vocabulary(), given)
 
-    def identity(self) -> dict[str, Any]:
-        """What tells these suggestions from others. Of a vocabulary its words count, not the name of its file."""
-        words = self.words
+    def identity(self, gains: Suggestions | None = None) -> dict[str, Any]:
+        """What tells these suggestions from others. Of a vocabulary its words count, not the name of its file.
+
+        gains: the detector's.
+        """
+        words, min_gain = self.words, self.min_gain
         if isinstance(words, Vocabulary):
+            min_gain = asked_by(gains, words, min_gain=min_gain, distinct=self.distinct).min_gain
             words = fingerprint({"groups": list(words.groups.items())})  # in order: of equal gains the first is best
-        return {"suggest": self.top, "vocabulary": words, "min_gain": self.min_gain, "near": not self.distinct}
+        min_gain = MIN_GAIN if min_gain is None else min_gain
+        return {"suggest": self.top, "vocabulary": words, "min_gain": min_gain, "near": not self.distinct}
 
     def asked(self, detector: CLIP4DM) -> Asked:
         """The same for a detector. Errors: InputError, VocabularyError."""
         vocabulary = vocabulary_of(self.words, detector.model.tokenizer, detector.model.tower)
-        return Asked(vocabulary, self.top, self.min_gain, self.distinct)
+        return asked_by(detector.gains, vocabulary, self.top, self.min_gain, self.distinct)
 
 
 def suggested(detector: CLIP4DM, feature: Tensor, detection: Detection, asked: Asked) -> list[dict[str, Any]]:

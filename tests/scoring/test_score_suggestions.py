@@ -8,6 +8,7 @@ import pickle
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import contract
 import duckdb
@@ -22,6 +23,7 @@ from same_rows import assert_same_rows
 
 from clip4dm import CLIP4DM, score
 from clip4dm.benchmarks.shapes import lexicon
+from clip4dm.calibration.shelf import shipped_calibration
 from clip4dm.commands import filter as filter_command
 from clip4dm.detection import NotFinite
 from clip4dm.scoring import suggestions as module
@@ -331,3 +333,19 @@ def test_clips_own_words_and_the_list_that_comes_along(demo, pictures, pairs):
         (row,) = score([(pictures / image, caption)], demo, suggest=settings)
         assert row["error"] is None and row["suggestions"]
     assert row["suggestions"][0]["replacements"] == [] and row["suggestions"][0]["reason"] is None
+
+
+def test_the_least_gain_is_the_calibrations(tmp_path):
+    """Part of what tells a folder from others, with the model and without it; a number given goes before it."""
+    detector = CLIP4DM.from_pretrained("demo", device="cpu")
+    calibration = shipped_calibration(detector.attributed_by())
+    assert calibration is not None and calibration.suggestions is not None
+    settings = SuggestionSettings(packaged_vocabulary())
+    calibrated = detector.calibrated(calibration)
+    assert settings.asked(calibrated).min_gain == calibration.suggestions.min_gain > 0
+    assert Maker.of(calibrated).suggesting(settings).settings["min_gain"] == calibration.suggestions.min_gain
+    assert Maker.of(detector).suggesting(settings).settings["min_gain"] == 0.0
+    given = replace(settings, min_gain=0.5)
+    assert Maker.of(calibrated).suggesting(given).settings["min_gain"] == given.asked(calibrated).min_gain == 0.5
+    others = replace(settings, words=Vocabulary("mine", {"": (("tea",),)}))
+    assert Maker.of(calibrated).suggesting(others).settings["min_gain"] == others.asked(calibrated).min_gain == 0.0
