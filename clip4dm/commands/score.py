@@ -54,7 +54,7 @@ def parse_args(argv: list[str] | None = None, program: str | None = None) -> arg
     method = add_method_options(parser)
     add_verdict_options(method)
     add_score_options(method)
-    add_suggestion_options(parser, calibrated=False)  # its settings are told before the model is loaded
+    add_suggestion_options(parser)
     _add_run_options(parser)
     add_debug_option(parser)
     args = parser.parse_args(options.arguments(argv))

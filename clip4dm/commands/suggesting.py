@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from clip4dm.suggestion.vocabulary import Vocabulary
 
 
-def add_suggestion_options(parser: argparse.ArgumentParser, calibrated: bool = True) -> argparse._ArgumentGroup:
+def add_suggestion_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """--suggest, --vocabulary, --min_gain and --near; returns their group.
-
-    calibrated: whether a calibration's least gain is taken (`asked_of`).
 
     >>> parser = argparse.ArgumentParser()
     >>> group = add_suggestion_options(parser)
@@ -28,7 +26,6 @@ def add_suggestion_options(parser: argparse.ArgumentParser, calibrated: bool = T
     (5, 3)
     """
     group = parser.add_argument_group("suggestions")
-    usual = f"the calibration's, else {MIN_GAIN:g}" if calibrated else f"{MIN_GAIN:g}"
     group.add_argument(
         "--suggest",
         nargs="?",
@@ -48,7 +45,8 @@ def add_suggestion_options(parser: argparse.ArgumentParser, calibrated: bool = T
         "--min_gain",
         type=options.GAIN,
         metavar="X",
-        help=f"a word is suggested where it raises the cosine by X at least (default: {usual}, any gain)",
+        help="a word is suggested where it raises the cosine by X at least (default: the calibration's, else "
+        f"{MIN_GAIN:g}, any gain)",
     )
     group.add_argument(
         "--near", action="store_true", help="suggest inflections of the word itself too, and words that mean the same"

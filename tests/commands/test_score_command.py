@@ -60,8 +60,3 @@ def test_without_the_extra_a_line_says_how_to_get_it(tmp_path):
     assert done.stderr == (
         "clip4dm score: error: this needs pyarrow, not installed here: pip install 'clip4dm[score]'\n"
     )
-
-
-def test_the_least_gain_is_no_calibrations():
-    done = run("-m", "clip4dm", "score", "--help")
-    assert "(default: 0, any gain)" in " ".join(done.stdout.split())
