@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from clip4dm.attribution.methods import Method, get_method
 from clip4dm.benchmarks.base import Benchmark
 from clip4dm.captions.sentences import CUT, Long, check_long
+from clip4dm.errors import InputError
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
@@ -129,6 +130,8 @@ class Options:
             if rule is not None and (value is not None or option.default is not None):
                 rule.check(f"--{option.name}", value)
         method.image_masks(self.image_masks)
+        if self.vocabulary is not None and not self.suggest:
+            raise InputError("--vocabulary means nothing without --suggest")
         check_score(self.score, self.score_weight)
         check_long(self.long)
 

@@ -61,7 +61,8 @@ class Suggestion:
     """What could stand for a word of a caption. replacements: best first; none where no better word was found.
 
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
-    candidates were compared. reason: why none could be, or what was not; None where all was as it should.
+    candidates there were, without those that could not be compared; of a long list not all are read. reason: why none
+    could be, or what was not; None where all was as it should.
 
     >>> from clip4dm.detection import Word
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)

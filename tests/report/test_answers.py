@@ -15,6 +15,7 @@ from clip4dm.benchmarks.shapes.drawing import draw
 from clip4dm.benchmarks.shapes.examples import SEEDS, example, what_to_look_at
 from clip4dm.benchmarks.shapes.lexicon import KINDS
 from clip4dm.calibration.curve import Curve
+from clip4dm.calibration.stored import Suggestions
 from clip4dm.commands import web
 from clip4dm.commands.arguments import detector_of
 from clip4dm.errors import InputError
@@ -33,9 +34,10 @@ from clip4dm.report.web.answers import (
 from clip4dm.report.web.app import Page
 from clip4dm.report.web.examples import offered
 from clip4dm.report.web.suggesting import MOST_WORDS, PATIENCE, Suggested, suggested
+from clip4dm.suggestion.calibrated import vocabulary_sha256
 from clip4dm.suggestion.result import Replacement, Suggestion
 from clip4dm.suggestion.suggest import Asked
-from clip4dm.suggestion.vocabulary import Vocabulary
+from clip4dm.suggestion.vocabulary import Vocabulary, packaged_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,23 @@ def test_what_is_suggested_is_judged_by_the_pages_settings(demo, picture):
         for own, caption in zip(answer.suggested.of, (true, foils[0]), strict=True):
             assert [one.as_dict() for one in own] == approximately(plain.suggest(picture, caption))
     assert checker.check(picture, true, -5e-5, 1) and checker.answer(picture, true, -5e-5, 1).suggested is None
+
+
+def test_a_calibration_counts_until_its_settings_are_changed(demo, picture):
+    """Its least gain where --suggest was not given too; its probabilities for the words alone that it calls."""
+    words = packaged_vocabulary()
+    curve = Curve((-0.2, 0.0), (0.9, 0.1), "logistic")
+    made = Suggestions("packaged", len(words.words), vocabulary_sha256(words), 0.2, 0.1, 0.05, 9, 0.9, {}, curve)
+    detector = CLIP4DM(demo.model, sorted_by="threshold", epsilon=-3e-3)
+    detector.gains = made
+    checker = Checker(detector)
+    scene = example(SEEDS[0])
+    foil = scene.texts[0].replace(scene.foils[0].original_word, scene.foils[0].foil_word)
+    for epsilon, layers, calibrated in ((-3e-3, checker.usual, True), (-4e-3, checker.usual, False), (-3e-3, 1, False)):
+        found = checker.answer(picture, foil, epsilon, layers, suggesting=True).suggested
+        shown = [new for own in found.of for one in own for new in one.replacements]
+        assert shown and all(new.gain >= 0.05 for new in shown)
+        assert all((new.probability is not None) == calibrated for new in shown)
 
 
 def approximately(suggestions):

@@ -13,6 +13,7 @@ from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, same_m
 from clip4dm.evaluation.corrections.rows import KIND, ORIGINALS, Row
 from clip4dm.suggestion.candidates import Candidates, candidates
 from clip4dm.suggestion.edits import Edit, core
+from clip4dm.suggestion.reading import cosines
 from clip4dm.suggestion.suggest import Detector, read_choice, whole_feature
 from clip4dm.suggestion.vocabulary import Vocabulary
 
@@ -36,18 +37,19 @@ class Asking:
 
     def rows(self, sample: Sample, exchange: Exchange | None, features: Tensor, detection: Detection) -> Iterator[Row]:
         """Of one sample. exchange: of a foil. features: (1, ...) of its picture."""
-        called = set(detection.misaligned)
+        called, feature = set(detection.misaligned), whole_feature(features)
+        # As the candidates' cosines are read: in fp32, whatever the tower's.
+        (cosine,) = cosines(self.detector.model.tower, feature, [detection.encoded])
         for word in detection.words:
             given = exchange is not None and overlaps((word.start, word.end), (exchange.start, exchange.end))
             if word.attribution is None or not (given or word in called):
                 continue
             start, end = core(detection.caption, word.start, word.end)
             text = detection.caption[start:end].casefold()
-            feature = whole_feature(features)
             for name, choice in self._lists(text):
-                read = read_choice(self.detector, feature, detection, word, choice, detection.cosine).ranked
+                read = read_choice(self.detector, feature, detection, word, choice, cosine).ranked
                 if read:
-                    yield self._row(sample, exchange if given else None, detection, word, word in called, name, read)
+                    yield self._row(sample, exchange if given else None, cosine, word, word in called, name, read)
 
     def _lists(self, text: str) -> Iterator[tuple[str, Candidates]]:
         for name, words in (
@@ -61,14 +63,14 @@ class Asking:
         self,
         sample: Sample,
         exchange: Exchange | None,
-        detection: Detection,
+        given: float,
         word: Word,
         called: bool,
         name: str,
         read: list[tuple[Edit, float]],
     ) -> Row:
         words = [edit.caption[edit.start : edit.end].casefold() for edit, _ in read]
-        top = tuple((one, cosine - detection.cosine) for one, (_, cosine) in zip(words, read[:SHOWN], strict=False))
+        top = tuple((one, cosine - given) for one, (_, cosine) in zip(words, read[:SHOWN], strict=False))
         assert word.attribution is not None  # others are not asked
         row = Row(
             sample.id, sample.image, sample.misaligned, word.text, word.start, word.end, word.attribution,

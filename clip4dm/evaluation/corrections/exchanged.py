@@ -107,9 +107,10 @@ class Exchanged:
         return cls(Vocabulary("kind", groups), originals)
 
     def frequent(self, words: Iterable[str], but: str) -> str:
-        """The one of these words that was the original most often. but: the original of the foil that asks, once not
-        counted."""
-        return max(words, key=lambda word: self.originals.get(word, 0) - (word == but))
+        """The one of these words that was the original most often; of several the first of the alphabet, so that the
+        order in which they come, which is the model's, has no part in it. but: the original of the foil that asks, once
+        not counted."""
+        return min(words, key=lambda word: ((word == but) - self.originals.get(word, 0), word))
 
 
 def same_meaning(word: str, other: str, vocabulary: Vocabulary) -> bool:

@@ -15,7 +15,7 @@ AT = 5
 _OF_ROW: dict[str, Callable[[Row], float]] = {
     "top 1": lambda row: row.same_meaning,
     "top 1, the very word": lambda row: row.restored,
-    f"top {AT}": lambda row: row.rank is not None and row.rank <= AT,
+    f"top {AT}, the very word": lambda row: row.rank is not None and row.rank <= AT,
     "end to end": lambda row: row.called and row.same_meaning,
     "a random candidate": lambda row: row.random or 0.0,
     "the most frequent": lambda row: bool(row.frequent),
@@ -25,8 +25,8 @@ _OF_ROW: dict[str, Callable[[Row], float]] = {
 def figures(rows: Iterable[Row], groups: Mapping[str, str], foils: Sequence[str], *, seed: int = 0) -> Figures:
     """Of each list and group, the group "all" first. Of the foils whose word was asked for.
 
-    groups: of samples, by id. foils: the ids of all that could be asked for; one without a row is none corrected.
-    Resampled by image.
+    groups: of samples, by id. foils: the ids of all that could be asked for; one without a row does not count: its
+    picture cannot be read, its word lies beyond the context, or a list has no other. Resampled by image.
 
         figures(rows, {"7-foil": "colour"}, ["7-foil"])["kind"]["all"]["top 1"].value
     """

@@ -116,7 +116,7 @@ def _rows(
             rows += new
             with writing(path), open(path, "ab") as file:
                 file.write(b"".join([*(_line(row.as_dict()) for row in new), _line({"done": block.number})]))
-    order = {sample.id: number for block in blocks for number, sample in enumerate(block.samples, 1000 * block.number)}
+    order = {id_: number for number, id_ in enumerate(sample.id for block in blocks for sample in block.samples)}
     return sorted(rows, key=lambda row: (order[row.id], row.start))
 
 

@@ -9,7 +9,7 @@ import copy
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,10 @@ class Checker:
         found = self.again(self.detector.detect_encoded(features, encoded), epsilon, layers)
         if not suggesting:
             return Answer(found)
-        return Answer(found, suggested(self._set(epsilon, layers), features, found, self.asked))
+        as_made = float(epsilon) == self.detector.epsilon and (self.layers == 1 or int(layers) == self.usual)
+        # A calibration's curve is of the words that it calls alone.
+        asked = self.asked if as_made else replace(self.asked, curve=None)
+        return Answer(found, suggested(self._set(epsilon, layers), features, found, asked))
 
     def _set(self, epsilon: float, layers: int) -> CLIP4DM:
         """The detector under other settings, by which new captions are judged as the given ones are."""
