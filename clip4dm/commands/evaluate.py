@@ -24,6 +24,7 @@ from clip4dm.commands.arguments import (
     model_arguments,
 )
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, check_extra, one_line_errors, tell
+from clip4dm.errors import InputError
 from clip4dm.evaluation.metrics.nli import DEFAULT_NLI_MODEL
 from clip4dm.evaluation.options import (
     AT_LEAST_ONE,
@@ -185,6 +186,8 @@ def main(argv: list[str] | None = None, program: str = "main.py") -> None:
     args = parse_args(argv, program)
     with one_line_errors(program, args.debug):
         check_extra("eval", "sklearn", "scipy", "filelock", "tabulate", "tqdm")
+        if args.rescore and args.suggest:
+            raise InputError("--suggest asks the model, and --rescore has none: give it to the run itself")
         outcome = rescore(args) if args.rescore else evaluate(args)
         if outcome is None:
             return

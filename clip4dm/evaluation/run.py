@@ -93,12 +93,15 @@ def evaluate(options: Options, say: Say = print) -> Outcome | None:
 
 def _check_suggestions(options: Options, samples: Sequence[Sample]) -> None:
     """Before the model is loaded. Errors: InputError, VocabularyError."""
+    from clip4dm.evaluation.corrections.rows import KIND, ORIGINALS
     from clip4dm.evaluation.corrections.run import exchanges_of
     from clip4dm.suggestion.vocabulary import read_vocabulary
 
     exchanges_of(samples)
-    if options.vocabulary is not None and options.vocabulary != CLIP:
-        read_vocabulary(Path(options.vocabulary))
+    if options.vocabulary is None or options.vocabulary == CLIP:
+        return
+    if read_vocabulary(Path(options.vocabulary)).name in (KIND, ORIGINALS):
+        raise InputError(f"--vocabulary {options.vocabulary}: figures have a list of that name; give the file another")
 
 
 def _with_corrections(

@@ -85,8 +85,8 @@ def replace_word(caption: str, start: int, end: int, word: str) -> Edit:
 def leave_out(caption: str, start: int, end: int) -> Edit | None:
     """The caption without the word at [start, end); None where no word would be left.
 
-    What stands in pairs around it goes with it, and so does an article that would stand before nothing. The next word
-    takes over a capital that began the caption.
+    What stands in pairs around it goes with it, and so does an "a" or "an" that would stand before nothing. The next
+    word takes over a capital that began the caption.
 
     >>> leave_out("An orange cat", 3, 9), leave_out("a cup of a coke.", 11, 15)
     (Edit(caption='A cat', start=2, end=2), Edit(caption='a cup of.', start=8, end=8))

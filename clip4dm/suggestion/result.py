@@ -62,7 +62,7 @@ class Suggestion:
 
     cosine: of the caption as given. leave_out: the caption without the word, where that gains. tried: how many
     candidates there were, without those that could not be compared; of a long list not all are read. reason: why none
-    could be, or what was not; None where all was as it should.
+    could be, or what was not; None where all was as it should. least: what a replacement had to gain.
 
     >>> from clip4dm.detection import Word
     >>> coke = Word("coke", 9, 13, attribution=-2e-4, misaligned=True)
@@ -79,6 +79,7 @@ class Suggestion:
     leave_out: Replacement | None
     tried: int
     reason: str | None = None
+    least: float = MIN_GAIN
 
     @property
     def best(self) -> Replacement | None:
@@ -95,10 +96,13 @@ class Suggestion:
         """For people: why there is no replacement, where there is none.
 
         >>> from clip4dm.detection import Word
-        >>> Suggestion(Word("coke", 9, 13, attribution=None, misaligned=False), 0.269, (), None, tried=12).nothing()
-        'no better word found among 12'
+        >>> coke = Word("coke", 9, 13, attribution=None, misaligned=False)
+        >>> Suggestion(coke, 0.269, (), None, tried=12, least=0.02).nothing()
+        'no better word found among 12, by 0.020 or more'
         """
-        return self.reason if self.reason and not self.tried else f"no better word found among {self.tried}"
+        if self.reason and not self.tried:
+            return self.reason
+        return f"no better word found among {self.tried}" + (f", by {self.least:.3f} or more" if self.least else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for json.

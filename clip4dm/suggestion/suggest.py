@@ -119,7 +119,8 @@ def suggest(
         shown = [new for new in map(made, edits) if asked.enough(new.gain)]
         replacements = sorted((new for new in shown if new.word), key=lambda new: -new.gain)
         without = next((new for new in shown if not new.word), None)
-        suggestions.append(Suggestion(word, detection.cosine, tuple(replacements), without, one.tried, one.reason))
+        about = one.tried, one.reason, asked.min_gain
+        suggestions.append(Suggestion(word, detection.cosine, tuple(replacements), without, *about))
     return suggestions
 
 

@@ -200,6 +200,18 @@ def test_an_interrupted_asking_goes_on(finished, drawn, tmp_path, monkeypatch):
     assert [{**row, "top": None} for row in ours] == [{**row, "top": None} for row in theirs]
 
 
+def test_what_is_finished_is_not_asked_again(finished, drawn, monkeypatch):
+    before = {path.name: path.read_bytes() for path in finished.iterdir() if path.is_file()}
+    whole, asked = corrections._rows_of_block, []
+    monkeypatch.setattr(corrections, "_rows_of_block", lambda *all_of_it: asked.append(1) or whole(*all_of_it))
+    command.main(arguments(drawn, finished.parents[2]))
+    assert not asked and (finished / corrections.CORRECTIONS).read_bytes() == before[corrections.CORRECTIONS]
+    lines = before["suggestions.jsonl"].splitlines(keepends=True)
+    (finished / "suggestions.jsonl").write_bytes(b"".join(lines[:-1]))  # not as it was written
+    command.main(arguments(drawn, finished.parents[2]))
+    assert asked and (finished / "suggestions.jsonl").read_bytes() == before["suggestions.jsonl"]
+
+
 def test_of_another_vocabulary_nothing_is_kept(drawn, tmp_path, monkeypatch):
     words = tmp_path / "words.txt"
     words.write_text("star\nmoon\nheart\n")
@@ -221,6 +233,16 @@ def test_a_vocabulary_without_suggest_is_refused(drawn, tmp_path, capsys):
 def test_what_has_no_originals_is_refused(tmp_path, capsys):
     with pytest.raises(InputError, match="beside their originals"):
         corrections.exchanges_of([replace(foil("a dog", None), misaligned=False)])
+
+
+def test_options_that_cannot_be(drawn, finished, tmp_path, capsys):
+    with pytest.raises(SystemExit) as error:
+        command.main(["--rescore", str(finished), "--suggest"])
+    assert error.value.code == 2 and "--rescore has none" in capsys.readouterr().err
+    (tmp_path / "kind").write_text("star\n")
+    with pytest.raises(SystemExit) as error:
+        command.main(arguments(drawn, tmp_path, "--vocabulary", str(tmp_path / "kind")))
+    assert error.value.code == 2 and "give the file another" in capsys.readouterr().err
 
 
 def test_a_wrong_vocabulary_is_refused_before_the_model(drawn, tmp_path, capsys, monkeypatch):

@@ -77,13 +77,15 @@ def correct(
     exchanges = exchanges_of(samples)
     asking = Asking(detector, Exchanged.of(exchanges.values()), vocabulary, packaged_vocabulary())
     mark = fingerprint({"run": config["fingerprint"], "vocabulary": vocabulary.name, "words": list(vocabulary.words)})
-    rows = _rows(folder, mark, asking, plan_blocks(samples, IMAGES_PER_BLOCK), img_dir, exchanges)
+    rows = _read_finished(folder, mark)
+    if rows is None:
+        rows = _rows(folder, mark, asking, plan_blocks(samples, IMAGES_PER_BLOCK), img_dir, exchanges)
     groups = {sample.id: group for sample in samples for group in list(sample.groups.values())[:1]}
     foils = [sample.id for sample in samples if sample.misaligned]
     found = figures(rows, groups, [foil for foil in foils if foil in exchanges], seed=seed)
     lines = b"".join(_line(row.as_dict()) for row in rows)
     write_whole(folder / SUGGESTIONS, lines)
-    about = {"foils": len(foils), "asked": len(exchanges), "suggestions_sha256": hashlib.sha256(lines).hexdigest()}
+    about = {"foils": len(foils), "asked": len(exchanges), "fingerprint": mark, "suggestions_sha256": _sha256(lines)}
     write_json(folder / CORRECTIONS, _as_json(found, about, vocabulary, config))
     (folder / PART).unlink(missing_ok=True)
     return Corrections(found, len(foils), len(foils) - len(exchanges))
@@ -135,6 +137,27 @@ def _rows_of_block(asking: Asking, block: Block, img_dir: Path, exchanges: Mappi
     return rows
 
 
+def _sha256(lines: bytes) -> str:
+    return hashlib.sha256(lines).hexdigest()
+
+
+def _read_finished(folder: Path, mark: str) -> list[Row] | None:
+    """The rows of the same asking, where they are there as they were written; else None."""
+    try:
+        about = json.loads((folder / CORRECTIONS).read_bytes())
+        lines = (folder / SUGGESTIONS).read_bytes()
+        if about["fingerprint"] != mark or about["suggestions_sha256"] != _sha256(lines):
+            return None
+        return [_row(json.loads(line.decode("utf-8", "surrogatepass"))) for line in lines.split(b"\n")[:-1]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _row(content: dict[str, Any]) -> Row:
+    """Errors: TypeError, KeyError for what is none."""
+    return Row(**{**content, "top": tuple((word, gain) for word, gain in content["top"])})
+
+
 def _line(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
 
@@ -157,8 +180,7 @@ def _read_part(path: Path, mark: str) -> tuple[set[int], list[Row]]:
                 done.add(content["done"])
                 kept, waiting = kept + waiting, []
             else:
-                top = tuple((word, gain) for word, gain in content.pop("top"))
-                waiting.append(Row(**content, top=top))
+                waiting.append(_row(content))
     except (ValueError, TypeError, KeyError, IndexError):
         pass  # a line that is not whole, and what came after it
     return done, kept
