@@ -154,6 +154,8 @@ def main(argv: list[str] | None = None, program: str = "clip4dm score") -> None:
             print(plan(shards, look(args, found, shards, suggest, program)))
             return
         detector = make_detector(args)
+        if suggest:
+            suggest.asked(detector, lambda line: tell(f"{program}: note: {line}"))
         sink = make_sink(args, found, detector, suggest)
         sink.prepare(args.overwrite, found.shards())
         stored = score(args, shards, detector, sink)

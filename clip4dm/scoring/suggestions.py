@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +54,15 @@ class SuggestionSettings:
         if isinstance(words, Vocabulary):
             min_gain = asked_by(gains, words, min_gain=min_gain, distinct=self.distinct).min_gain
             words = fingerprint({"groups": list(words.groups.items())})  # in order: of equal gains the first is best
+        elif min_gain is None and gains is not None and self.distinct and gains.vocabulary == words:
+            min_gain = gains.min_gain  # for the tokenizer's own words, which `asked` alone can hold against their hash
         min_gain = MIN_GAIN if min_gain is None else min_gain
         return {"suggest": self.top, "vocabulary": words, "min_gain": min_gain, "near": not self.distinct}
 
-    def asked(self, detector: CLIP4DM) -> Asked:
-        """The same for a detector. Errors: InputError, VocabularyError."""
+    def asked(self, detector: CLIP4DM, tell: Callable[[str], None] = lambda line: None) -> Asked:
+        """The same for a detector. tell: as of `asked_by`. Errors: InputError, VocabularyError."""
         vocabulary = vocabulary_of(self.words, detector.model.tokenizer, detector.model.tower)
-        return asked_by(detector.gains, vocabulary, self.top, self.min_gain, self.distinct)
+        return asked_by(detector.gains, vocabulary, self.top, self.min_gain, self.distinct, tell)
 
 
 def suggested(detector: CLIP4DM, feature: Tensor, detection: Detection, asked: Asked) -> list[dict[str, Any]]:

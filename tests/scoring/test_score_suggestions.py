@@ -349,3 +349,8 @@ def test_the_least_gain_is_the_calibrations(tmp_path):
     assert Maker.of(calibrated).suggesting(given).settings["min_gain"] == given.asked(calibrated).min_gain == 0.5
     others = replace(settings, words=Vocabulary("mine", {"": (("tea",),)}))
     assert Maker.of(calibrated).suggesting(others).settings["min_gain"] == others.asked(calibrated).min_gain == 0.0
+
+
+def test_a_calibration_of_other_words_is_said(run, words):
+    _, _, said = run("--suggest", 3, "--vocabulary", words, "--epsilon", "auto", own=True)
+    assert "knows nothing of these words ('words.txt')" in said
