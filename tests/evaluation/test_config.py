@@ -29,6 +29,7 @@ HAVING = {  # what an option needs beside it
     "steps": {"method": "integrated", "start_layer_text": None},
     "score": {"score": "additive", "score_weight": 2.0},
     "score_weight": {"score": "additive", "score_weight": 2.0},
+    "vocabulary": {"suggest": True},
 }
 
 

@@ -245,7 +245,7 @@ def test_what_gains_too_little_is_not_shown(detector):
     (best,) = detector.suggest(PICTURE, "a big dog", ["dog"], top=99, vocabulary=WORDS, min_gain=least)
     assert [one.word for one in best.replacements] == [all_of_them.best.word]
     (none,) = detector.suggest(PICTURE, "a big dog", ["dog"], vocabulary=WORDS, min_gain=1.9)
-    assert none.replacements == () and none.line() == "dog: no better word found among 8"
+    assert none.replacements == () and none.line() == "dog: no better word found among 8, by 1.900 or more"
 
 
 def test_groups_come_first_and_others_where_none_of_them_gains(detector):
