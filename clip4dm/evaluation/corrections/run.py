@@ -23,6 +23,7 @@ from clip4dm.evaluation.corrections.exchanged import Exchange, Exchanged, exchan
 from clip4dm.evaluation.corrections.figures import Figures, figures
 from clip4dm.evaluation.corrections.rows import CORRECTIONS, PART, Row
 from clip4dm.evaluation.plan import Block, plan_blocks
+from clip4dm.evaluation.records import from_line, to_line
 from clip4dm.evaluation.store.runfiles import SUGGESTIONS, write_json, write_whole, writing
 from clip4dm.files.images import ImageError
 from clip4dm.files.provenance import fingerprint
@@ -76,14 +77,15 @@ def correct(
     """
     exchanges = exchanges_of(samples)
     asking = Asking(detector, Exchanged.of(exchanges.values()), vocabulary, packaged_vocabulary())
-    mark = fingerprint({"run": config["fingerprint"], "vocabulary": vocabulary.name, "words": list(vocabulary.words)})
+    words = {"vocabulary": vocabulary.name, "sha256": vocabulary_sha256(vocabulary)}  # their groups too
+    mark = fingerprint({"run": config["fingerprint"], **words})
     rows = _read_finished(folder, mark)
     if rows is None:
         rows = _rows(folder, mark, asking, plan_blocks(samples, IMAGES_PER_BLOCK), img_dir, exchanges)
     groups = {sample.id: group for sample in samples for group in list(sample.groups.values())[:1]}
     foils = [sample.id for sample in samples if sample.misaligned]
     found = figures(rows, groups, [foil for foil in foils if foil in exchanges], seed=seed)
-    lines = b"".join(_line(row.as_dict()) for row in rows)
+    lines = b"".join(to_line(row.as_dict()) for row in rows)
     write_whole(folder / SUGGESTIONS, lines)
     about = {"foils": len(foils), "asked": len(exchanges), "fingerprint": mark, "suggestions_sha256": _sha256(lines)}
     write_json(folder / CORRECTIONS, _as_json(found, about, vocabulary, config))
@@ -107,8 +109,8 @@ def _rows(
 ) -> list[Row]:
     path = folder / PART
     done, rows = _read_part(path, mark)
-    lines = [_line({"fingerprint": mark}), *(_line(row.as_dict()) for row in rows)]
-    lines += [_line({"done": number}) for number in sorted(done)]
+    lines = [to_line({"fingerprint": mark}), *(to_line(row.as_dict()) for row in rows)]
+    lines += [to_line({"done": number}) for number in sorted(done)]
     write_whole(path, b"".join(lines))  # without what was not whole
     with tqdm(blocks, "suggesting", unit="block", mininterval=1) as bar:
         for block in bar:
@@ -117,7 +119,7 @@ def _rows(
             new = _rows_of_block(asking, block, img_dir, exchanges)
             rows += new
             with writing(path), open(path, "ab") as file:
-                file.write(b"".join([*(_line(row.as_dict()) for row in new), _line({"done": block.number})]))
+                file.write(b"".join([*(to_line(row.as_dict()) for row in new), to_line({"done": block.number})]))
     order = {id_: number for number, id_ in enumerate(sample.id for block in blocks for sample in block.samples)}
     return sorted(rows, key=lambda row: (order[row.id], row.start))
 
@@ -148,7 +150,7 @@ def _read_finished(folder: Path, mark: str) -> list[Row] | None:
         lines = (folder / SUGGESTIONS).read_bytes()
         if about["fingerprint"] != mark or about["suggestions_sha256"] != _sha256(lines):
             return None
-        return [_row(json.loads(line.decode("utf-8", "surrogatepass"))) for line in lines.split(b"\n")[:-1]]
+        return [_row(from_line(line)) for line in lines.split(b"\n")[:-1]]
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -156,10 +158,6 @@ def _read_finished(folder: Path, mark: str) -> list[Row] | None:
 def _row(content: dict[str, Any]) -> Row:
     """Errors: TypeError, KeyError for what is none."""
     return Row(**{**content, "top": tuple((word, gain) for word, gain in content["top"])})
-
-
-def _line(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "surrogatepass")
 
 
 def _read_part(path: Path, mark: str) -> tuple[set[int], list[Row]]:
@@ -175,7 +173,7 @@ def _read_part(path: Path, mark: str) -> tuple[set[int], list[Row]]:
         if json.loads(lines[0]) != {"fingerprint": mark}:
             return set(), []
         for line in lines[1:]:
-            content = json.loads(line.decode("utf-8", "surrogatepass"))
+            content = from_line(line)
             if "done" in content:
                 done.add(content["done"])
                 kept, waiting = kept + waiting, []
