@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clip4dm.benchmarks.base import Sample
@@ -80,13 +80,11 @@ class Asking:
             return row
         right = [same_meaning(one, exchange.original, self.meanings) for one in words]
         frequent = self.exchanged.frequent(words, but=exchange.original)
-        return Row(
-            **{
-                **row.as_dict(),
-                "rank": words.index(exchange.original) + 1 if exchange.original in words else None,
-                "restored": words[0] == exchange.original,
-                "same_meaning": right[0],
-                "random": sum(right) / len(right),
-                "frequent": same_meaning(frequent, exchange.original, self.meanings),
-            }
+        return replace(
+            row,
+            rank=words.index(exchange.original) + 1 if exchange.original in words else None,
+            restored=words[0] == exchange.original,
+            same_meaning=right[0],
+            random=sum(right) / len(right),
+            frequent=same_meaning(frequent, exchange.original, self.meanings),
         )

@@ -6,9 +6,11 @@ within a supercategory of COCO, so that these are its kinds; of the drawn world 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import NamedTuple
 
 from clip4dm.benchmarks.base import Sample
@@ -42,8 +44,12 @@ def exchange_of(sample: Sample) -> Exchange | None:
     if not sample.original:
         return None
     new, old = _spans(sample.caption), _spans(sample.original)
-    first = _common(new, old, sample.caption, sample.original)
-    last = _common(new[first:][::-1], old[first:][::-1], sample.caption, sample.original)
+    texts = [
+        [text[slice(*span)].casefold() for span in spans]
+        for text, spans in ((sample.caption, new), (sample.original, old))
+    ]
+    first = len(commonprefix(texts))
+    last = len(commonprefix([words[first:][::-1] for words in texts]))
     new, old = new[first : len(new) - last], old[first : len(old) - last]
     if len(new) == 2 and len(old) > 1 and _is_article(sample.caption, new[0]) and _is_article(sample.original, old[0]):
         new, old = new[1:], old[1:]
@@ -55,22 +61,7 @@ def exchange_of(sample: Sample) -> Exchange | None:
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    spans, at = [], 0
-    for word in text.split():
-        start = text.index(word, at)
-        at = start + len(word)
-        spans.append((start, at))
-    return spans
-
-
-def _common(new: list[tuple[int, int]], old: list[tuple[int, int]], caption: str, original: str) -> int:
-    """How many words both begin with, case aside."""
-    count = 0
-    for one, other in zip(new, old, strict=False):
-        if caption[slice(*one)].casefold() != original[slice(*other)].casefold():
-            break
-        count += 1
-    return count
+    return [match.span() for match in re.finditer(r"\S+", text)]
 
 
 def _is_article(text: str, span: tuple[int, int]) -> bool:
