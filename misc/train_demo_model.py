@@ -8,6 +8,8 @@ half of whose captions the articles are left out. A text tower trained for long 
 the next article and to read it there, so that the attribution lands on "a" and not on the word: after the first
 training alone 60 % of exchanged objects are located, after the second about 90 %.
 
+That a thing stands above another no tower learns of captions alone: --stacked and --above_steps (docs/demo.md).
+
 Takes about an hour on two CPU cores. Ctrl-C or a kill loses at most the steps since the last checkpoint: the same
 command goes on. Writes into the folder: pictures.npy, features.npy, joint.pt, text.pt, loss.csv, loss.png, and the
 model folder model/.
@@ -23,6 +25,7 @@ from random import Random
 from statistics import mean
 from typing import Any
 
+from demo_training.above import above_head, above_loss
 from demo_training.checks import check_options
 from demo_training.training_data import (
     captions,
@@ -33,10 +36,11 @@ from demo_training.training_data import (
     seen_tokens,
     words_alone,
 )
-from training.optimising import contrastive_loss, encode_cut_text, optimise, same_settings
+from training.optimising import checkpoint_weights, contrastive_loss, encode_cut_text, optimise, same_settings
 
 from clip4dm.commands.cli import ArgumentParser, add_debug_option, one_line_errors, run_command
-from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, SHARE, THREADS
+from clip4dm.errors import InputError
+from clip4dm.evaluation.options import AT_LEAST_ONE, NOT_NEGATIVE, PIXELS, SEED, SHARE, THREADS, Whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -57,7 +61,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--image_tower", type=Path, metavar="FOLDER", help="take this model's image tower as it is; train text alone"
     )
     model.add_argument(
-        "--begin", type=Path, metavar="FOLDER", help="begin with this model's weights, not with random ones"
+        "--begin",
+        type=Path,
+        metavar="FOLDER",
+        help="begin with this model's weights, or those of another such training's two towers, not with random ones",
     )
     add_training_options(parser)
     add_debug_option(parser)
@@ -77,6 +84,21 @@ def add_training_options(parser: ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="a batch's scenes come in groups of N with the same shapes and colours (default: %(default)s, in none)",
+    )
+    training.add_argument(
+        "--stacked",
+        type=SHARE,
+        default=0.0,
+        metavar="SHARE",
+        help="of a batch's scenes in which one of two things stands above the other; 0: as chance has it (default)",
+    )
+    training.add_argument(
+        "--above_steps",
+        type=Whole(0, 2**31 - 1),
+        default=0,
+        metavar="N",
+        help="in the first N steps of both towers the image tower is also asked by itself what stands above what "
+        "(default: %(default)s)",
     )
     training.add_argument(
         "--detailed",
@@ -146,9 +168,9 @@ def train(args: argparse.Namespace, pictures) -> None:
     model.visual.requires_grad_(False).eval()
 
     def text_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
+        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
         random = Random(f"captions for text alone {args.seed} {step}")
-        tokens = captions(chosen, random, tokenizer, 0.5, args.detailed)
+        tokens = captions(chosen, random, tokenizer, 0.5, args.detailed, args.stacked > 0)
         mask = words_alone(model, tokens, [random.random() < args.alone for _ in chosen]) if args.alone else None
         with torch.autocast("cpu", torch.bfloat16):
             text_features = encode_cut_text(model, tokens, mask)
@@ -178,17 +200,41 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
         model.visual.load_state_dict(trained.model.visual.state_dict())
         return model, [], 0.0
     if args.begin:
-        model.load_state_dict(load_model(pretrained=str(args.begin), device="cpu").model.state_dict())
+        begin_with(model, args.begin)
+
+    if args.above_steps:
+        model.above = above_head(args.embed_dim)
 
     def joint_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike)
-        tokens = captions(chosen, Random(f"captions {args.seed} {step}"), tokenizer, detailed=args.detailed)
+        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
+        random = Random(f"captions {args.seed} {step}")
+        tokens = captions(chosen, random, tokenizer, 0.0, args.detailed, args.stacked > 0)
         with torch.autocast("cpu", torch.bfloat16):
             image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)
             text_features = encode_cut_text(model, tokens)
-        return contrastive_loss(model, image_features.float(), text_features.float())
+        loss = contrastive_loss(model, image_features.float(), text_features.float())
+        return loss + above_loss(model.above, image_features.float(), chosen) if step < args.above_steps else loss
 
     return model, *optimise(args, "joint", model, args.steps, joint_loss)
+
+
+def begin_with(model, folder: Path) -> None:
+    """Load into model a model folder's weights; of a training's folder those of both towers trained together.
+
+    Errors: InputError where they are damaged or of another size, OSError.
+    """
+    from clip4dm.models.load import load_model
+
+    together = folder / "joint.pt"
+    weights = (
+        {name: value for name, value in checkpoint_weights(together).items() if not name.startswith("above.")}
+        if together.exists()
+        else load_model(pretrained=str(folder), device="cpu").model.state_dict()
+    )
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"--begin {folder}: its weights are of another size than the model to train") from error
 
 
 def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:

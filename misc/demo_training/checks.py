@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from demo_training.above import is_stacked
+
 from clip4dm.errors import InputError
 
 
@@ -26,3 +28,10 @@ def check_options(args: argparse.Namespace) -> None:
         )
     if args.text_width % args.text_heads:
         raise InputError(f"--text_heads {args.text_heads} must divide --text_width, {args.text_width}")
+    if args.stacked:
+        stacked, many = sum(map(is_stacked, range(args.scenes))), round(args.stacked * args.batch_size)
+        if many > stacked or args.batch_size - many > args.scenes - stacked:
+            raise InputError(
+                f"--stacked {args.stacked:g}: one of two things stands above the other in {stacked} of {args.scenes} "
+                f"scenes, too few or too many for {many} of {args.batch_size} in a batch"
+            )

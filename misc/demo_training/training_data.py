@@ -9,6 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from demo_training.above import is_stacked
+
+from clip4dm.benchmarks.shapes.lexicon import RELATIONS
 from clip4dm.errors import InputError, short_reason
 from clip4dm.evaluation.processes import end_with_parent
 from clip4dm.files.writing import replace_file
@@ -16,7 +19,8 @@ from clip4dm.scores import TEMPLATE
 
 DRAWN_SIZE = 128  # pixels; pictures are drawn at this size and made smaller, as the model's preprocessing does
 ARTICLES = ("a", "the")
-DETAILED = {"colour": 0.8, "size": 0.8, "texture": 0.8}  # how often each is said of a thing, where much is
+DETAILED = {"colour": 0.8, "size": 0.8, "texture": 0.8, "relation": 0.7}  # how often each is said, where much is
+STACKED = {"colour": 0.7, "size": 0.1, "texture": 0.1, "relation": 1.0}  # where little but what stands above what is
 
 
 def draw_pictures(path: Path, scenes: int, size: int, processes: int):
@@ -82,42 +86,56 @@ def encode_pictures(path: Path, model, pictures):
     return _load_array(path)
 
 
-def scenes_of_step(scenes: int, batch_size: int, seed: int, step: int, alike: int = 1) -> list[int]:
-    """The seeds of a step's scenes: every scene comes once before any comes again.
+def scenes_of_step(
+    scenes: int, batch_size: int, seed: int, step: int, alike: int = 1, stacked: float = 0.0
+) -> list[int]:
+    """The seeds of a step's scenes: every scene of a kind comes once before any comes again.
 
     alike: scenes stand in groups of so many whose things have the same shapes and colours, as far as there are as many:
-    what tells their captions apart is then size, texture, number, place and background.
+    what tells their captions apart is then size, texture, number, place and background. stacked: the share in which one
+    of two things stands above the other; among like ones, which is above is then left to tell. 0: as chance has it.
     """
-    a_round = scenes // batch_size
+    if not stacked:
+        return _in_turn(tuple(range(scenes)), batch_size, seed, step, alike)
+    above, others = _stacked(scenes)
+    many = round(stacked * batch_size)
+    return _in_turn(others, batch_size - many, seed, step, alike) + _in_turn(above, many, seed, step, alike)
+
+
+def _in_turn(scenes: tuple[int, ...], number: int, seed: int, step: int, alike: int) -> list[int]:
+    a_round = len(scenes) // number if number else 1
     order = _order(scenes, seed * 7919 + step // a_round, alike)
-    start = step % a_round * batch_size
-    return order[start : start + batch_size]
+    start = step % a_round * number
+    return order[start : start + number]
 
 
-@lru_cache(maxsize=2)
-def _order(scenes: int, seed: int, alike: int) -> list[int]:
+@lru_cache(maxsize=4)
+def _order(scenes: tuple[int, ...], seed: int, alike: int) -> list[int]:
     """All scenes of a round, shuffled; with alike > 1 the groups of like scenes are."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(scenes, generator=generator).tolist()
+    order = [scenes[place] for place in torch.randperm(len(scenes), generator=generator).tolist()]
     if alike == 1:
         return order
-    keys = _things(scenes)
-    order.sort(key=keys.__getitem__)  # like scenes side by side, in the order that chance gave
-    groups = [order[start : start + alike] for start in range(0, scenes, alike)]
+    order.sort(key=_things)  # like scenes side by side, in the order that chance gave
+    groups = [order[start : start + alike] for start in range(0, len(order), alike)]
     return [scene for group in torch.randperm(len(groups), generator=generator).tolist() for scene in groups[group]]
 
 
 @cache
-def _things(scenes: int) -> list[tuple[str, ...]]:
-    """For each scene the shapes and colours of its things."""
+def _things(seed: int) -> tuple[str, ...]:
+    """The shapes and colours of a scene's things."""
     from clip4dm.benchmarks.shapes.scenes import sample_scene
 
-    return [
-        tuple(sorted({f"{thing.shape} {thing.colour}" for thing in sample_scene(seed).things}))
-        for seed in range(scenes)
-    ]
+    return tuple(sorted({f"{thing.shape} {thing.colour}" for thing in sample_scene(seed).things}))
+
+
+@cache
+def _stacked(scenes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The seeds of scenes with one of two things above the other, and of all others."""
+    seeds = range(scenes)
+    return tuple(filter(is_stacked, seeds)), tuple(seed for seed in seeds if not is_stacked(seed))
 
 
 def normalised(pictures):
@@ -130,10 +148,18 @@ def normalised(pictures):
     return (images - mean) / std
 
 
-def captions(seeds: list[int], random: Random, tokenizer, without_articles: float = 0.0, detailed: float = 0.0):
+def captions(
+    seeds: list[int],
+    random: Random,
+    tokenizer,
+    without_articles: float = 0.0,
+    detailed: float = 0.0,
+    stacked: bool = False,
+):
     """Tokens (n, longest) of a caption of each scene, worded anew each time; in a share of them without articles.
 
-    detailed: a share of captions that say more of their things.
+    detailed: a share of captions that say more of their things. stacked: where one of two things stands above the
+    other, captions say little but that, so that nothing else tells like scenes apart.
     """
     from clip4dm.benchmarks.shapes.captions import SAID, write_caption
     from clip4dm.benchmarks.shapes.scenes import sample_scene
@@ -141,6 +167,8 @@ def captions(seeds: list[int], random: Random, tokenizer, without_articles: floa
     texts = []
     for seed in seeds:
         said = DETAILED if detailed and random.random() < detailed else SAID
+        if stacked and is_stacked(seed):
+            said = STACKED
         words = write_caption(sample_scene(seed), random, said).words
         if without_articles and random.random() < without_articles:
             words = [word for word in words if word not in ARTICLES]
@@ -152,8 +180,9 @@ def captions(seeds: list[int], random: Random, tokenizer, without_articles: floa
 def words_alone(tower, tokens, alone: list[bool]):
     """An attention mask (n * heads, length, length) with which, in the captions chosen, no word reads another.
 
-    Every token of such a caption reads itself and the template; the end token, where the feature is read, reads all.
-    tower: with a causal mask. tokens: (n, length), each caption with the template before it.
+    Every token of such a caption reads itself and the template; the end token, where the feature is read, reads all. So
+    does the word of a relation, which is of two things, with the words before it. tower: with a causal mask. tokens:
+    (n, length), each caption with the template before it.
     """
     import torch
 
@@ -162,10 +191,20 @@ def words_alone(tower, tokens, alone: list[bool]):
     own = causal.masked_fill(~torch.eye(length, dtype=torch.bool), float("-inf"))
     own[:, :template] = causal[:, :template]
     masks = torch.stack([own if one else causal for one in alone])
-    ends = tokens.argmax(1)
-    rows = torch.arange(len(tokens))
-    masks[rows, ends] = causal[ends]
+    reading = torch.isin(tokens, torch.tensor(relation_tokens()))
+    reading[range(len(tokens)), tokens.argmax(1)] = True
+    rows, places = reading.nonzero(as_tuple=True)
+    masks[rows, places] = causal[places]
     return masks.repeat_interleave(tower.transformer.resblocks[0].attn.num_heads, 0)
+
+
+@cache
+def relation_tokens() -> list[int]:
+    """The ids of the tokens of words that say how two things stand."""
+    from open_clip import SimpleTokenizer
+
+    tokenizer = SimpleTokenizer()
+    return sorted({token for words in RELATIONS.values() for word in words for token in tokenizer.encode(word)})
 
 
 @cache

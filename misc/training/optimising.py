@@ -7,7 +7,8 @@ import io
 import json
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clip4dm.errors import InputError, short_reason
@@ -92,14 +93,31 @@ def _lay_down(path: Path, state: dict, model, optimiser) -> None:
 
 def _take_up(path: Path, model, optimiser) -> dict:
     """A checkpoint's content, its weights loaded. Errors: InputError for one that is damaged, OSError."""
-    import torch
-
-    data = path.read_bytes()
-    try:
-        state = torch.load(io.BytesIO(data), weights_only=True)
+    with _damage_in_a_line(path):
+        state = _state_of(path)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         return {name: state[name] for name in ("step", "seconds", "losses")}
+
+
+def checkpoint_weights(path: Path) -> dict:
+    """The model's state dict in a checkpoint. Errors: InputError for one that is damaged, OSError."""
+    with _damage_in_a_line(path):
+        return _state_of(path)["model"]
+
+
+def _state_of(path: Path) -> dict:
+    import torch
+
+    return torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+
+
+@contextmanager
+def _damage_in_a_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        raise
     except Exception as error:  # of whatever kind torch.load finds in bytes that are none of its own
         raise InputError(
             f"{path} is damaged ({short_reason(error)}); remove it to begin this training again"

@@ -31,7 +31,8 @@ SAID = {
     "colour": 0.65,
     "size": 0.3,
     "texture": 0.5,
-}  # how often each is said of a thing; of a plain one hardly its texture
+    "relation": 0.7,
+}  # how often each is said of a thing, of a plain one hardly its texture; and the relation of two things both named
 PLAIN_WORDS = "a the and is are that this there we see lies floats together with on at near"  # they state no fact
 
 
@@ -118,9 +119,10 @@ def may_hold(statement: Statement, scene: Scene) -> bool:
 def write_caption(scene: Scene, random: Random, said: Mapping[str, float] = SAID) -> Caption:
     """A true caption of 4 to 15 words: what is said of the scene, and in which words, is drawn by `random`.
 
-    said: how often a thing's colour, size and texture are, 0..1. Of several things that `SMALL_BELOW` parts, one in
-    230 scenes of several says a size that is not that of all it counts: ask `may_hold` where that matters. It is not
-    asked here, since the benchmark's seeds, and the figures measured on them, have one such caption (docs/demo.md).
+    said: how often a thing's colour, size and texture, and two things' relation, are: 0..1. Of several things that
+    `SMALL_BELOW` parts, one in 230 scenes of several says a size that is not that of all it counts: ask `may_hold`
+    where that matters. It is not asked here, since the benchmark's seeds, and the figures measured on them, have one
+    such caption (docs/demo.md).
 
     >>> from clip4dm.benchmarks.shapes.scenes import sample_scene
     >>> write_caption(sample_scene(7), Random(7)).text
@@ -144,7 +146,7 @@ def _state(scene: Scene, random: Random, said: Mapping[str, float]) -> Statement
         if random.random() < 0.2:  # one of the two goes unmentioned
             return Statement((_mention(things[int(random.random() * 2)], random, said),), background=background)
         mentions = (_mention(things[0], random, said), _mention(things[1], random, said))
-        if random.random() < 0.3:
+        if random.random() < 1 - said["relation"]:
             return Statement(mentions if random.random() < 0.5 else mentions[::-1], background=background)
         return Statement(mentions, relation=relation_of(*things), background=background)
     places = [place for place in PLACES if may_be_at(things[0], place, CLEARLY)]
