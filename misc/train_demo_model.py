@@ -114,6 +114,12 @@ def add_training_options(parser: ArgumentParser) -> None:
         metavar="SHARE",
         help="of captions in which no word reads another, of the new text tower (default: %(default)s)",
     )
+    training.add_argument(
+        "--alone_last",
+        type=SHARE,
+        metavar="SHARE",
+        help="what --alone becomes, evenly, by the last step (default: it stays)",
+    )
     training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
     training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
     training.add_argument("--threads", type=THREADS, default=os.cpu_count())
@@ -167,11 +173,14 @@ def train(args: argparse.Namespace, pictures) -> None:
     model.visual.load_state_dict(locked)
     model.visual.requires_grad_(False).eval()
 
+    last = args.alone if args.alone_last is None else args.alone_last
+
     def text_loss(step: int):
         chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
         random = Random(f"captions for text alone {args.seed} {step}")
         tokens = captions(chosen, random, tokenizer, 0.5, args.detailed, args.stacked > 0)
-        mask = words_alone(model, tokens, [random.random() < args.alone for _ in chosen]) if args.alone else None
+        share = args.alone + (last - args.alone) * step / args.text_steps
+        mask = words_alone(model, tokens, [random.random() < share for _ in chosen]) if share else None
         with torch.autocast("cpu", torch.bfloat16):
             text_features = encode_cut_text(model, tokens, mask)
         return contrastive_loss(model, torch.from_numpy(features[chosen]), text_features.float())
