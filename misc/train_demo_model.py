@@ -78,21 +78,29 @@ def add_training_options(parser: ArgumentParser) -> None:
         "--text_steps", type=AT_LEAST_ONE, default=2500, help="of the new text tower (default: %(default)s)"
     )
     training.add_argument("--batch_size", type=AT_LEAST_ONE, default=256)
-    training.add_argument(
+    training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
+    training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
+    training.add_argument("--threads", type=THREADS, default=os.cpu_count())
+    add_batch_options(parser)
+
+
+def add_batch_options(parser: ArgumentParser) -> None:
+    batch = parser.add_argument_group("what a batch is made of")
+    batch.add_argument(
         "--alike",
         type=AT_LEAST_ONE,
         default=1,
         metavar="N",
         help="a batch's scenes come in groups of N with the same shapes and colours (default: %(default)s, in none)",
     )
-    training.add_argument(
+    batch.add_argument(
         "--stacked",
         type=SHARE,
         default=0.0,
         metavar="SHARE",
         help="of a batch's scenes in which one of two things stands above the other; 0: as chance has it (default)",
     )
-    training.add_argument(
+    batch.add_argument(
         "--above_steps",
         type=Whole(0, 2**31 - 1),
         default=0,
@@ -100,29 +108,26 @@ def add_training_options(parser: ArgumentParser) -> None:
         help="in the first N steps of both towers the image tower is also asked by itself what stands above what "
         "(default: %(default)s)",
     )
-    training.add_argument(
+    batch.add_argument(
         "--detailed",
         type=SHARE,
         default=0.0,
         metavar="SHARE",
         help="of captions that say colour, size and texture more often (default: %(default)s)",
     )
-    training.add_argument(
+    batch.add_argument(
         "--alone",
         type=SHARE,
         default=0.0,
         metavar="SHARE",
         help="of captions in which no word reads another, of the new text tower (default: %(default)s)",
     )
-    training.add_argument(
+    batch.add_argument(
         "--alone_last",
         type=SHARE,
         metavar="SHARE",
         help="what --alone becomes, evenly, by the last step (default: it stays)",
     )
-    training.add_argument("--lr", type=NOT_NEGATIVE, default=2e-3)
-    training.add_argument("--weight_decay", type=NOT_NEGATIVE, default=0.05)
-    training.add_argument("--threads", type=THREADS, default=os.cpu_count())
 
 
 def main(argv: list[str] | None = None) -> None:
