@@ -98,7 +98,8 @@ def add_batch_options(parser: ArgumentParser) -> None:
         type=SHARE,
         default=0.0,
         metavar="SHARE",
-        help="of a batch's scenes in which one of two things stands above the other; 0: as chance has it (default)",
+        help="of a batch's scenes in which one of two things stands above the other, of which captions then say little "
+        "but that; 0: as chance has it (default)",
     )
     batch.add_argument(
         "--above_steps",
@@ -120,13 +121,14 @@ def add_batch_options(parser: ArgumentParser) -> None:
         type=SHARE,
         default=0.0,
         metavar="SHARE",
-        help="of captions in which no word reads another, of the new text tower (default: %(default)s)",
+        help="of captions in which no word reads another but a relation's, which reads those before it; of the new "
+        "text tower (default: %(default)s)",
     )
     batch.add_argument(
         "--alone_last",
         type=SHARE,
         metavar="SHARE",
-        help="what --alone becomes, evenly, by the last step (default: it stays)",
+        help="what --alone rises or falls to, evenly, over the steps (default: it stays)",
     )
 
 
@@ -211,7 +213,7 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
     model = open_clip.CLIP(**config).train().to(memory_format=torch.channels_last)
     if args.image_tower:
         trained = load_model(pretrained=str(args.image_tower), device="cpu")
-        model.visual.load_state_dict(trained.model.visual.state_dict())
+        load_weights(model.visual, trained.model.visual.state_dict(), f"--image_tower {args.image_tower}")
         return model, [], 0.0
     if args.begin:
         begin_with(model, args.begin)
@@ -240,15 +242,19 @@ def begin_with(model, folder: Path) -> None:
     from clip4dm.models.load import load_model
 
     together = folder / "joint.pt"
-    weights = (
-        {name: value for name, value in checkpoint_weights(together).items() if not name.startswith("above.")}
-        if together.exists()
-        else load_model(pretrained=str(folder), device="cpu").model.state_dict()
-    )
+    if together.exists():
+        weights = {name: one for name, one in checkpoint_weights(together).items() if not name.startswith("above.")}
+    else:
+        weights = load_model(pretrained=str(folder), device="cpu").model.state_dict()
+    load_weights(model, weights, f"--begin {folder}")
+
+
+def load_weights(module, weights: dict, of: str) -> None:
+    """Errors: InputError, which says of what, where the weights are of another size."""
     try:
-        model.load_state_dict(weights)
+        module.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"--begin {folder}: its weights are of another size than the model to train") from error
+        raise InputError(f"{of}: its weights are of another size than the model to train") from error
 
 
 def write_losses(folder: Path, joint: list[float], text: list[float]) -> None:

@@ -28,10 +28,19 @@ def check_options(args: argparse.Namespace) -> None:
         )
     if args.text_width % args.text_heads:
         raise InputError(f"--text_heads {args.text_heads} must divide --text_width, {args.text_width}")
+    if args.image_tower and (args.begin or args.above_steps):
+        raise InputError("--image_tower takes an image tower as it is; --begin and --above_steps are for training it")
+    if args.alone_last is not None and args.text_steps == 1:
+        raise InputError("--alone_last wants more than one of --text_steps to get there")
     if args.stacked:
         stacked, many = sum(map(is_stacked, range(args.scenes))), round(args.stacked * args.batch_size)
-        if many > stacked or args.batch_size - many > args.scenes - stacked:
-            raise InputError(
-                f"--stacked {args.stacked:g}: one of two things stands above the other in {stacked} of {args.scenes} "
-                f"scenes, too few or too many for {many} of {args.batch_size} in a batch"
-            )
+        if not many:
+            raise InputError(f"--stacked {args.stacked:g} is less than one of a batch's {args.batch_size} scenes")
+        for what, there, wanted in (
+            ("have one of two things above the other", stacked, many),
+            ("have not", args.scenes - stacked, args.batch_size - many),
+        ):
+            if wanted > there:
+                raise InputError(
+                    f"--stacked {args.stacked:g}: {there} of {args.scenes} scenes {what}, a batch would hold {wanted}"
+                )

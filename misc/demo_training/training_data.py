@@ -103,7 +103,9 @@ def scenes_of_step(
 
 
 def _in_turn(scenes: tuple[int, ...], number: int, seed: int, step: int, alike: int) -> list[int]:
-    a_round = len(scenes) // number if number else 1
+    if not number:
+        return []
+    a_round = len(scenes) // number
     order = _order(scenes, seed * 7919 + step // a_round, alike)
     start = step % a_round * number
     return order[start : start + number]
@@ -178,11 +180,11 @@ def captions(
 
 
 def words_alone(tower, tokens, alone: list[bool]):
-    """An attention mask (n * heads, length, length) with which, in the captions chosen, no word reads another.
+    """An attention mask (n * heads, length, length) with which, in the captions chosen, hardly a word reads another.
 
-    Every token of such a caption reads itself and the template; the end token, where the feature is read, reads all. So
-    does the word of a relation, which is of two things, with the words before it. tower: with a causal mask. tokens:
-    (n, length), each caption with the template before it.
+    Every token of such a caption reads itself and the template; the end token, where the feature is read, reads all,
+    and the word of a relation, which is of two things, what stands before it. tower: with a causal mask. tokens: (n,
+    length), each caption with the template before it.
     """
     import torch
 

@@ -102,8 +102,8 @@ def _take_up(path: Path, model, optimiser) -> dict:
 
 def checkpoint_weights(path: Path) -> dict:
     """The model's state dict in a checkpoint. Errors: InputError for one that is damaged, OSError."""
-    with _damage_in_a_line(path):
-        return _state_of(path)["model"]
+    with _damage_in_a_line(path, "take another"):
+        return dict(_state_of(path)["model"])
 
 
 def _state_of(path: Path) -> dict:
@@ -113,15 +113,13 @@ def _state_of(path: Path) -> dict:
 
 
 @contextmanager
-def _damage_in_a_line(path: Path) -> Iterator[None]:
+def _damage_in_a_line(path: Path, remedy: str = "remove it to begin this training again") -> Iterator[None]:
     try:
         yield
     except OSError:
         raise
     except Exception as error:  # of whatever kind torch.load finds in bytes that are none of its own
-        raise InputError(
-            f"{path} is damaged ({short_reason(error)}); remove it to begin this training again"
-        ) from error
+        raise InputError(f"{path} is damaged ({short_reason(error)}); {remedy}") from error
 
 
 def contrastive_loss(model, image_features, text_features, label_smoothing: float = 0.0):

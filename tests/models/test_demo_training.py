@@ -45,7 +45,8 @@ def losses(folder):
 @pytest.mark.parametrize("at", [5, 8 + 4])  # while both towers train, and while the new text tower does
 def test_the_same_seed_trains_to_the_same_losses_and_an_interrupted_training_goes_on(tmp_path, monkeypatch, at):
     monkeypatch.setattr(optimising, "CHECKPOINT_EVERY", 3)
-    command = [*SMALL, "--steps", "8", "--text_steps", "6"]
+    command = [*SMALL, "--steps", "8", "--text_steps", "6", "--above_steps", "4", "--stacked", "0.3", "--alike", "2"]
+    command += ["--detailed", "0.5", "--alone", "0.2", "--alone_last", "0.8"]
     train_demo_model.main([str(tmp_path / "a"), *command])
     train_demo_model.main([str(tmp_path / "b"), *command])
     assert losses(tmp_path / "a") == losses(tmp_path / "b")
@@ -121,7 +122,15 @@ def test_a_folder_of_another_training_is_not_taken_up(tmp_path, capsys):
         (["--image_size", "63"], "--image_size 63: "),
         (["--image_width", "1"], "--image_width 1: "),
         (["--image_width", "7"], "--image_width 7: "),
-        (["--stacked", "1", "--batch_size", "20"], "--stacked 1: one of two things stands above the other in "),
+        (["--stacked", "1", "--batch_size", "20"], "--stacked 1: 16 of 64 scenes have one of two things above "),
+        (
+            ["--stacked", "0.02", "--batch_size", "64"],
+            "--stacked 0.02: 48 of 64 scenes have not, a batch would hold 63",
+        ),
+        (["--stacked", "0.01"], "--stacked 0.01 is less than one of a batch's 16 scenes"),
+        (["--image_tower", "x", "--begin", "y"], "--image_tower takes an image tower as it is; "),
+        (["--image_tower", "x", "--above_steps", "2"], "--image_tower takes an image tower as it is; "),
+        (["--alone_last", "1", "--text_steps", "1"], "--alone_last wants more than one of --text_steps"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(given, said, tmp_path, capsys):
@@ -187,3 +196,24 @@ def test_the_share_of_captions_whose_words_are_alone_may_rise(tmp_path, monkeypa
     train_demo_model.main([str(tmp_path / "rising"), *SMALL, *steps, "--alone", "0", "--alone_last", "1"])
     assert len(shares) == 7  # in the first step there is none
     assert shares[0] < 0.4 < 0.6 < shares[-1] and mean(shares[:3]) < mean(shares[-3:])
+
+
+def test_what_a_batch_is_made_of_reaches_both_trainings(tmp_path, monkeypatch):
+    seen = {"scenes_of_step": [], "captions": [], "above_loss": []}
+    for name, calls in seen.items():
+        inner = getattr(train_demo_model, name)
+        monkeypatch.setattr(
+            train_demo_model,
+            name,
+            lambda *given, inner=inner, calls=calls, **named: calls.append((given, named)) or inner(*given, **named),
+        )
+    made = ["--stacked", "0.3", "--alike", "2", "--detailed", "0.7", "--above_steps", "2"]
+    train_demo_model.main([str(tmp_path), *SMALL, "--steps", "4", "--text_steps", "3", *made])
+    assert [(given[3], named) for given, named in seen["scenes_of_step"]] == [
+        (step, {"alike": 2, "stacked": 0.3}) for step in (0, 1, 2, 3, 0, 1, 2)
+    ]
+    assert [given[3:] for given, _ in seen["captions"]] == [(0.0, 0.7, True)] * 4 + [(0.5, 0.7, True)] * 3
+    assert len(seen["above_loss"]) == 2  # in the first steps alone, where it counts:
+    train_demo_model.main([str(tmp_path / "without"), *SMALL, "--steps", "4", "--text_steps", "3", *made[:-2]])
+    asked, plain = losses(tmp_path), losses(tmp_path / "without")
+    assert float(asked[0]) > float(plain[0]) + 2  # of the logarithms of 12 and 9 choices

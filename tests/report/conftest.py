@@ -25,7 +25,7 @@ def shapes(tmp_path_factory):
     first["file_name"] = HOSTILE_NAME
     for row in content["annotations"][:4]:
         row["caption"] += f" {HOSTILE}"
-    for row in content["annotations"][:16]:  # some of whose foils any model finds
+    for row in content["annotations"][:16]:  # so many that some of their foils are found
         row["kind"] = HOSTILE_GROUP
     content["annotations"][5]["caption"] += " on sand" * 50  # beyond CLIP's context
     path.write_text(json.dumps(content))

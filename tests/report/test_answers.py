@@ -171,6 +171,7 @@ def test_a_calibration_counts_until_its_settings_are_changed(demo, picture):
     scene = example(SEEDS[0])
     foil = scene.texts[0].replace(scene.foils[0].original_word, scene.foils[0].foil_word)
     below = min(word.attribution for word in checker.check(picture, foil, -3e-3, 1)[0].words) / 2
+    assert below < 0
     for epsilon, layers, calibrated in ((-3e-3, checker.usual, True), (-4e-3, checker.usual, False), (below, 1, False)):
         found = checker.answer(picture, foil, epsilon, layers, suggesting=True).suggested
         shown = [new for own in found.of for one in own for new in one.replacements]
