@@ -30,6 +30,10 @@ def check_options(args: argparse.Namespace) -> None:
         raise InputError(f"--text_heads {args.text_heads} must divide --text_width, {args.text_width}")
     if args.image_tower and (args.begin or args.above_steps):
         raise InputError("--image_tower takes an image tower as it is; --begin and --above_steps are for training it")
+    for name in ("begin", "image_tower"):
+        folder = getattr(args, name)
+        if folder and not folder.is_dir():  # said before the folder to work in has settings that name it
+            raise InputError(f"--{name} {folder}: there is no such folder")
     if args.alone_last is not None and args.text_steps == 1:
         raise InputError("--alone_last wants more than one of --text_steps to get there")
     if args.stacked:

@@ -130,6 +130,7 @@ def test_a_folder_of_another_training_is_not_taken_up(tmp_path, capsys):
         (["--stacked", "0.01"], "--stacked 0.01 is less than one of a batch's 16 scenes"),
         (["--image_tower", "x", "--begin", "y"], "--image_tower takes an image tower as it is; "),
         (["--image_tower", "x", "--above_steps", "2"], "--image_tower takes an image tower as it is; "),
+        (["--begin", "nowhere"], "--begin nowhere: there is no such folder"),
         (["--alone_last", "1", "--text_steps", "1"], "--alone_last wants more than one of --text_steps"),
     ],
 )
