@@ -179,13 +179,11 @@ def train(args: argparse.Namespace, pictures) -> None:
     model = open_clip.CLIP(**config)
     model.visual.load_state_dict(locked)
     model.visual.requires_grad_(False).eval()
-
     last = args.alone if args.alone_last is None else args.alone_last
 
     def text_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
         random = Random(f"captions for text alone {args.seed} {step}")
-        tokens = captions(chosen, random, tokenizer, 0.5, args.detailed, args.stacked > 0)
+        chosen, tokens = batch_of_step(args, step, random, tokenizer, without_articles=0.5)
         share = args.alone + (last - args.alone) * step / args.text_steps
         mask = words_alone(model, tokens, [random.random() < share for _ in chosen]) if share else None
         with torch.autocast("cpu", torch.bfloat16):
@@ -200,6 +198,12 @@ def train(args: argparse.Namespace, pictures) -> None:
         f"trained in {(seconds + text_seconds) / 60:.0f} minutes; {loss} the new text tower "
         f"{mean(text_losses[-100:]):.3f}; the model: {args.folder / 'model'}"
     )
+
+
+def batch_of_step(args: argparse.Namespace, step: int, random: Random, tokenizer, without_articles: float):
+    """The seeds of a step's scenes, and the tokens (n, longest) of their captions."""
+    chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
+    return chosen, captions(chosen, random, tokenizer, without_articles, args.detailed, args.stacked > 0)
 
 
 def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures) -> tuple[Any, list[float], float]:
@@ -217,14 +221,11 @@ def with_image_tower(args: argparse.Namespace, config: dict, tokenizer, pictures
         return model, [], 0.0
     if args.begin:
         begin_with(model, args.begin)
-
     if args.above_steps:
         model.above = above_head(args.embed_dim)
 
     def joint_loss(step: int):
-        chosen = scenes_of_step(args.scenes, args.batch_size, args.seed, step, alike=args.alike, stacked=args.stacked)
-        random = Random(f"captions {args.seed} {step}")
-        tokens = captions(chosen, random, tokenizer, 0.0, args.detailed, args.stacked > 0)
+        chosen, tokens = batch_of_step(args, step, Random(f"captions {args.seed} {step}"), tokenizer, 0.0)
         with torch.autocast("cpu", torch.bfloat16):
             image_features = model.encode_image(normalised(pictures[chosen]), normalize=True)
             text_features = encode_cut_text(model, tokens)

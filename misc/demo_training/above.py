@@ -8,6 +8,7 @@ contrastive loss alone teaches the text tower to ask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from clip4dm.benchmarks.shapes.lexicon import COLOURS, SHAPES
@@ -46,6 +47,12 @@ def is_stacked(seed: int) -> bool:
     """Whether in a seed's scene one of two things stands above the other."""
     scene = sample_scene(seed)
     return scene.sort == "two" and relation_of(*scene.things) in ("above", "below")
+
+
+@cache
+def of_sort(scenes: int, stacked: bool | None) -> Sequence[int]:
+    """Of so many scenes, from the first on, the seeds of those that are stacked, or are not; None: of all."""
+    return range(scenes) if stacked is None else [seed for seed in range(scenes) if is_stacked(seed) == stacked]
 
 
 @cache

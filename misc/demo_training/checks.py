@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from demo_training.above import is_stacked
+from demo_training.above import of_sort
 
 from clip4dm.errors import InputError
 
@@ -37,7 +37,7 @@ def check_options(args: argparse.Namespace) -> None:
     if args.alone_last is not None and args.text_steps == 1:
         raise InputError("--alone_last wants more than one of --text_steps to get there")
     if args.stacked:
-        stacked, many = sum(map(is_stacked, range(args.scenes))), round(args.stacked * args.batch_size)
+        stacked, many = len(of_sort(args.scenes, True)), round(args.stacked * args.batch_size)
         if not many:
             raise InputError(f"--stacked {args.stacked:g} is less than one of a batch's {args.batch_size} scenes")
         for what, there, wanted in (

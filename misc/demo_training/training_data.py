@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from demo_training.above import is_stacked
+from demo_training.above import is_stacked, of_sort
 
 from clip4dm.benchmarks.shapes.lexicon import RELATIONS
 from clip4dm.errors import InputError, short_reason
@@ -96,28 +96,29 @@ def scenes_of_step(
     of two things stands above the other; among like ones, which is above is then left to tell. 0: as chance has it.
     """
     if not stacked:
-        return _in_turn(tuple(range(scenes)), batch_size, seed, step, alike)
-    above, others = _stacked(scenes)
+        return _in_turn(scenes, None, batch_size, seed, step, alike)
     many = round(stacked * batch_size)
-    return _in_turn(others, batch_size - many, seed, step, alike) + _in_turn(above, many, seed, step, alike)
+    others = _in_turn(scenes, False, batch_size - many, seed, step, alike)
+    return others + _in_turn(scenes, True, many, seed, step, alike)
 
 
-def _in_turn(scenes: tuple[int, ...], number: int, seed: int, step: int, alike: int) -> list[int]:
+def _in_turn(scenes: int, stacked: bool | None, number: int, seed: int, step: int, alike: int) -> list[int]:
     if not number:
         return []
-    a_round = len(scenes) // number
-    order = _order(scenes, seed * 7919 + step // a_round, alike)
+    a_round = len(of_sort(scenes, stacked)) // number
+    order = _order(scenes, stacked, seed * 7919 + step // a_round, alike)
     start = step % a_round * number
     return order[start : start + number]
 
 
 @lru_cache(maxsize=4)
-def _order(scenes: tuple[int, ...], seed: int, alike: int) -> list[int]:
+def _order(scenes: int, stacked: bool | None, seed: int, alike: int) -> list[int]:
     """All scenes of a round, shuffled; with alike > 1 the groups of like scenes are."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    order = [scenes[place] for place in torch.randperm(len(scenes), generator=generator).tolist()]
+    seeds = of_sort(scenes, stacked)
+    order = [seeds[place] for place in torch.randperm(len(seeds), generator=generator).tolist()]
     if alike == 1:
         return order
     order.sort(key=_things)  # like scenes side by side, in the order that chance gave
@@ -131,13 +132,6 @@ def _things(seed: int) -> tuple[str, ...]:
     from clip4dm.benchmarks.shapes.scenes import sample_scene
 
     return tuple(sorted({f"{thing.shape} {thing.colour}" for thing in sample_scene(seed).things}))
-
-
-@cache
-def _stacked(scenes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The seeds of scenes with one of two things above the other, and of all others."""
-    seeds = range(scenes)
-    return tuple(filter(is_stacked, seeds)), tuple(seed for seed in seeds if not is_stacked(seed))
 
 
 def normalised(pictures):

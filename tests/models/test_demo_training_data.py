@@ -18,11 +18,10 @@ from clip4dm.benchmarks.shapes.standing import relation_of
 from clip4dm.scores import TEMPLATE
 
 SIZE_WORDS = {word for words in SIZES.values() for word in words}
-SMALL = ["--image_size", "32", "--image_width", "16", "--text_width", "32", "--text_heads", "2"]
 
 
 def test_where_words_are_read_alone_each_token_hears_of_itself_and_a_relation_and_the_end_of_all():
-    model = open_clip.CLIP(**train_demo_model.model_config(train_demo_model.parse_args(["folder", *SMALL]))).eval()
+    model = open_clip.CLIP(**train_demo_model.model_config(train_demo_model.parse_args(["folder"]))).eval()
     tokenizer = open_clip.SimpleTokenizer(context_length=40)
     tokens = tokenizer(
         [TEMPLATE + "a red disc", TEMPLATE + "two striped houses on sand", TEMPLATE + "a disc above a heart"]
