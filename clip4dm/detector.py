@@ -24,7 +24,7 @@ from clip4dm.files.images import ImageError, ImageLike, load_image
 from clip4dm.files.several import as_several, distinct
 from clip4dm.files.streams import ahead, batches
 from clip4dm.models.load import LoadedModel, load_model
-from clip4dm.scores import EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers, usual_method
+from clip4dm.scores import CLIP4DM_METHOD, EPSILON, F_CLIP_SCORE, TEMPLATE, ScoreName, SortedBy, last_layers
 from clip4dm.suggestion.calibrated import asked_by
 from clip4dm.suggestion.open_words import VocabularyLike, vocabulary_of
 from clip4dm.suggestion.result import TOP, Suggestion
@@ -40,12 +40,12 @@ T = TypeVar("T")
 class CLIP4DM:
     """Finds the words of captions that are not true of images.
 
-    model: from `load_model`. template: put before every caption. method: of `attribution.methods`, None for the tower's
-    usual (`scores.usual_method`: the paper's for 12 layers or more). start_layer_text: the text layers from this
-    Python index on are averaged, None for the method's usual (for the paper's the last three of 12 layers or more, -3,
-    and all of smaller towers). sorted_by: "threshold" (words below epsilon) or "most_negative" (the lowest word).
-    epsilon: a word is misaligned below it. batch_size: captions and images per pass. margin: of methods that have one
-    (`attribution.coalitions`), None for the method's usual. steps: of integrated gradients, likewise.
+    model: from `load_model`. template: put before every caption. method: of `attribution.methods`, the paper's
+    unless given. start_layer_text: the text layers from this Python index on are averaged, None for the method's usual
+    (for the paper's the last three of 12 layers or more, -3, and all of smaller towers). sorted_by: "threshold" (words
+    below epsilon) or "most_negative" (the lowest word). epsilon: a word is misaligned below it. batch_size: captions
+    and images per pass. margin: of methods that have one (`attribution.coalitions`), None for the method's usual.
+    steps: of integrated gradients, likewise.
     image_masks: attributions are the mean over so many masked copies of the picture (`attribution.masking`).
     score, score_weight: what a Detection's `score` is, of `scores.SCORES`; all but the paper's need a weight.
     curve: of words' probabilities; `calibrated` gives it with its epsilon, and gains, of suggestions.
@@ -72,7 +72,7 @@ class CLIP4DM:
         sorted_by: SortedBy = "threshold",
         epsilon: float = EPSILON,
         batch_size: int = DEFAULT_BATCH_SIZE,
-        method: str | None = None,
+        method: str = CLIP4DM_METHOD,
         margin: float | None = None,
         steps: int | None = None,
         image_masks: int = 0,
@@ -83,7 +83,7 @@ class CLIP4DM:
     ) -> None:
         check_settings(sorted_by, epsilon, score, score_weight)
         check_long(long)
-        self.method = get_method(usual_method(model.tower.layers) if method is None else method, margin, steps)
+        self.method = get_method(method, margin, steps)
         self.image_masks = self.method.image_masks(image_masks)
         start_layer_text = self.method.start(start_layer_text, model.tower.layers)
         last_layers(start_layer_text, model.tower.layers)

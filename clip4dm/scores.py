@@ -38,8 +38,7 @@ START_LAYER_TEXT = -3  # the paper's
 PUBLISHED_LAYERS = 12  # text layers of the paper's smallest backbone; for smaller towers see docs/methods.md
 GRAD_ECLIP_START = -8  # the usual one of that method (`attribution.grad_eclip`)
 TEMPLATE = "A photo depicts "
-CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`
-GRADIENT_VALUE_METHOD = "gradient_value"  # the usual one of smaller towers than the paper's
+CLIP4DM_METHOD = "clip4dm"  # the paper's among `attribution.methods`, and the one where none is given
 
 SortedBy = Literal["threshold", "most_negative"]
 SORTED_BY: tuple[SortedBy, ...] = get_args(SortedBy)
@@ -253,15 +252,6 @@ def ref_clip_score(cosine: float, reference_cosines: Iterable[float]) -> float |
         return None
     image = clip_score(cosine)
     return 0.0 if image + best == 0 else 2 * image * best / (image + best)
-
-
-def usual_method(layers: int) -> str:
-    """The method where none is given: the paper's for text towers as deep as its own; gradient_value for smaller ones.
-
-    >>> usual_method(12), usual_method(4)
-    ('clip4dm', 'gradient_value')
-    """
-    return CLIP4DM_METHOD if layers >= PUBLISHED_LAYERS else GRADIENT_VALUE_METHOD
 
 
 def usual_start(layers: int) -> int:

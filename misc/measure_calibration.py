@@ -1,6 +1,6 @@
 """How well calibrations keep what they promise, what they find, and whether their probabilities are right.
 
-    python misc/measure_calibration.py output/foil/demo-scenes/GRADIENT_VALUE output/foil/demo-scenes/OCCLUSION
+    python misc/measure_calibration.py output/foil/demo-scenes/CLIP4DM output/foil/demo-scenes/OCCLUSION
 
 Of finished runs of main.py, on the same data: the share of broken promises over random calibration halves, beside the
 threshold of the best F1 and on drawn numbers whose risk is known; recall and precision on held-out pictures of each

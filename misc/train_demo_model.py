@@ -10,9 +10,9 @@ training alone 60 % of exchanged objects are located, after the second about 90 
 
 That a thing stands above another no tower learns of captions alone: --stacked and --above_steps (docs/demo.md).
 
-Takes about an hour on two CPU cores. Ctrl-C or a kill loses at most the steps since the last checkpoint: the same
-command goes on. Writes into the folder: pictures.npy, features.npy, joint.pt, text.pt, loss.csv, loss.png, and the
-model folder model/.
+Takes some 75 minutes of one core with these defaults; the weights that come along are of eight trainings, most of
+them shorter (docs/demo.md). Ctrl-C or a kill loses at most the steps since the last checkpoint: the same command goes
+on. Writes into the folder: pictures.npy, features.npy, joint.pt, text.pt, loss.csv, loss.png, and the folder model/.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from clip4dm import CLIP4DM
 from clip4dm.attribution.methods import METHODS
 from clip4dm.commands import infer
 from clip4dm.errors import InputError
+from clip4dm.scores import CLIP4DM_METHOD
 
 PICTURES = [np.random.default_rng(i).integers(0, 255, (40, 50, 3), dtype=np.uint8) for i in range(2)]
 SENTENCES = ["A woman's red-haired horse stands here, alone. ", "two zebras!  ", "the cat (a sleeping one)\n"] * 12
@@ -84,17 +85,17 @@ def test_long_and_short_captions_and_pictures_in_any_mixture(detector):
     assert [one.caption for one in found] == captions
     for ours, caption in zip(found, captions, strict=True):
         (theirs,) = CLIP4DM(detector.model, long="split").detect(PICTURES[:1], caption)
-        same("gradient_value", ours.layer_attributions, theirs.layer_attributions)
+        same(CLIP4DM_METHOD, ours.layer_attributions, theirs.layer_attributions)
         assert abs(ours.cosine - theirs.cosine) <= COSINE
     one, two = split.detect(PICTURES, LONG)
-    same("gradient_value", one.layer_attributions, found[0].layer_attributions)
+    same(CLIP4DM_METHOD, one.layer_attributions, found[0].layer_attributions)
     assert np.abs(two.layer_attributions - one.layer_attributions).max() > 1e-6
 
 
 def test_masked_copies_of_the_picture(detector):
     masked = CLIP4DM(detector.model, image_masks=3, long="split")
     (whole,), alone = masked.detect(PICTURES[:1], LONG), masked.detect(PICTURES[:1], SENTENCES)
-    same("gradient_value", whole.layer_attributions, np.concatenate([one.layer_attributions for one in alone], axis=1))
+    same(CLIP4DM_METHOD, whole.layer_attributions, np.concatenate([one.layer_attributions for one in alone], axis=1))
 
 
 @pytest.mark.parametrize("name", ["gradient_value", "clip4dm", "ensemble"])

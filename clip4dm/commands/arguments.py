@@ -16,7 +16,6 @@ from clip4dm.scores import (
     CLIP4DM_METHOD,
     EPSILON,
     F_CLIP_SCORE,
-    GRADIENT_VALUE_METHOD,
     PUBLISHED_LAYERS,
     SCORES,
     SORTED_BY,
@@ -80,9 +79,10 @@ def add_method_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGro
     group = parser.add_argument_group("method")
     group.add_argument(
         "--method",
+        default=CLIP4DM_METHOD,
         choices=METHODS,
-        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: the paper's, "
-        f"{CLIP4DM_METHOD}, for text towers of {PUBLISHED_LAYERS} layers or more, else {GRADIENT_VALUE_METHOD})",
+        help="how words are attributed: %(choices)s; docs/methods.md compares them (default: "
+        f"{CLIP4DM_METHOD}, the paper's)",
     )
     group.add_argument("--template", default=TEMPLATE, help="text before every caption (default: %(default)r)")
     usual = {name: way.start_layer_text for name, way in METHODS.items() if not way.fixed_layers}

@@ -164,7 +164,7 @@ def read_source(args: argparse.Namespace) -> Source:
 def default_output(calibration: Calibration) -> Path:
     """A name of its own in the user's folder.
 
-    default_output(calibration)  # ~/.config/clip4dm/calibrations/demo-scenes-gradient_value-fdr-0.2.json
+    default_output(calibration)  # ~/.config/clip4dm/calibrations/demo-scenes-clip4dm-fdr-0.2.json
     """
     from clip4dm.calibration.shelf import user_folder
 

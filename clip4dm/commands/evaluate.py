@@ -37,7 +37,7 @@ from clip4dm.evaluation.options import (
     boolean,
 )
 from clip4dm.models.names import DEFAULT_BACKBONE
-from clip4dm.scores import F_CLIP_SCORE, SORTED_BY
+from clip4dm.scores import CLIP4DM_METHOD, F_CLIP_SCORE, SORTED_BY
 
 if TYPE_CHECKING:
     from clip4dm.evaluation.run import Outcome
@@ -92,7 +92,8 @@ def _add_figure_options(parser: argparse.ArgumentParser) -> None:
         help=f"a number; {EPSILON_HELP} (default: the benchmark's, -1e-5 for Rich-HF, else -5e-5)",
     )
     add_score_options(method)
-    parser.set_defaults(score=None, image_masks=None, long=None)  # not given: the re-scored run's, or the usual
+    # not given: the re-scored run's, or the usual
+    parser.set_defaults(method=None, score=None, image_masks=None, long=None)
     method.add_argument(
         "--get_refclipscore",
         type=boolean,
@@ -248,7 +249,7 @@ def evaluate(args: argparse.Namespace) -> Outcome | None:
 
     given = {name: value for name, value in vars(args).items() if name not in ("rescore", "debug")}
     given["score"], given["image_masks"] = args.score or F_CLIP_SCORE, args.image_masks or 0
-    given["long"] = args.long or CUT
+    given["method"], given["long"] = args.method or CLIP4DM_METHOD, args.long or CUT
     given["backbone"], given["pretrained"] = model_arguments(args, DEFAULT_BACKBONE)
     return evaluate(Options(**given), say=_say)
 

@@ -192,7 +192,7 @@ def open_input(args: argparse.Namespace) -> Input:
 def make_detector(args: argparse.Namespace) -> CLIP4DM:
     """The detector that the options ask for. Errors: ModelError, InputError.
 
-    make_detector(parse_args(["photos", "--output", "scores", "--backbone", "demo"])).method.name  # "gradient_value"
+    make_detector(parse_args(["photos", "--output", "scores", "--backbone", "demo"])).method.name  # "clip4dm"
     """
     return detector_of(args, DEFAULT_BACKBONE, batch_size=args.batch_size)
 

@@ -41,7 +41,6 @@ from clip4dm.scores import (
     SortedBy,
     check_score,
     last_layers,
-    usual_method,
 )
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Options:
     precision: str = field(default="fp32", metadata=_option(_ALL))
     template: str = field(default=TEMPLATE, metadata=_option(_ALL))
     start_layer_text: int | None = field(default=None, metadata=_option(_ALL))
-    method: str | None = field(default=None, metadata=_option(_ALL))
+    method: str = field(default=CLIP4DM_METHOD, metadata=_option(_ALL))
     margin: float | None = field(default=None, metadata=_option(_ALL, MARGIN))
     steps: int | None = field(default=None, metadata=_option(_ALL, AT_LEAST_ONE))
     image_masks: int = field(default=0, metadata=_option(_ALL, COPIES))
@@ -120,8 +119,7 @@ class Options:
     vocabulary: str | None = field(default=None, metadata=_option(_WORK))
 
     def __post_init__(self) -> None:
-        # None: one of the usual ones, which take none of these (`for_tower`).
-        method = get_method(CLIP4DM_METHOD if self.method is None else self.method, self.margin, self.steps)
+        method = get_method(self.method, self.margin, self.steps)
         method.check_start(self.start_layer_text)
         object.__setattr__(self, "margin", method.margin)  # from here on as the method has them
         object.__setattr__(self, "steps", method.steps)
@@ -136,14 +134,13 @@ class Options:
         check_long(self.long)
 
     def for_tower(self, layers: int) -> Options:
-        """These options with what a text tower of so many layers decides: method and start_layer_text.
+        """These options with what a text tower of so many layers decides: start_layer_text.
 
-        >>> options = Options("foil.json", "images").for_tower(4)
-        >>> options.method, options.start_layer_text
-        ('gradient_value', 0)
+        >>> options = Options("foil.json", "images")
+        >>> options.for_tower(4).start_layer_text, options.for_tower(12).start_layer_text
+        (0, -3)
         """
-        method = get_method(usual_method(layers) if self.method is None else self.method)
-        return replace(self, method=method.name, start_layer_text=method.start(self.start_layer_text, layers))
+        return replace(self, start_layer_text=self.way.start(self.start_layer_text, layers))
 
     def reported(self) -> dict[str, Any]:
         """What config.json and result.json say, as "args": all that bears on the figures, nothing that does not."""
@@ -178,8 +175,7 @@ class Options:
 
     @property
     def way(self) -> Method:
-        """The method, which is known after `for_tower`, without its margin."""
-        assert self.method is not None
+        """The method, without its margin."""
         return get_method(self.method)
 
     @property

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip4dm.attribution.methods import get_method
 from clip4dm.benchmarks import Benchmark, Reading, Sample, read_benchmark
 from clip4dm.calibration.names import AUTO
 from clip4dm.calibration.shelf import calibration_for, described, find
@@ -169,7 +168,7 @@ def _verdicts_by(options: Options, benchmark: Benchmark, say: Say) -> tuple[Sort
         f"sorted_by: {sorted_by}{'' if options.sorted_by else usual}, "
         f"epsilon: {epsilon:g}{usual if options.epsilon is None else ''}"
     )
-    note = get_method(options.method).epsilon_note(epsilon) if options.method else None  # the usual ones need none
+    note = options.way.epsilon_note(epsilon)
     if note:
         say(f"note: {note}")
     return sorted_by, epsilon

@@ -48,7 +48,7 @@ def pieces_of(caption: str, words: Sequence[Word]) -> Iterator[Piece]:
 def summary(detection: Detection) -> str:
     """One line of figures: the words that do not fit, the cosine, F-CLIPScore.
 
-    summary(detection)  # 'does not fit: heart · cosine 0.395 · F-CLIPScore -0.0125'
+    summary(detection)  # 'does not fit: hearts · cosine 0.295 · F-CLIPScore -0.0174'
     """
     found = ", ".join(word.text for word in detection.misaligned)
     unscored = sum(not word.scored for word in detection.words)

@@ -16,7 +16,7 @@ from clip4dm.files.provenance import fingerprint
 from clip4dm.files.reading import file_sha256
 from clip4dm.models.hub import weights_at_hand
 from clip4dm.models.sources import resolve_source, text_layers
-from clip4dm.scores import last_layers, usual_method
+from clip4dm.scores import CLIP4DM_METHOD, last_layers
 
 if TYPE_CHECKING:
     from clip4dm.detector import CLIP4DM
@@ -83,8 +83,7 @@ class Maker:
             raise NotAtHand(f"the weights of {called} are not on this machine (whether there are such, a run will say)")
         source = resolve_source(*names)
         layers = text_layers(source)
-        given = recipe.get("method")
-        method = get_method(usual_method(layers) if given is None else given, recipe.get("margin"), recipe.get("steps"))
+        method = get_method(recipe.get("method", CLIP4DM_METHOD), recipe.get("margin"), recipe.get("steps"))
         own = {
             **recipe,
             "image_masks": method.image_masks(recipe.get("image_masks", 0)),

@@ -251,7 +251,7 @@ class Study:
             output=str(self.output),
             backbone=model.backbone,
             pretrained=model.pretrained,
-            method=CLIP4DM_METHOD,  # the paper's, whatever the tower
+            method=CLIP4DM_METHOD,
             start_layer_text=START_LAYER_TEXT,
             reference_path=str(data.references) if data.references and data.references.exists() else None,
             get_refclipscore=benchmark.positive is not None and any(s.references for s in reading.samples),

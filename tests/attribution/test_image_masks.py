@@ -96,7 +96,7 @@ def test_main_py_stores_them_and_infer_py_takes_them(tiny_folder, tmp_path, caps
     for masks in ("0", "2"):
         main_py.main([*asked, str(tmp_path / "output"), "--image_masks", masks])
     plain, masked = sorted((tmp_path / "output").glob("*/*/*/"), key=lambda path: "masks" in path.name)
-    assert masked.name.startswith("gradient_value_masks2_most_negative_")
+    assert masked.name.startswith("masks2_most_negative_")
     runs = [open_run(folder) for folder in (plain, masked)]
     assert [run.config["args"]["image_masks"] for run in runs] == [0, 2]
     assert runs[0].config["fingerprint"] != runs[1].config["fingerprint"]

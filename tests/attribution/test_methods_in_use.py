@@ -13,7 +13,7 @@ from text_towers import make_tiny_siglip
 from clip4dm import CLIP4DM
 from clip4dm.attribution.methods import METHODS, get_method
 from clip4dm.commands import evaluate as main_py
-from clip4dm.commands import infer
+from clip4dm.commands import infer, score, web
 from clip4dm.errors import InputError
 from clip4dm.evaluation.config import Options
 from clip4dm.scores import CLIP4DM_METHOD
@@ -53,15 +53,27 @@ def assert_same(ours, theirs, name):
             assert_attributions(a.layer_attributions, b.layer_attributions, of_largest=bound)
 
 
-def test_the_usual_method_is_the_towers(detector):
-    """Of a tower this small gradient_value over all layers; the paper's, with its last three, of twelve layers."""
-    assert (detector.method.name, detector.start_layer_text) == ("gradient_value", 0)
-    named = CLIP4DM(detector.model, method="gradient_value").detect([PICTURES[0]], list(WORDS))
+def test_where_none_is_given_it_is_the_papers_whatever_the_tower(detector):
+    """Its layers are the tower's: all of one this small, the last three of twelve."""
+    assert (detector.method.name, detector.start_layer_text) == (CLIP4DM_METHOD, 0)
+    named = CLIP4DM(detector.model, method=CLIP4DM_METHOD).detect([PICTURES[0]], list(WORDS))
     assert_detections(named, detector.detect([PICTURES[0]], list(WORDS)))
-    assert named[0].as_dict()["method"] == "gradient_value"
+    assert named[0].as_dict()["method"] == CLIP4DM_METHOD
     options = Options("foil.json", "images")
-    assert (options.for_tower(11).method, options.for_tower(11).start_layer_text) == ("gradient_value", 0)
+    assert (options.for_tower(11).method, options.for_tower(11).start_layer_text) == (CLIP4DM_METHOD, 0)
     assert (options.for_tower(12).method, options.for_tower(12).start_layer_text) == (CLIP4DM_METHOD, -3)
+
+
+def test_programs_take_the_papers_where_none_is_given(tiny_folder, capsys):
+    """A run's folder does not name it; main.py can tell that none was given, for --rescore keeps the run's."""
+    infer.main(["--pretrained", str(tiny_folder), "--device", "cpu", "--json", "--text", "dog"])
+    assert json.loads(capsys.readouterr().out)["method"] == CLIP4DM_METHOD
+    assert score.parse_args(["photos", "--output", "scores"]).method == web.parse_args([]).method == CLIP4DM_METHOD
+    assert main_py.parse_args([]).method is None
+    for parse_args in (infer.parse_args, main_py.parse_args):
+        with pytest.raises(SystemExit):
+            parse_args(["--help"])
+        assert f"(default: {CLIP4DM_METHOD}, the paper's)" in " ".join(capsys.readouterr().out.split())
 
 
 @methods

@@ -110,17 +110,14 @@ def test_captions_are_true_and_foils_are_false(triples):
         assert foil is None or not is_true(foil.caption.words, scene), (foil.caption.text, scene)
 
 
-def test_of_the_usual_benchmark_one_caption_is_false():
-    """As docs/demo.md says: of several things on both sides of what parts small from large. No foil is true."""
-    found = []
+def test_of_the_usual_benchmark_no_caption_is_false_and_every_foil_is():
+    """Of scene 1000413 too, whose four pluses are large or a hair smaller."""
     for seed in range(FIRST_SEED, FIRST_SEED + 2000):
         scene, random = sample_scene(seed), Random(f"benchmark {seed}")
         caption = write_caption(scene, random)
         foil = make_foil(scene, caption, random)
+        assert is_true(caption.words, scene), caption
         assert foil is not None and not is_true(foil.caption.words, scene), foil
-        if not is_true(caption.words, scene):
-            found.append((seed, caption.text))
-    assert found == [(1_000_413, "four blue pluses are large")]
 
 
 def test_a_foil_differs_in_one_word_of_its_kind(triples):

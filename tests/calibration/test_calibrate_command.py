@@ -172,14 +172,16 @@ def test_without_a_least_gain_the_epsilon_is_written_and_a_line_says_why(asked, 
     path = tmp_path / "words.json"
     for argv, why in (
         (["--suggestion_alpha", "0.01"], "it takes at least 307, and half of the 150 that"),
-        (["--control", "recall", "--alpha", "0.05"], "run main.py with --sorted_by threshold --epsilon 0.000"),
+        (["--control", "recall", "--alpha", "0.05"], "run main.py with --sorted_by threshold --epsilon {epsilon:g} "),
         (["--start_layer_text", "-1", "--control", "fpr"], "not every word below"),
         (["--holdout", "0"], "0 images with suggestions are too few"),
     ):
         calibrate.main([str(asked), *argv, "--output", str(path)])
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("note: no least gain for suggestions: ") and why in line
-        assert read_calibration(path).suggestions is None
+        found = read_calibration(path)
+        assert line.startswith("note: no least gain for suggestions: ") and why.format(epsilon=found.epsilon) in line
+        assert found.suggestions is None
+        assert found.epsilon > -0.003 or "{epsilon" not in why, "words above that were not asked for"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +219,7 @@ def test_auto_takes_what_calibrate_wrote(shapes, run, home, capsys, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     calibrate.main([str(run), "--control", "fpr"])
     (path,) = home.iterdir()
-    assert path.name == "demo-scenes-gradient_value-fpr-0.2.json"
+    assert path.name == "demo-scenes-clip4dm-fpr-0.2.json"
     found = read_calibration(path)
     capsys.readouterr()
     infer.main(["--demo", "--device", "cpu", "--epsilon", "auto", "--json"])
@@ -235,10 +237,7 @@ def test_without_a_fitting_one_auto_says_so_and_is_the_published(capsys, tmp_pat
     monkeypatch.chdir(tmp_path)
     infer.main(["--demo", "--device", "cpu", "--epsilon", "auto", "--json"])
     captured = capsys.readouterr()
-    assert (
-        "note: no calibration fits demo/scenes with gradient_value, layers last 2: epsilon is the published"
-        in captured.err
-    )
+    assert "note: no calibration fits demo/scenes with clip4dm, layers last 2: epsilon is the published" in captured.err
     shown = json.loads(captured.out.splitlines()[0])
     assert shown["epsilon"] == -5e-5 and {word["probability"] for word in shown["words"]} == {None}
 
@@ -307,7 +306,7 @@ def test_other_attributions_are_refused_everywhere(shapes, run, file, capsys, tm
     monkeypatch.chdir(tmp_path)
     data = ["--data_path", str(shapes / "shapes_foil.json"), "--img_dir", str(shapes / "images"), "--device", "cpu"]
     wrong = ["--backbone", "demo", "--epsilon", str(file), "--method", "occlusion"]
-    text = "is for other attributions: here are method 'occlusion', not 'gradient_value'"
+    text = "is for other attributions: here are method 'occlusion', not 'clip4dm'"
     assert text in refused(infer.main, ["--demo", "--device", "cpu", *wrong], capsys)
     assert text in refused(score.main, [str(shapes / "images"), "--output", str(tmp_path / "s"), *wrong], capsys)
     with pytest.raises(SystemExit):

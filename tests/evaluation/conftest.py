@@ -22,8 +22,8 @@ def data(tmp_path_factory):
         "get_refclipscore": True,
         "reference_path": str(make_coco_captions(folder / "captions.json", foil)),
         "device": "cpu",
-        "method": "clip4dm",  # the paper's, and its layers, whatever is usual for a tower this small
-        "start_layer_text": -3,
+        "method": "clip4dm",
+        "start_layer_text": -3,  # the paper's, though a tower this small is explained whole where nothing is said
         "num_workers": 0,
         "images_per_block": 2,
     }

@@ -35,7 +35,7 @@ def test_no_word_is_unscored_and_the_runs_are_two(runs):
     for long, folder in runs.items():
         unscored = [unit for row in foils(folder) for unit in row["units"] if not unit[3]]
         assert bool(unscored) == (long == "cut") and open_run(folder).config["args"]["long"] == long
-    assert runs["split"].name.startswith("gradient_value_split_most_negative_")
+    assert runs["split"].name.startswith("split_most_negative_")
     fingerprints = {open_run(folder).config["fingerprint"] for folder in runs.values()}
     assert len(fingerprints) == 2
 

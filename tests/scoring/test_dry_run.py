@@ -42,11 +42,11 @@ def test_it_loads_no_model_and_fetches_none(run, table, monkeypatch, tmp_path, c
 
 
 @pytest.mark.parametrize("layers", [3, 12])
-@pytest.mark.parametrize("method", [None, "masking", "integrated"])
+@pytest.mark.parametrize("method", [{}, {"method": "masking"}, {"method": "integrated"}], ids=str)
 def test_the_settings_are_those_of_the_detector(method, layers, tmp_path):
-    """Also what depends on the tower: the usual method and its layers. As a folder's, its file's, and by either option."""
+    """Also what depends on the tower: a method's usual layers. As a folder's, its file's, and by either option."""
     folder = make_tiny_clip(tmp_path / "model", layers=layers)
-    usual = {"template": "", "sorted_by": "threshold", "epsilon": -1e-3, "score": "f_clip_score", "method": method}
+    usual = {"template": "", "sorted_by": "threshold", "epsilon": -1e-3, "score": "f_clip_score", **method}
     detector = CLIP4DM.from_pretrained(pretrained=str(folder), device="cpu", **usual)
     for given in ({"pretrained": str(folder)}, {"backbone": str(folder)}, {"pretrained": f"local-dir:{folder}"}):
         assert Maker.asked({"precision": "fp32", **given, **usual}) == Maker.of(detector)

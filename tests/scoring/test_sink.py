@@ -40,7 +40,7 @@ def test_what_the_metadata_say(run, demo, table, tmp_path):
     path = tmp_path / "scores" / "00002.parquet"
     said = json.loads(pq.read_metadata(path).metadata[b"clip4dm"])
     assert said["settings"] == {
-        "method": "gradient_value", "margin": None, "steps": None, "image_masks": 0,
+        "method": "clip4dm", "margin": None, "steps": None, "image_masks": 0,
         "template": "A photo depicts ", "start_layer_text": 0,
         "sorted_by": "threshold", "epsilon": -5e-5, "score": "f_clip_score", "score_weight": None,
     }  # fmt: skip
@@ -57,7 +57,7 @@ def test_what_the_metadata_say(run, demo, table, tmp_path):
     ("options", "said"),
     [
         (["--epsilon", "-1e-3"], "epsilon -5e-05, now -0.001"),
-        (["--method", "clip4dm"], "method 'gradient_value', now 'clip4dm'"),
+        (["--method", "gradient_value"], "method 'clip4dm', now 'gradient_value'"),
         (["--image_masks", "2"], "image_masks 0, now 2"),
         (["--long", "split"], "long 'cut', now 'split'"),
         (["--template", ""], "template 'A photo depicts ', now ''"),

@@ -102,7 +102,10 @@ def test_options_choose_the_words(capsys, heart, tmp_path):
     asked.remove("--json")
     assert f"{FOIL.foil_word}: no better word found among 2" in printed(capsys, *asked, *much).err
     asked.append("clip")
-    assert f"{FOIL.foil_word} -> heart +0." in printed(capsys, *asked).err
+    (line,) = [line for line in printed(capsys, *asked).err.splitlines() if f"{FOIL.foil_word} -> " in line]
+    given = line.partition(" -> ")[2].partition("; ")[0].split(", ")
+    assert next(one for one in given if not one.endswith("*")).startswith("heart +0."), "* leaves a word misaligned"
+    assert {one.split()[0] for one in given} - set(packaged_vocabulary().words)
 
 
 def test_the_page_shows_them_below_each_caption(capsys, heart, tmp_path):

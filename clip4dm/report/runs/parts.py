@@ -154,8 +154,8 @@ def plot_html(svg: str, alt: str, caption: str) -> str:
 def tiles_html(tiles: Iterable[tuple[str, str, str]]) -> str:
     """Large numbers: (name, number, small line below), text.
 
-    >>> tiles_html([("LA", "0.916", "[0.904, 0.928]")])
-    '<dl class="tiles"><div><dt>LA</dt><dd>0.916<small>[0.904, 0.928]</small></dd></div></dl>'
+    >>> tiles_html([("LA", "0.954", "[0.944, 0.963]")])
+    '<dl class="tiles"><div><dt>LA</dt><dd>0.954<small>[0.944, 0.963]</small></dd></div></dl>'
     """
     inside = "".join(
         f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}<small>{escaped(below)}</small></dd></div>"
