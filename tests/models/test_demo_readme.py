@@ -72,7 +72,7 @@ def test_location_accuracy_of_every_kind(result):
 
 
 def test_the_demo_model_knows_its_world(result):
-    """What it has to hold to be worth showing, whatever the docs say; least of all kinds are sizes, 0.901."""
+    """What it has to hold to be worth showing, whatever the docs say."""
     assert result["LA"]["value"] >= 0.93
     assert min(figures["LA"]["value"] for figures in result["groups"]["kind"].values()) >= 0.85
     assert result["AP"]["F-CLIPScore"]["value"] > result["AP"]["CLIPScore"]["value"]

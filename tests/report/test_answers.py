@@ -48,6 +48,12 @@ def demo():
 
 
 @pytest.fixture(scope="module")
+def calibrated():
+    """As the page begins: by the calibration that comes along."""
+    return detector_of(web.parse_args(["--device", "cpu"]), web.BACKBONE)
+
+
+@pytest.fixture(scope="module")
 def picture(tmp_path_factory):
     path = tmp_path_factory.mktemp("scene") / "scene.png"
     draw(example(SEEDS[0]).scene, 256).save(path)
@@ -58,11 +64,10 @@ def test_the_examples_have_a_foil_of_every_kind():
     assert {foil.kind for seed in SEEDS for foil in example(seed).foils} == set(KINDS)
 
 
-def test_as_the_page_begins_the_exchanged_words_alone_are_misaligned(tmp_path):
-    detector = detector_of(web.parse_args(["--device", "cpu"]), web.BACKBONE)
-    checker = Checker(detector)
+def test_as_the_page_begins_the_exchanged_words_alone_are_misaligned(calibrated, tmp_path):
+    checker = Checker(calibrated)
     for one, seed in zip(offered(tmp_path, drawn_first=True), SEEDS, strict=False):
-        found = checker.check(one.picture, "\n".join(one.captions), detector.epsilon, checker.usual)
+        found = checker.check(one.picture, "\n".join(one.captions), calibrated.epsilon, checker.usual)
         wrong = [[word.text for word in detection.misaligned] for detection in found]
         assert wrong == [[], *([foil.foil_word] for foil in example(seed).foils)]
 
@@ -84,12 +89,6 @@ def test_a_slider_there_and_back_loses_nothing(demo, picture):
     for epsilon, layers in ((-1e-3, 1), (float("nan"), 2), (-1e-3, 2)):
         kept, *_ = Page._again(page, str(picture), found, epsilon, layers)
         assert kept is found
-
-
-@pytest.fixture(scope="module")
-def calibrated():
-    """As the page begins: by the calibration that comes along."""
-    return detector_of(web.parse_args(["--device", "cpu"]), web.BACKBONE)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
